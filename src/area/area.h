@@ -1,0 +1,141 @@
+// area.h - the blocks one site keeps, with a checksum each, the operation log, and what was in flight.
+//
+// Files of an area (lockstep-format(5) has their bytes):
+//
+//   superblock   ids, geometry, clean or not; two copies
+//   extents      the blocks
+//   checksums    8 bytes (XXH3-64) a block, mapped
+//   inflight     the primary's ring of blocks being written at the sites, mapped: what may differ after a kill
+//   log          ring of checksummed records of effects with a batch, in seq order
+//   meta/        the key-value store (not opened here)
+//
+// The area knows blocks and records; files, names and free space are the volume's. It decides nothing about order:
+// whoever calls holds the range exclusive.
+//
+// Order in which an effect is applied at a site (C4, R3): compose -> write -> log().append -> keys -> drop caches -> answer.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+#include "core/types.h"
+#include "runtime/world.h"
+#include "wire/messages.h"
+
+namespace lockstep::area {
+
+class Log;
+class InFlight;
+
+struct Identity {
+  std::string volume;
+  Uuid volume_id;
+  std::string site;
+  Uuid store;            ///< new at each format
+  std::uint64_t blocks = 0;
+  std::uint64_t log_bytes = 0;
+};
+
+struct FormatOptions {
+  std::string volume;
+  std::string site;
+  std::uint64_t bytes = 0;      ///< of the extents; rounded down to whole blocks
+  std::uint64_t log_bytes = 0;
+  bool force = false;           ///< what is found there goes
+};
+
+/// What a write will put on the medium: whole blocks, edges merged with what was there.
+struct Composed {
+  struct Part {
+    BlockRange blocks;
+    std::vector<Bytes> bytes;   ///< one behind the other they fill the blocks; point into payload or `edges`
+  };
+  std::vector<Part> parts;
+  std::vector<std::uint64_t> checksums;  ///< of each block, in order
+  std::vector<std::unique_ptr<std::array<std::byte, kBlockBytes>>> edges;
+};
+
+class Area {
+ public:
+  virtual ~Area() = default;
+
+  /// Makes an area on `disk`: locks it, refuses what is not empty (Errc::refused, naming what was found and --force), writes every
+  /// block once. The volume id is derived from nothing: `volume_id` comes from the caller (the same at both sites).
+  static runtime::Task<Result<Identity>> format(runtime::Disk& disk, runtime::Random& random, FormatOptions options,
+                                                void (*progress)(void*, std::uint64_t), void* with);
+  /// Locks and opens. Errc::refused: locked by another process, not an area, another format version, shorter than it was
+  /// formatted; Errc::corrupt: both superblocks. One bad superblock copy is repaired, with a warning. The log is read:
+  /// records behind the first invalid one are not there.
+  static runtime::Task<Result<std::unique_ptr<Area>>> open(runtime::World& world);
+
+  [[nodiscard]] virtual const Identity& identity() const = 0;
+  /// The area was not closed by close() after it was last used.
+  [[nodiscard]] virtual bool unclean() const = 0;
+  /// Everything stable, superblock says clean. Nothing may be called afterwards. Suspends.
+  virtual runtime::Task<Result<>> close() = 0;
+
+  // Blocks. Every read verifies.
+  /// Reads whole blocks if that needs no wait; nullopt: use read(). Errc::corrupt names the first bad block.
+  [[nodiscard]] virtual std::optional<Result<>> try_read(BlockRange blocks, MutableBytes into) = 0;
+  virtual runtime::Task<Result<>> read(BlockRange blocks, MutableBytes into) = 0;
+  /// Bytes as they stand, unverified, and the stored checksums. For catching up and verify.
+  virtual runtime::Task<Result<>> read_raw(BlockRange blocks, MutableBytes into) = 0;
+  [[nodiscard]] virtual std::uint64_t stored_checksum(std::uint64_t block) const = 0;
+
+  /// Blocks and checksums that `writes` with `payload` make. nullopt: an edge block must be read first, await
+  /// warm(writes) and ask again. Errc::corrupt: an edge block is bad here.
+  [[nodiscard]] virtual std::optional<Result<Composed>> compose(std::span<const wire::AreaWrite> writes, Bytes payload) = 0;
+  virtual runtime::Task<Result<>> warm(std::vector<wire::AreaWrite> writes) = 0;
+  /// Writes blocks and their checksums, at once. Errc::io: the area is to be detached.
+  [[nodiscard]] virtual Result<> write(const Composed& composed) = 0;
+  /// Makes blocks in `ranges` (area bytes) and their checksums stable, and the log. Suspends.
+  virtual runtime::Task<Result<>> sync(std::vector<ByteRange> ranges, bool log_too) = 0;
+
+  [[nodiscard]] virtual Log& log() = 0;
+  [[nodiscard]] virtual InFlight& in_flight() = 0;
+
+  struct Counters {
+    std::uint64_t blocks_read = 0, blocks_written = 0, bad_blocks = 0, syncs = 0;
+  };
+  [[nodiscard]] virtual const Counters& counters() const = 0;
+};
+
+/// The operation log: what the keys can be brought up to date with, and the other site too (C5).
+class Log {
+ public:
+  virtual ~Log() = default;
+  /// Last record, written or pending; 0: none.
+  [[nodiscard]] virtual Seq last() const = 0;
+  [[nodiscard]] virtual Seq first() const = 0;
+  /// Takes the record of `effect` into memory. Errc::busy: no room until forget_through() gives some.
+  /// Requires: effect.seq > last().
+  [[nodiscard]] virtual Result<> append(const wire::Effect& effect) = 0;
+  /// Writes the pending records, in one call; then they survive the death of the process.
+  [[nodiscard]] virtual Result<> flush() = 0;
+  /// Makes flushed records stable. Suspends.
+  virtual runtime::Task<Result<>> sync() = 0;
+  /// Records up to `seq` are in the keys, stable, and needed by nobody.
+  virtual void forget_through(Seq seq) = 0;
+  [[nodiscard]] virtual std::uint64_t bytes_used() const = 0;
+  [[nodiscard]] virtual std::uint64_t bytes() const = 0;
+  /// Effects with a batch behind `after`, in order, up to about `limit` bytes of records; empty: no more.
+  /// Errc::absent: they were forgotten. Suspends.
+  virtual runtime::Task<Result<std::vector<wire::Effect>>> read_after(Seq after, std::uint64_t limit) = 0;
+};
+
+/// Blocks whose write has begun here and is not known to stand at every site. Stores into mapped memory: no system call.
+class InFlight {
+ public:
+  virtual ~InFlight() = default;
+  /// Errc::busy: all slots are taken. Requires: `seq` is not marked.
+  [[nodiscard]] virtual Result<> mark(Seq seq, std::span<const BlockRange> blocks) = 0;
+  virtual void clear(Seq seq) = 0;
+  /// What the last process left marked, by seq; as found by open(), until clear_found().
+  [[nodiscard]] virtual const std::vector<std::pair<Seq, BlockRange>>& found() const = 0;
+  virtual void clear_found() = 0;
+};
+
+}  // namespace lockstep::area

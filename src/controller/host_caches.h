@@ -1,0 +1,26 @@
+// host_caches.h - what the controller asks of this site's mount when an effect of another site is applied (R3).
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "runtime/task.h"
+#include "wire/messages.h"
+
+namespace lockstep::controller {
+
+class HostCaches {
+ public:
+  /// Drops what `drops` name, as far as the kernel may hold it, where that needs no wait. True: all is dropped.
+  /// False: drop() is to be awaited before the effect is answered.
+  virtual bool drop_now(std::span<const wire::Drop> drops) = 0;
+  /// The rest. Ends in bounded time whatever the kernel's locks are held by. Suspends.
+  virtual runtime::Task<void> drop(std::vector<wire::Drop> drops) = 0;
+  /// A host of this site has `inode` open.
+  [[nodiscard]] virtual bool is_open(InodeId inode) = 0;
+
+ protected:
+  ~HostCaches() = default;
+};
+
+}  // namespace lockstep::controller

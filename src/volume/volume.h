@@ -1,0 +1,129 @@
+// volume.h - files: inodes, names, extent maps; operations become effects, effects are applied.
+//
+// The volume plans and applies without suspending: what it needs and memory does not hold is named in a Miss; the caller
+// awaits load() of it and asks again. So everything between plan() and apply() is one step that nothing comes between.
+//
+//   primary:    plan(operation) -> effect          reads, decides, changes nothing
+//   every site: apply(effect)                      keys, free space, caches; not the data
+//
+// Keys (lockstep-format(5)): I inode, D directory entry, E chunk of an extent map, X xattr, R block -> inode, G group of
+// blocks, O object without a name, N next inode number; keys that start with a zero byte belong to one site.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "area/area.h"
+#include "core/result.h"
+#include "runtime/world.h"
+#include "wire/messages.h"
+
+namespace lockstep::volume {
+
+/// What must be brought into memory before an answer is possible.
+struct Miss {
+  std::vector<std::string> keys;
+  std::vector<std::uint64_t> groups;  ///< of blocks, whose free space is not known yet
+};
+
+/// A value, or a Miss, or an Error (Errc::posix: the host's answer).
+template <class T>
+class [[nodiscard]] Attempt {
+ public:
+  Attempt(T value) : it_(std::move(value)) {}                                          // NOLINT
+  Attempt(Miss miss) : it_(std::move(miss)) {}                                         // NOLINT
+  Attempt(Error error) : it_(std::move(error)) {}                                      // NOLINT
+  Attempt(std::unexpected<Error> error) : it_(std::move(error.error())) {}             // NOLINT
+  [[nodiscard]] T* value() { return std::get_if<T>(&it_); }
+  [[nodiscard]] Miss* miss() { return std::get_if<Miss>(&it_); }
+  [[nodiscard]] Error* error() { return std::get_if<Error>(&it_); }
+
+ private:
+  std::variant<T, Miss, Error> it_;
+};
+
+/// A stretch of a file: where it stands in the area, or zeros.
+struct Piece {
+  std::uint64_t offset = 0;   ///< in the file
+  std::uint64_t length = 0;
+  std::uint64_t address = 0;  ///< in the area, bytes; meaningless for a hole
+  bool hole = false;
+};
+
+struct Entry {
+  std::string name;
+  InodeId inode;
+  std::uint32_t type = 0;     ///< the file type bits of st_mode
+  std::uint64_t cookie = 0;   ///< list() goes on behind it
+};
+
+struct Statistics {
+  std::uint64_t blocks = 0, blocks_free = 0, files = 0;
+};
+
+/// A planned operation: an effect without seq, epoch and checksums; or only an outcome, when nothing changes.
+struct Planned {
+  wire::Effect effect;
+  bool changes = true;        ///< false: effect.outcome is the whole answer
+};
+
+/// One turn that an operation asks of the status table. Names: the hash of the name, one wide.
+struct Turn {
+  enum class Kind : std::uint8_t { data, names } kind{};
+  InodeId object;
+  std::uint64_t first = 0;    ///< block of the file, or hash
+  std::uint64_t count = 0;    ///< ~0: to the end
+};
+
+class Volume {
+ public:
+  virtual ~Volume() = default;
+
+  /// The keys of a new volume (root directory and counters), for format. The same at every site.
+  static wire::KeyBatch initial_keys(std::uint64_t blocks);
+  /// Reads the counters and applies what the log has and the keys have not. Suspends.
+  static runtime::Task<Result<std::unique_ptr<Volume>>> open(runtime::World& world, area::Area& area);
+
+  /// Seq of the last applied effect that had a batch.
+  [[nodiscard]] virtual Seq applied() const = 0;
+
+  /// Everything that `miss` names. Suspends. Errc::io.
+  virtual runtime::Task<Result<>> load(Miss miss) = 0;
+
+  // Reading, at every site. Lazily kept times are included.
+  virtual Attempt<runtime::HostAttributes> attributes(InodeId inode) = 0;                       // ESTALE
+  virtual Attempt<runtime::HostAttributes> lookup(InodeId directory, std::string_view name) = 0;  // ENOENT
+  virtual Attempt<InodeId> parent(InodeId directory) = 0;
+  /// The stretches of `range` that lie before the end of file, in order and without gaps.
+  virtual Attempt<std::vector<Piece>> map(InodeId inode, ByteRange range) = 0;
+  /// SEEK_DATA, SEEK_HOLE: ENXIO behind the end.
+  virtual Attempt<std::uint64_t> seek(InodeId inode, std::uint64_t offset, bool data) = 0;
+  virtual Attempt<std::string> symlink_target(InodeId inode) = 0;
+  virtual Attempt<std::string> xattr(InodeId inode, std::string_view name) = 0;                 // ENODATA
+  /// Names, each followed by a zero byte. Suspends.
+  virtual runtime::Task<Result<std::string>> xattr_names(InodeId inode) = 0;
+  /// Entries behind `cookie` (0: from the start; without "." and ".."), at most `limit`. Cookies stay valid whatever
+  /// else changes. Suspends.
+  virtual runtime::Task<Result<std::vector<Entry>>> list(InodeId directory, std::uint64_t cookie, std::size_t limit) = 0;
+  [[nodiscard]] virtual Statistics statistics() const = 0;
+
+  // Changing.
+  /// What `operation` must have exclusive, all at once (R1).
+  [[nodiscard]] virtual std::vector<Turn> turns(const wire::Operation& operation) = 0;
+  /// What `operation` would change now, at time `now`. An outcome with an error changes nothing. Primary only.
+  virtual Attempt<Planned> plan(const wire::Operation& operation, WallTime now) = 0;
+  /// Publishes `effect`: reads give the new state. Its data was written before. Freed blocks are not used again before
+  /// release(). Errc::io.
+  [[nodiscard]] virtual Result<> apply(const wire::Effect& effect) = 0;
+  /// Blocks that an applied effect freed may be used again (C3).
+  virtual void release(std::span<const BlockRange> freed) = 0;
+
+  /// Objects without a name that `O` keys list, all of them. Suspends.
+  virtual runtime::Task<Result<std::vector<InodeId>>> orphans() = 0;
+  /// Files whose times are only in memory, at most `limit`.
+  [[nodiscard]] virtual std::vector<wire::LazyTimes> unsettled(std::size_t limit) const = 0;
+};
+
+}  // namespace lockstep::volume

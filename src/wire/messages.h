@@ -1,0 +1,191 @@
+// messages.h - what sites say to each other, and what the operation log stores, as plain structs.
+//
+// codec.h turns them into bytes and back. lockstep-protocol(7) has the order in which they travel.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/result.h"
+#include "core/types.h"
+#include "runtime/kernel.h"
+#include "runtime/key_value.h"
+
+namespace lockstep::wire {
+
+using runtime::AttributeChange;
+using runtime::KeyBatch;
+
+// --- what a host asked for -------------------------------------------------------------------------------------------
+
+enum class OpKind : std::uint8_t {
+  write,        ///< inode, offset, payload; append: at the end of file instead of offset
+  set_attributes,  ///< inode, change (size included)
+  create,       ///< inode = directory, name, mode (with file type), rdev, text = target of a symlink; any kind of object
+  link,         ///< inode = directory, name, other = object
+  unlink,       ///< inode = directory, name
+  rmdir,        ///< inode = directory, name
+  rename,       ///< inode, name -> other, text (new name), flags of renameat2(2)
+  set_xattr,    ///< inode, name, text = value, flags of setxattr(2)
+  remove_xattr, ///< inode, name
+  allocate,     ///< inode, offset, length, flags of fallocate(2)
+  copy,         ///< inode, offset -> other, other_offset, length
+  sync,         ///< inode: its data, their checksums and the log become stable at every site
+  trim,         ///< inode: space ahead of its end is given back
+  reap,         ///< inode (0: whatever waits): objects without a name that no site has open are removed
+  settle,       ///< the lazily kept times are written
+};
+
+/// A change that a host (or the primary itself) asks for. Which fields count is said at OpKind.
+struct Operation {
+  OpKind kind{};
+  InodeId inode;
+  InodeId other;
+  std::string name;
+  std::string text;
+  std::uint64_t offset = 0;
+  std::uint64_t other_offset = 0;
+  std::uint64_t length = 0;  ///< write: bytes of payload
+  std::uint32_t flags = 0;
+  std::uint32_t mode = 0;
+  std::uint32_t rdev = 0;
+  std::uint32_t uid = 0;     ///< of the caller
+  std::uint32_t gid = 0;
+  bool append = false;       ///< write: at the end of file
+  bool exclusive = false;    ///< create: EEXIST if the name is there (else the existing object is the outcome)
+  bool anonymous = false;    ///< create: without a name (O_TMPFILE)
+  bool kill_suid_gid = false;
+  bool data_only = false;    ///< sync: fdatasync
+  AttributeChange change;
+};
+
+/// What became of it: `error` is an errno, 0 is success.
+struct Outcome {
+  int error = 0;
+  runtime::HostAttributes attributes;  ///< of the object made or changed; inode 0: none
+  std::uint64_t value = 0;             ///< bytes written or copied; write: of the file's `offset` see below
+  std::uint64_t offset = 0;            ///< write: where the data came to stand
+  bool existed = false;                ///< create: the object was there before
+};
+
+// --- what it changes -------------------------------------------------------------------------------------------------
+
+/// `length` bytes of the payload go to byte `address` of the area; payload bytes are used in the order of the writes.
+/// fresh: the blocks are new to their file, what the write leaves of them is zeros. A write without payload
+/// (`zeros`) makes whole blocks zero.
+struct AreaWrite {
+  std::uint64_t address = 0;
+  std::uint64_t length = 0;
+  bool fresh = false;
+  bool zeros = false;
+  bool operator==(const AreaWrite&) const = default;
+};
+
+/// What kernels keep and must not keep any longer.
+struct Drop {
+  enum class Kind : std::uint8_t { attributes, pages, listing, name } kind{};
+  InodeId inode;     ///< name: the directory
+  ByteRange range;   ///< pages; length 0: to the end
+  std::string name;  ///< name
+  bool operator==(const Drop&) const = default;
+};
+
+/// Times of a file that are kept in memory and written later, by a `settle`.
+struct LazyTimes {
+  InodeId inode;  ///< 0: none
+  WallTime mtime;
+  WallTime ctime;
+  bool operator==(const LazyTimes&) const = default;
+};
+
+/// What one request changes, the same at every site. Computed by the primary only.
+struct Effect {
+  Epoch epoch;
+  Seq seq;
+  RequestId request;
+  KeyBatch batch;                        ///< empty: nothing to log (an overwrite)
+  std::vector<AreaWrite> writes;
+  std::vector<std::uint64_t> checksums;  ///< of each block that `writes` touch, in their order, as it is afterwards
+  std::vector<BlockRange> allocated;     ///< what the batch takes from free space
+  std::vector<BlockRange> freed;         ///< and what it gives back
+  std::vector<Drop> drops;
+  LazyTimes times;
+  std::vector<ByteRange> sync;           ///< of the area, to be made stable (with checksums and log) before the answer
+  bool sync_all = false;                 ///< checksums and log too, for a sync that found no data
+  Outcome outcome;
+  bool operator==(const Effect&) const = delete;
+};
+
+// --- messages --------------------------------------------------------------------------------------------------------
+
+inline constexpr std::uint16_t kProtocolVersion = 1;
+
+/// First message each way. What does not match closes the connection, with the reason.
+struct Hello {
+  std::uint16_t version = kProtocolVersion;
+  std::string volume;
+  Uuid volume_id;
+  std::string site;
+  Uuid store;          ///< store id of the sender's area
+  Uuid start;          ///< random, new at each start of the daemon
+  Uuid host_boot;      ///< of the machine
+  std::uint64_t settings_digest = 0;  ///< of what must agree in the configurations
+  std::string settings;               ///< the same as text, one KEY=VALUE a line, to name what differs
+  Epoch epoch;
+  Seq logged;          ///< last effect in the log or the keys
+  Seq applied;         ///< last effect applied in this start (0 after a start, before any)
+  std::vector<Seq> unanswered;        ///< applied, not yet MIRRORED: still dropping
+  std::vector<InodeId> orphans_open;  ///< open here, without a name
+  std::vector<BlockRange> in_flight;  ///< primary, after a kill: blocks that may differ
+};
+
+/// The sender closes the connection; a person should read why.
+struct Refuse { std::string reason; };
+
+/// Secondary -> primary: a request of its host (W2 step 2). The payload is present, or `length` bytes wait for a GRANT.
+struct Forward { RequestId request; Operation operation; bool with_payload = false; };
+/// Primary -> secondary: the ranges are exclusive, send the data.
+struct Grant { RequestId request; };
+/// Secondary -> primary: the data after a GRANT; payload.
+struct Data { RequestId request; };
+/// Primary -> secondary: a forwarded request took effect (W2 step 5); the secondary has the payload.
+/// `dropped`: the primary's kernel keeps nothing stale; else a DROPPED follows, and the host is answered only then.
+struct Commit { Effect effect; bool dropped = true; };
+struct DroppedAt { Seq seq; };
+/// Primary -> secondary: a forwarded request changed nothing: an error, or nothing to do.
+struct Refusal { RequestId request; Outcome outcome; };
+/// Primary -> secondary: an effect with its payload (W1 step 3).
+struct Mirror { Effect effect; };
+/// Secondary -> primary: written, published, dropped (W1 step 6, W2 step 8). `open`: the orphans among the effect's
+/// objects that are open here.
+struct Mirrored { Seq seq; std::vector<InodeId> orphans_open; };
+/// Secondary -> primary: the last handle of an object without a name was closed here.
+struct OrphanClosed { InodeId inode; };
+
+/// Heartbeat, both ways; `echo` is the number of the last one received.
+struct Ping { std::uint64_t number = 0; std::uint64_t echo = 0; };
+
+/// Asks the other side for bytes of its area as they stand: payload of a Blocks with the same number.
+struct FetchBlocks { std::uint64_t number = 0; BlockRange blocks; };
+struct Blocks { std::uint64_t number = 0; BlockRange blocks; bool bad = false; std::vector<std::uint64_t> checksums; };
+/// Asks for the logged effects behind `after`: each comes as a Record with its payload, then a Synced.
+struct FetchLog { Seq after; };
+struct Record { Effect effect; };
+/// Ends a phase of the handshake: the sender has nothing more to catch up with (or to send).
+struct Synced { Seq seq; };
+
+/// verify. Begin: take a snapshot of the keys at this place of the stream.
+struct VerifyBegin { std::uint64_t number = 0; };
+/// Digest of up to `limit` keys from `from` of the snapshot; or (`blocks`) of blocks as they stand.
+struct VerifyAsk { std::uint64_t number = 0; std::string from; std::string to; std::uint32_t limit = 0; BlockRange blocks; };
+/// `bad`: blocks that do not match their own checksum, or could not be read.
+struct VerifyAnswer { std::uint64_t number = 0; std::uint64_t digest = 0; std::string next; std::uint64_t keys = 0; std::vector<std::uint64_t> bad; std::vector<std::uint64_t> block_digests; };
+struct VerifyEnd { std::uint64_t number = 0; };
+
+using Message = std::variant<Hello, Refuse, Forward, Grant, Data, Commit, DroppedAt, Refusal, Mirror, Mirrored, OrphanClosed,
+                             Ping, FetchBlocks, Blocks, FetchLog, Record, Synced, VerifyBegin, VerifyAsk, VerifyAnswer,
+                             VerifyEnd>;
+
+}  // namespace lockstep::wire
