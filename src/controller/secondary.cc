@@ -40,7 +40,13 @@ runtime::Task<void> Secondary::stop() {
   co_await scope_.join();
 }
 
-std::vector<Seq> Secondary::unanswered() const { return {unanswered_.begin(), unanswered_.end()}; }
+void Secondary::say(wire::Hello& hello) {
+  hello.applied = applied_;
+  said_unanswered_.assign(unanswered_.begin(), unanswered_.end());
+  said_open_.assign(orphans_open_.begin(), orphans_open_.end());
+  hello.unanswered = said_unanswered_;
+  hello.orphans_open = said_open_;
+}
 
 Secondary::Load Secondary::load() const {
   Load load;
@@ -149,7 +155,10 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
       payload = copy;
     }
     const Result<> warmed = co_await replica_.area.warm(effect.writes);
-    if (!warmed) co_return warmed;
+    if (!warmed) {
+      replica_.release(taken.id);
+      co_return warmed;
+    }
     composed = replica_.area.compose(effect.writes, payload);
   }
   if (!*composed || (*composed)->checksums != effect.checksums) {
@@ -224,6 +233,13 @@ runtime::Task<void> Secondary::serve(peer::Link& link, peer::Session& session, w
   for (auto& [n, pending] : pending_) pending->forwarded = false;
   replica_.peer_logged(theirs.logged);
   problem_ = "catching up with the primary";
+  for (const Seq seq : said_unanswered_) {
+    if (!unanswered_.contains(seq)) session.send(wire::Mirrored{seq, {}});
+  }
+  for (const InodeId inode : said_open_) {
+    if (!orphans_open_.contains(inode)) session.send(wire::OrphanClosed{inode});
+  }
+  session.flush();
   Result<> going;
   while (going) {
     Result<peer::Incoming> incoming = co_await link.receive(session);

@@ -42,8 +42,8 @@ class Secondary final : runtime::PassHook {
   runtime::Event& met() { return met_; }
   /// Highest seq such that everything up to it was applied since this start; 0: nothing.
   [[nodiscard]] Seq applied() const { return applied_; }
-  [[nodiscard]] std::vector<Seq> unanswered() const;
-  [[nodiscard]] std::vector<InodeId> orphans_open() const { return {orphans_open_.begin(), orphans_open_.end()}; }
+  /// Adds to a HELLO what only this role knows; what changes until the session is served is said at its start.
+  void say(wire::Hello& hello);
   [[nodiscard]] const std::string& problem() const { return problem_; }
   [[nodiscard]] peer::Session* session() { return session_; }
 
@@ -104,6 +104,8 @@ class Secondary final : runtime::PassHook {
   std::map<std::uint64_t, Pending*> pending_;  // by the request's number, so in order
   std::uint64_t forwarded_ = 0;
   std::set<Seq> unanswered_;
+  std::vector<Seq> said_unanswered_;           // in the last HELLO
+  std::vector<InodeId> said_open_;
   std::set<InodeId> orphans_open_;
   std::vector<std::uint64_t> completed_;       // answered at the end of the pass, after the log was written
   Seq applied_;
