@@ -30,6 +30,8 @@ void Controller::start(HostCaches& caches) {
 }
 
 runtime::Task<void> Controller::stop() {
+  stopping_ = true;
+  (primary_ ? primary_->met() : secondary_->met()).notify_all();
   if (primary_) co_await primary_->stop();
   if (secondary_) co_await secondary_->stop();
   co_await replica_.stop();
@@ -52,9 +54,10 @@ runtime::Task<void> Controller::wait_readable(InodeId inode, ByteRange range) {
   co_await replica_.wait_until_neither(options_.self, std::move(turns));
 }
 
-runtime::Task<void> Controller::wait_serving() {
+runtime::Task<bool> Controller::wait_serving() {
   runtime::Event& met = primary_ ? primary_->met() : secondary_->met();
-  while (!met.is_set()) co_await met.wait();
+  while (!met.is_set() && !stopping_) co_await met.wait();
+  co_return met.is_set();
 }
 
 void Controller::orphan_closed(InodeId inode) {

@@ -42,7 +42,7 @@ class Controller final : public Changes, public peer::LinkUser {
   runtime::Task<wire::Outcome> change(wire::Operation operation, Bytes payload,
                                       std::shared_ptr<runtime::Lease> lease) override;
   runtime::Task<void> wait_readable(InodeId inode, ByteRange range) override;
-  runtime::Task<void> wait_serving() override;
+  runtime::Task<bool> wait_serving() override;
   void orphan_closed(InodeId inode) override;
 
   // LinkUser
@@ -77,6 +77,7 @@ class Controller final : public Changes, public peer::LinkUser {
   std::optional<Secondary> secondary_;
   std::optional<wire::Hello> peer_;  // the last that was accepted
   bool connected_ = false;
+  bool stopping_ = false;
   std::string not_connected_;
 };
 
