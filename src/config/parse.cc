@@ -103,9 +103,10 @@ class Reader {
       if (!known) {
         unknown(node.is_table() ? "section" : "key outside of all sections", key, {}, kSections);
       } else if (!node.is_table()) {
-        problems_.add(line(node), key.str(),
-                      fmt::format("is {}; it must be a section, [{}{}]", node.is_array_of_tables() ? "a list" : type_name(node),
-                                  key.str(), key.str() == "site" ? ".NAME" : ""));
+        problems_.add(
+            line(node), key.str(),
+            fmt::format("is {}; it must be a section, [{}{}]", node.is_array_of_tables() ? "a list" : type_name(node),
+                        key.str(), key.str() == "site" ? ".NAME" : ""));
       } else {
         lines_[std::string(key.str())] = line(node);
       }
@@ -125,7 +126,8 @@ class Reader {
     return table;
   }
 
-  /// Key `key` of `table` as text. nullopt: missing (reported if `or_what_to_do` is not empty), or not a text (reported).
+  /// Key `key` of `table` as text. nullopt: missing (reported if `or_what_to_do` is not empty), or not a text
+  /// (reported).
   std::optional<std::string> text_of(const toml::table& table, std::string_view section, std::string_view key,
                                      std::string_view or_what_to_do) {
     const std::string name = fmt::format("{}.{}", section, key);
@@ -170,12 +172,14 @@ class Reader {
       if (is_name(*name, "-_.", true, 64))
         config_.volume = *name;
       else
-        problems_.add(line_of("volume.name"), "volume.name",
-                      fmt::format("{} is not a name; allowed: 1 to 64 of A-Z a-z 0-9 - _ . with a letter or digit in front",
-                                  quoted(*name)));
+        problems_.add(
+            line_of("volume.name"), "volume.name",
+            fmt::format("{} is not a name; allowed: 1 to 64 of A-Z a-z 0-9 - _ . with a letter or digit in front",
+                        quoted(*name)));
     }
-    const auto id = text_of(*table, "volume", "id",
-                            "it is the identity of the volume, a UUID; make one with: cat /proc/sys/kernel/random/uuid");
+    const auto id =
+        text_of(*table, "volume", "id",
+                "it is the identity of the volume, a UUID; make one with: cat /proc/sys/kernel/random/uuid");
     parse_into(config_.volume_id, parse_uuid, id, "volume.id");
     primary_ = text_of(*table, "volume", "primary", "write the name of the site that orders all writes").value_or("");
   }
@@ -201,8 +205,9 @@ class Reader {
       return problems_.add(line(*node), setting.name(),
                            fmt::format("{} is out of bounds; {}", shown(setting, *number), allowed(setting)));
     if (*number % setting.step != 0)
-      return problems_.add(line(*node), setting.name(), fmt::format("{} is not a multiple of {}; {}", shown(setting, *number),
-                                                                    setting.text(setting.step), allowed(setting)));
+      return problems_.add(line(*node), setting.name(),
+                           fmt::format("{} is not a multiple of {}; {}", shown(setting, *number),
+                                       setting.text(setting.step), allowed(setting)));
     setting.set(config_, *number);
   }
 
@@ -221,9 +226,10 @@ class Reader {
     if (setting.kind == Kind::count) {
       const auto* number = node.as_integer();
       if (!number)
-        return fail(Errc::invalid, fmt::format("is {}; it must be a whole number without quotation marks, {}", type_name(node),
-                                               allowed(setting)));
-      if (number->get() < 0) return fail(Errc::invalid, fmt::format("{} is out of bounds; {}", number->get(), allowed(setting)));
+        return fail(Errc::invalid, fmt::format("is {}; it must be a whole number without quotation marks, {}",
+                                               type_name(node), allowed(setting)));
+      if (number->get() < 0)
+        return fail(Errc::invalid, fmt::format("{} is out of bounds; {}", number->get(), allowed(setting)));
       return static_cast<std::uint64_t>(number->get());
     }
     const auto* text = node.as_string();
@@ -247,9 +253,10 @@ class Reader {
     const std::string_view what = size ? "a size" : "a duration", units = size ? kSizeUnits : kDurationUnits;
     const std::string_view example = size ? "64MiB" : "500ms";
     if (node.is_number())
-      return fmt::format("is a number without a unit; write {} as a string with one of {}, for example \"{}\"", what, units,
-                         example);
-    return fmt::format("is {}; write {} as a string with one of {}, for example \"{}\"", type_name(node), what, units, example);
+      return fmt::format("is a number without a unit; write {} as a string with one of {}, for example \"{}\"", what,
+                         units, example);
+    return fmt::format("is {}; write {} as a string with one of {}, for example \"{}\"", type_name(node), what, units,
+                       example);
   }
 
   void read_sites() {
@@ -263,10 +270,13 @@ class Reader {
     for (const auto& [key, value] : *all) {
       const std::uint32_t at = key.source().begin.line;
       if (!value.is_table())
-        problems_.add(at, "site", fmt::format("{} is {}; allowed: sections [site.NAME]", quoted(key.str()), type_name(value)));
+        problems_.add(at, "site",
+                      fmt::format("{} is {}; allowed: sections [site.NAME]", quoted(key.str()), type_name(value)));
       else if (!is_name(key.str(), "-", false, 32))
-        problems_.add(at, "site", fmt::format("{} is not a name of a site; allowed: 1 to 32 of a-z 0-9 - with a letter or digit "
-                                              "in front", quoted(key.str())));
+        problems_.add(at, "site",
+                      fmt::format("{} is not a name of a site; allowed: 1 to 32 of a-z 0-9 - with a letter or digit "
+                                  "in front",
+                                  quoted(key.str())));
       else
         read_site(std::string(key.str()), value);
     }
@@ -288,8 +298,9 @@ class Reader {
     if (!control && !table.contains("control")) control = fmt::format("/run/lockstep/{}.sock", name);
     parse_into(site.control, parse_path, control, prefix + ".control");
     if (site.control.size() > kSocketPathMax)
-      problems_.add(line_of(prefix + ".control"), prefix + ".control",
-                    fmt::format("{} is too long for a socket; allowed: up to {} bytes", quoted(site.control), kSocketPathMax));
+      problems_.add(
+          line_of(prefix + ".control"), prefix + ".control",
+          fmt::format("{} is too long for a socket; allowed: up to {} bytes", quoted(site.control), kSocketPathMax));
     config_.sites.push_back(std::move(site));
   }
 
@@ -300,8 +311,8 @@ class Reader {
   std::map<std::string, std::uint32_t, std::less<>> lines_;
 };
 
-/// toml++ destroys nested tables by recursion, and "a.a.a..." nests without its noticing. What no configuration needs is
-/// refused before it comes to that. nullopt: nothing to object to.
+/// toml++ destroys nested tables by recursion, and "a.a.a..." nests without its noticing. What no configuration needs
+/// is refused before it comes to that. nullopt: nothing to object to.
 std::optional<Error> too_nested(std::string_view text, std::string_view file) {
   std::uint32_t line = 1;
   std::size_t dots = 0, braces = 0;
@@ -311,9 +322,11 @@ std::optional<Error> too_nested(std::string_view text, std::string_view file) {
       dots = 0;
     }
     if (c == '.' && ++dots > kDotsMax)
-      return Error{Errc::invalid, 0, fmt::format("{}:{}: more than {} dots in one line; no key needs them", file, line, kDotsMax)};
+      return Error{Errc::invalid, 0,
+                   fmt::format("{}:{}: more than {} dots in one line; no key needs them", file, line, kDotsMax)};
     if (c == '{' && ++braces > kBracesMax)
-      return Error{Errc::invalid, 0, fmt::format("{}:{}: more than {} \"{{\" in the file; no key needs them", file, line, kBracesMax)};
+      return Error{Errc::invalid, 0,
+                   fmt::format("{}:{}: more than {} \"{{\" in the file; no key needs them", file, line, kBracesMax)};
   }
   return std::nullopt;
 }
@@ -329,7 +342,8 @@ Result<Config> parse(std::string_view text, std::string_view file) {
     const toml::table root = toml::parse(text, file);
     return Reader(root, file).read();
   } catch (const toml::parse_error& wrong) {
-    return fail(Errc::invalid, fmt::format("{}:{}: {}", file, wrong.source().begin.line, printable(wrong.description(), 300)));
+    return fail(Errc::invalid,
+                fmt::format("{}:{}: {}", file, wrong.source().begin.line, printable(wrong.description(), 300)));
   } catch (const std::exception& wrong) {
     return fail(Errc::invalid, fmt::format("{}: can't be read: {}", file, printable(wrong.what(), 300)));
   }
