@@ -12,7 +12,7 @@ namespace lockstep::wire {
 
 inline constexpr std::size_t kHeaderBytes = 32;
 inline constexpr std::uint32_t kBodyBytesMax = 4u << 20;
-inline constexpr std::uint32_t kPayloadBytesMax = 1u << 20;
+inline constexpr std::uint32_t kPayloadBytesMax = (1u << 20) + (64u << 10);  // a largest write, in whole blocks
 
 /// What the header of a frame says. Decoded before anything is allocated.
 struct FrameHeader {
