@@ -40,6 +40,7 @@ void Steps::note(Step step, const RequestId& request, Seq seq, std::span<const w
   event.seq = seq;
   event.step = step;
   event.status = status;
+  if (probe_ != nullptr) event.costs = probe_(probe_with_);
   if (!turns.empty()) {
     event.object = turns.front().object;
     event.kind = turns.front().kind;
