@@ -5,8 +5,8 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <string_view>
+#include <vector>
 
 #include "controller/status_table.h"
 #include "core/types.h"
@@ -73,15 +73,14 @@ class StepObserver {
 
 class Steps {
  public:
-  explicit Steps(runtime::Clock& clock) : clock_(clock) {}
+  explicit Steps(runtime::Clock& clock) : clock_(clock), kept_(kStepsKept) {}
+  /// Some 50 ns.
   void note(Step step, const RequestId& request, Seq seq, std::span<const wire::Turn> turns, Status status);
   /// Steps with a number above `after`, as far as they are still kept.
   [[nodiscard]] std::vector<StepEvent> since(std::uint64_t after, std::size_t limit) const;
   [[nodiscard]] std::uint64_t last() const { return next_ - 1; }
   /// Null: none. The observer must outlive its use.
   void observe(StepObserver* observer) { observer_ = observer; }
-  /// Off by default unless something observes: a step then costs nothing.
-  void keep(bool on) { keeping_ = on; }
   /// Called at each step to say what was spent so far; null: not. Itself costs a system call or two.
   void probe(Costs (*costs)(void*), void* with) {
     probe_ = costs;
@@ -91,11 +90,10 @@ class Steps {
  private:
   runtime::Clock& clock_;
   StepObserver* observer_ = nullptr;
-  bool keeping_ = false;
   Costs (*probe_)(void*) = nullptr;
   void* probe_with_ = nullptr;
   std::uint64_t next_ = 1;
-  std::deque<StepEvent> kept_;
+  std::vector<StepEvent> kept_;  // ring, by number
 };
 
 }  // namespace lockstep::controller

@@ -161,7 +161,6 @@ runtime::Task<json> Site::run_trace(json request, control::Stream& stream) {
   std::uint64_t left = request.value("count", std::uint64_t{0});
   if (profiling && left == 0) left = 1000;
   const bool bounded = left > 0;
-  if (tracing_++ == 0) steps.keep(true);
   if (profiling && surroundings_.costs != nullptr) steps.probe(surroundings_.costs, surroundings_.costs_with);
   std::uint64_t seen = follow ? steps.last() : 0;
   Profile profile(config_.at(self_).name);
@@ -194,7 +193,6 @@ runtime::Task<json> Site::run_trace(json request, control::Stream& stream) {
       if (!there) break;
     }
   }
-  if (--tracing_ == 0) steps.keep(false);
   co_return json{{"steps", sent}};
 }
 

@@ -4,6 +4,12 @@
 #include "core/log.h"
 
 namespace lockstep::site {
+namespace {
+
+/// How long stop() waits for requests that are under way between the sites.
+constexpr Duration kStopPatience = std::chrono::seconds(5);
+
+}  // namespace
 
 Site::Site(runtime::World& world, const config::Config& config, SiteId self, Surroundings surroundings)
     : world_(world),
@@ -95,9 +101,18 @@ runtime::Task<Result<>> Site::start() {
 
 runtime::Task<void> Site::stop() {
   stopping_ = true;
-  if (mounted_) co_await world_.kernel.unmount();
-  if (link_) co_await link_->stop();
+  runtime::Scope unmounting(world_.scheduler);
+  if (mounted_) unmounting.spawn(world_.kernel.unmount());
+  // Requests that the other site can still answer get their answer; those that wait for one that is away are given up.
+  runtime::Stop never;
+  const Instant patience_ends = world_.clock.now() + kStopPatience;
+  while (controller_ && controller_->state() == controller::Controller::State::in_sync &&
+         controller_->load().requests > 0 && world_.clock.now() < patience_ends) {
+    co_await world_.clock.sleep_until(world_.clock.now() + std::chrono::milliseconds(5), never);
+  }
   if (controller_) co_await controller_->stop();
+  co_await unmounting.join();
+  if (link_) co_await link_->stop();
   if (host_side_) co_await host_side_->stop();
   if (control_) co_await control_->stop();
   if (controller_ && area_) {

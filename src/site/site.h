@@ -73,7 +73,6 @@ class Site final : public control::Commands {
   std::optional<control::Server> control_;
   bool stopping_ = false;
   bool mounted_ = false;
-  unsigned tracing_ = 0;
   Instant since_;
 };
 
