@@ -224,6 +224,7 @@ Result<Effect> decode_record(Bytes bytes) {
   Result<Effect> effect(std::in_place);
   Faults faults;
   unpack(*table, *effect, faults);
+  require_seq(*effect, faults);
   if (!faults.ok()) return fail(Errc::invalid, fmt::format("a record: {}", faults.text()));
   return effect;
 }

@@ -116,6 +116,7 @@ Packed<schema::Commit> pack(Builder& builder, const Commit& m) {
 void unpack(const schema::Commit& t, std::uint32_t, Commit& m, Faults& faults) {
   unpack(*t.effect(), m.effect, faults);
   m.dropped = t.dropped();
+  require_seq(m.effect, faults);
 }
 
 Packed<schema::DroppedAt> pack(Builder& builder, const DroppedAt& m) {
@@ -144,6 +145,7 @@ Packed<schema::Mirror> pack(Builder& builder, const Mirror& m) {
 
 void unpack(const schema::Mirror& t, std::uint32_t payload_bytes, Mirror& m, Faults& faults) {
   unpack(*t.effect(), m.effect, faults);
+  require_seq(m.effect, faults);
   check_payload(m.effect, payload_bytes, faults);
 }
 

@@ -177,6 +177,8 @@ TEST_CASE("effects that break a rule are refused by name") {
   using Catch::Contains;
   REQUIRE(refusal_of_effect([](Effect&) {}).empty());
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.seq = Seq(0); }), Contains("MIRROR: effect.seq"));
+  CHECK_THAT(refusal(Commit{Effect{}}), Contains("COMMIT: effect.seq"));
+  CHECK_FALSE(decode_record(encode_record(Effect{})));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.checksums.clear(); }), Contains("MIRROR: effect.checksums"));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.checksums.push_back(1); }), Contains("effect.checksums"));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.writes[0].address += 1; }), Contains("effect.checksums"));
