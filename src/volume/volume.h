@@ -69,13 +69,14 @@ struct Planned {
   bool changes = true;        ///< false: effect.outcome is the whole answer
 };
 
-/// One turn that an operation asks of the status table. Names: the hash of the name, one wide.
-struct Turn {
-  enum class Kind : std::uint8_t { data, names } kind{};
-  InodeId object;
-  std::uint64_t first = 0;    ///< block of the file, or hash
-  std::uint64_t count = 0;    ///< ~0: to the end
-};
+using wire::Turn;
+
+/// Objects that `effect` leaves without a name, and those without a name that it removes for good.
+[[nodiscard]] std::vector<InodeId> orphans_made(const wire::Effect& effect);
+[[nodiscard]] std::vector<InodeId> orphans_ended(const wire::Effect& effect);
+/// The operation that removes `inodes`, which have no name and are open nowhere. Its outcome's value is 1 when some are
+/// left (each effect is bounded): ask again.
+[[nodiscard]] wire::Operation reap_of(std::span<const InodeId> inodes);
 
 class Volume {
  public:
