@@ -1,9 +1,9 @@
 #include "real_world.h"
 
-#include <catch2/catch.hpp>
 #include <cstdlib>
 #include <filesystem>
 
+#include "catch.h"
 #include "core/check.h"
 
 namespace lockstep::uring {
