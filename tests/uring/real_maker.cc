@@ -27,7 +27,7 @@ class NoKernel final : public runtime::Kernel {
 
 class RealMaker final : public WorldMaker {
  public:
-  RealMaker() : real_(directory_.path(), "meta"), other_disk_(open_again()) {}
+  RealMaker() : real_(directory_.path()), other_disk_(open_again()) {}
   runtime::World& world() override { return world_; }
   void run(runtime::Task<void> task) override { real_.run(std::move(task)); }
   runtime::Disk& other_disk() override { return *other_disk_; }
@@ -45,7 +45,7 @@ class RealMaker final : public WorldMaker {
 
  private:
   std::unique_ptr<uring::DirectoryDisk> open_again() {
-    auto disk = uring::DirectoryDisk::open_directory(*real_.loop, real_.pool, directory_.path());
+    auto disk = uring::DirectoryDisk::open_directory(*real_.loop, real_.pool, real_.disk->where());
     REQUIRE(disk.has_value());
     return std::move(*disk);
   }
