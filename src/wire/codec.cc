@@ -197,7 +197,7 @@ Result<Message> decode_body(const FrameHeader& header, Bytes body) {
 
 std::vector<std::byte> encode_record(const Effect& effect) {
   Builder& builder = clean_builder();
-  builder.Finish(pack(builder, effect), kRecordIdentifier);
+  builder.Finish(pack(builder, effect, Target::log), kRecordIdentifier);
   const Bytes bytes = finished(builder);
   CHECK(bytes.size() <= kBodyBytesMax);
   std::vector<std::byte> record(bytes.begin(), bytes.end());

@@ -31,8 +31,7 @@ struct FrameHeader {
 /// Errc::invalid: checksum or structure. `body` has header.body_bytes.
 [[nodiscard]] Result<Message> decode_body(const FrameHeader& header, Bytes body);
 
-/// The log's record of an effect, all of it: what applies it again and answers its request. The same rules as above; the
-/// log keeps the checksum. Requires: as encode().
+/// The log's record of an effect: all but its turns. The same rules as above; a checksum is the log's business.
 [[nodiscard]] std::vector<std::byte> encode_record(const Effect& effect);
 [[nodiscard]] Result<Effect> decode_record(Bytes bytes);
 

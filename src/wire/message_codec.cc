@@ -111,7 +111,7 @@ Packed<schema::Data> pack(Builder& builder, const Data& m) {
 void unpack(const schema::Data& t, std::uint32_t, Data& m, Faults&) { m.request = unpack(t.request()); }
 
 Packed<schema::Commit> pack(Builder& builder, const Commit& m) {
-  const auto effect = pack(builder, m.effect);
+  const auto effect = pack(builder, m.effect, Target::wire);
   return schema::CreateCommit(builder, effect, m.dropped);
 }
 
@@ -141,7 +141,7 @@ void unpack(const schema::Refusal& t, std::uint32_t, Refusal& m, Faults& faults)
 // --- effects ---------------------------------------------------------------------------------------------------------
 
 Packed<schema::Mirror> pack(Builder& builder, const Mirror& m) {
-  const auto effect = pack(builder, m.effect);
+  const auto effect = pack(builder, m.effect, Target::wire);
   return schema::CreateMirror(builder, effect);
 }
 
@@ -166,11 +166,14 @@ Packed<schema::OrphanClosed> pack(Builder& builder, const OrphanClosed& m) {
 
 void unpack(const schema::OrphanClosed& t, std::uint32_t, OrphanClosed& m, Faults&) { m.inode = InodeId(t.inode()); }
 
-Packed<schema::Ping> pack(Builder& builder, const Ping& m) { return schema::CreatePing(builder, m.number, m.echo); }
+Packed<schema::Ping> pack(Builder& builder, const Ping& m) {
+  return schema::CreatePing(builder, m.number, m.echo, m.logged.value);
+}
 
 void unpack(const schema::Ping& t, std::uint32_t, Ping& m, Faults&) {
   m.number = t.number();
   m.echo = t.echo();
+  m.logged = Seq(t.logged());
 }
 
 // --- catching up -----------------------------------------------------------------------------------------------------
@@ -211,7 +214,7 @@ Packed<schema::FetchLog> pack(Builder& builder, const FetchLog& m) {
 void unpack(const schema::FetchLog& t, std::uint32_t, FetchLog& m, Faults&) { m.after = Seq(t.after()); }
 
 Packed<schema::Record> pack(Builder& builder, const Record& m) {
-  const auto effect = pack(builder, m.effect);
+  const auto effect = pack(builder, m.effect, Target::wire);
   return schema::CreateRecord(builder, effect);
 }
 
@@ -220,9 +223,15 @@ void unpack(const schema::Record& t, std::uint32_t payload_bytes, Record& m, Fau
   check_payload(m.effect, payload_bytes, false, faults);
 }
 
-Packed<schema::Synced> pack(Builder& builder, const Synced& m) { return schema::CreateSynced(builder, m.seq.value); }
+Packed<schema::Synced> pack(Builder& builder, const Synced& m) {
+  const auto dropping = pack_numbers(builder, m.dropping);
+  return schema::CreateSynced(builder, m.seq.value, dropping);
+}
 
-void unpack(const schema::Synced& t, std::uint32_t, Synced& m, Faults&) { m.seq = Seq(t.seq()); }
+void unpack(const schema::Synced& t, std::uint32_t, Synced& m, Faults& faults) {
+  m.seq = Seq(t.seq());
+  unpack_numbers(t.dropping(), kUnansweredMax, m.dropping, "dropping", faults);
+}
 
 // --- verify ----------------------------------------------------------------------------------------------------------
 
