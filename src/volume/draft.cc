@@ -34,7 +34,8 @@ runtime::HostAttributes attributes_of(const Inode& inode) {
 }
 
 bool is_stale(const Inode& file, std::uint32_t chunk, std::uint32_t generation) {
-  return chunk >= file.stale_from && generation != file.generation;
+  const auto behind = std::find_if(file.cuts.begin(), file.cuts.end(), [&](const Cut& cut) { return cut.from > chunk; });
+  return behind != file.cuts.begin() && generation < std::prev(behind)->generation;
 }
 
 Step<const std::string*> Draft::look(std::string key) {
@@ -192,6 +193,35 @@ void Draft::count(BlockRange blocks, std::int64_t sign) {
   }
 }
 
+Step<std::vector<BlockRange>> Draft::take(std::uint64_t blocks, std::optional<std::uint64_t> goal) {
+  const std::uint64_t needed = blocks + state.reserve();
+  if (state.free_space.total_usable() < needed) {
+    space_waits = state.free_space.total_free() >= needed;
+    return refuse(ENOSPC);
+  }
+  std::vector<BlockRange> taken;
+  while (blocks > 0) {
+    auto answer = state.free_space.allocate({.count = blocks, .goal = goal, .without = allocated_});
+    if (const auto* load = std::get_if<area::Allocator::LoadGroup>(&answer)) {
+      miss.groups.push_back(load->group);
+      return refuse(0);
+    }
+    if (const auto* none = std::get_if<area::Allocator::NoSpace>(&answer)) {
+      space_waits = none->held > 0;
+      return refuse(ENOSPC);
+    }
+    for (const BlockRange& range : std::get<area::Allocator::Ranges>(answer)) {
+      CHECK(range.count > 0 && range.count <= blocks);
+      allocated_.push_back(range);
+      count(range, -1);
+      taken.push_back(range);
+      blocks -= range.count;
+      goal = range.end();
+    }
+  }
+  return taken;
+}
+
 void Draft::touch(Object& file, Chunk& chunk) {
   chunk.changed = true;
   for (const BlockRange& blocks : chunk.stale) {
@@ -272,7 +302,7 @@ Planned Draft::finish(wire::Outcome outcome, const Object* about) {
     }
   }
   for (const auto& [group, change] : group_change_) {
-    if (change != 0) put(group_key(group), pack_u32(static_cast<std::uint32_t>(state.group_free[group] + change)));
+    if (change != 0) put(group_key(group), pack_u32(static_cast<std::uint32_t>(static_cast<std::int64_t>(state.free_space.free(group)) + change)));
   }
   if (files_change_ != 0) put(std::string(kFilesKey), pack_u64(state.files + static_cast<std::uint64_t>(files_change_)));
   if (made_ && state.next_inode >= state.inode_bound)

@@ -4,16 +4,16 @@
 // makes the effect of it. A draft that met something which memory does not hold, or damaged metadata, is given up: `miss`
 // or `damage` says why; plans go on as far as they can, to name all that they miss.
 //
-// Stale chunks. Making a huge file short sets its size at once, raises its generation and sets stale_from: chunks from
-// there on whose generation differs are holes to everybody, and their blocks are given back by a trim, or when the chunk
-// is first changed.
+// Stale chunks. Making a huge file short sets its size at once, raises its generation and adds a cut: chunks behind it
+// that were stored with an earlier generation are holes to everybody, and their blocks are given back by a trim, or when
+// the chunk is first changed.
 //
 // The end of file. Blocks at or behind it are never read, whatever their extent says; the bytes behind it in its block
 // are zeros. Blocks that are taken ahead of it are marked written, so that an append into them leaves the extent map alone;
 // they are given back (give_back_ahead) before the end moves over them in any other way.
 #pragma once
 
-#include <deque>
+#include <list>
 #include <optional>
 #include <string_view>
 
@@ -80,8 +80,8 @@ class Draft {
   void remove(Object& object);
   void put(std::string key, std::string value) { batch_.push_back({std::move(key), std::move(value)}); }
   void erase(std::string key) { batch_.push_back({std::move(key), std::nullopt}); }
-  /// Takes `count` blocks from free space, near `goal` (0: anywhere). Halt ENOSPC.
-  Step<std::vector<BlockRange>> take(std::uint64_t count, std::uint64_t goal);
+  /// Takes `blocks` from free space, near `goal` if there is one. Halt ENOSPC.
+  Step<std::vector<BlockRange>> take(std::uint64_t blocks, std::optional<std::uint64_t> goal);
   /// Says that `chunk` of `file` is about to change.
   void touch(Object& file, Chunk& chunk);
   /// Maps blocks (numbered in the chunk). Requires: touched, a hole.
@@ -119,8 +119,8 @@ class Draft {
   void count(BlockRange blocks, std::int64_t sign);
   void finish_chunk(const Chunk& chunk);
 
-  std::deque<Object> objects_;
-  std::deque<Chunk> chunks_;
+  std::list<Object> objects_;
+  std::list<Chunk> chunks_;
   runtime::KeyBatch batch_;
   std::vector<wire::Drop> drops_;
   std::vector<BlockRange> allocated_, freed_;

@@ -158,7 +158,8 @@ Result<InodeId> parse_inode_key(std::string_view key) {
 std::string_view parse_xattr_key(std::string_view key) { return key.size() > 9 ? key.substr(9) : std::string_view{}; }
 
 // u8 version, u8 flags (1 ahead, 2 linkable), u8 growths, u8 zero, u32 mode, links, uid, gid, rdev, u64 size, blocks,
-// i64 atime, mtime, ctime, btime, u64 parent, u32 generation, stale_from, chunk_end, xattrs, xattr_bytes, then the target.
+// i64 atime, mtime, ctime, btime, u64 parent, u32 generation, chunk_end, xattrs, xattr_bytes, cuts, then u32 from,
+// generation of each cut, then the target.
 std::string pack_inode(const Inode& inode) {
   std::string value;
   value.reserve(100 + inode.target.size());
@@ -171,8 +172,12 @@ std::string pack_inode(const Inode& inode) {
   append(value, inode.blocks);
   for (const WallTime t : {inode.atime, inode.mtime, inode.ctime, inode.btime}) append(value, static_cast<std::uint64_t>(t.value));
   append(value, inode.parent.value);
-  for (const std::uint32_t n : {inode.generation, inode.stale_from, inode.chunk_end, inode.xattrs, inode.xattr_bytes})
-    append(value, n);
+  for (const std::uint32_t n : {inode.generation, inode.chunk_end, inode.xattrs, inode.xattr_bytes}) append(value, n);
+  append(value, static_cast<std::uint32_t>(inode.cuts.size()));
+  for (const Cut& cut : inode.cuts) {
+    append(value, cut.from);
+    append(value, cut.generation);
+  }
   value.append(inode.target);
   return value;
 }
@@ -190,11 +195,15 @@ Result<Inode> unpack_inode(InodeId id, std::string_view value) {
   inode.blocks = in.take<std::uint64_t>();
   for (WallTime* t : {&inode.atime, &inode.mtime, &inode.ctime, &inode.btime}) *t = in.take_time();
   inode.parent = InodeId{in.take<std::uint64_t>()};
-  for (std::uint32_t* n : {&inode.generation, &inode.stale_from, &inode.chunk_end, &inode.xattrs, &inode.xattr_bytes})
-    *n = in.take<std::uint32_t>();
+  for (std::uint32_t* n : {&inode.generation, &inode.chunk_end, &inode.xattrs, &inode.xattr_bytes}) *n = in.take<std::uint32_t>();
+  const auto cuts = in.take<std::uint32_t>();
+  for (std::uint32_t i = 0; i < cuts && cuts <= kCutsMax; ++i) {
+    const auto from = in.take<std::uint32_t>();
+    inode.cuts.push_back({from, in.take<std::uint32_t>()});
+  }
   inode.ahead = (flags & 1) != 0;
   inode.linkable = (flags & 2) != 0;
-  if (!in.ok() || version != kVersion || flags > 3 || zero != 0 || (inode.is_file() && inode.size > kFileBytesMax))
+  if (!in.ok() || version != kVersion || flags > 3 || zero != 0 || cuts > kCutsMax || (inode.is_file() && inode.size > kFileBytesMax))
     return corrupt(fmt::format("inode {} is not readable", id.value));
   inode.target = in.rest();
   if (inode.target.empty() != (inode.type() != 0120000) || inode.target.size() > kTargetBytesMax)

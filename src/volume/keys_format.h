@@ -22,19 +22,21 @@
 #include <string_view>
 #include <vector>
 
+#include "area/allocator.h"
 #include "core/result.h"
 #include "core/types.h"
-#include "runtime/key_value.h"
 
 namespace lockstep::volume {
 
 /// A chunk of an extent map: 8 MiB of a file.
 inline constexpr std::uint32_t kChunkBlocks = 2048;
 /// Blocks of a group; an extent never reaches into the next one.
-inline constexpr std::uint64_t kGroupBlocks = 32768;
+inline constexpr std::uint64_t kGroupBlocks = area::kGroupBlocks;
+/// A file that was cut short so often before its space was given back is busy.
+inline constexpr std::size_t kCutsMax = 8;
 /// Largest size of a file: 16 PiB.
 inline constexpr std::uint64_t kFileBytesMax = std::uint64_t{1} << 54;
-inline constexpr std::uint32_t kNoChunk = ~std::uint32_t{0};
+inline constexpr std::uint32_t kNoChunk = ~std::uint32_t{0};  ///< no limit
 inline constexpr std::size_t kNameBytesMax = 255;
 inline constexpr std::size_t kTargetBytesMax = 4095;
 
@@ -79,7 +81,14 @@ Result<InodeId> parse_inode_key(std::string_view key);
 /// The name in an X key.
 std::string_view parse_xattr_key(std::string_view key);
 
-/// What `I` stores. Which chunks count as stale is said in draft.h.
+/// Chunks from `from` on count only if they were stored with `generation` or later; see draft.h.
+struct Cut {
+  std::uint32_t from = 0;
+  std::uint32_t generation = 0;
+  bool operator==(const Cut&) const = default;
+};
+
+/// What `I` stores.
 struct Inode {
   InodeId id;                    ///< from the key
   std::uint32_t mode = 0;        ///< with file type
@@ -89,8 +98,8 @@ struct Inode {
   std::uint64_t blocks = 0;      ///< allocated, of 4 KiB
   WallTime atime, mtime, ctime, btime;
   InodeId parent;                ///< directories only
-  std::uint32_t generation = 0;  ///< of the extent map
-  std::uint32_t stale_from = kNoChunk;  ///< chunks from here on count only with this generation
+  std::uint32_t generation = 0;  ///< of the extent map: what chunks are stored with
+  std::vector<Cut> cuts;         ///< at most kCutsMax, both numbers ascending
   std::uint32_t chunk_end = 0;   ///< no chunk at or behind it exists
   std::uint32_t xattrs = 0;      ///< how many, and bytes of their names and values
   std::uint32_t xattr_bytes = 0;

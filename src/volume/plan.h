@@ -36,10 +36,10 @@ void lose_name(Draft& draft, Draft::Object& object);
 Step<> drop_privileges(Draft& draft, Draft::Object& file);
 /// Sets the size of a file. False: space behind it is left to a trim.
 Step<bool> set_size(Draft& draft, Draft::Object& file, std::uint64_t size);
-/// Takes blocks for the hole [first, first + count) of the chunks of `file`, near what stands before it.
+/// Takes blocks for the hole [first, first + count) of `file`, near what stands before it. Requires: it lies in one chunk.
 Step<> fill_hole(Draft& draft, Draft::Object& file, std::uint64_t first, std::uint64_t count, bool unwritten,
                  std::vector<BlockRange>& taken);
-/// Where the next block of `file` would best stand.
-std::uint64_t goal_for(const Draft& draft, const Draft::Chunk& chunk, std::uint32_t block);
+/// Zeros in [from, to) of the file. Requires: it lies in one block.
+Step<> zero_in_block(Draft& draft, const Draft::Object& file, std::uint64_t from, std::uint64_t to);
 
 }  // namespace lockstep::volume

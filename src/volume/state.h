@@ -3,9 +3,9 @@
 // All of it but `lazy` and `dirty` can be made again from the keys and the area.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
-#include <vector>
 
 #include "area/allocator.h"
 #include "volume/dirty_ranges.h"
@@ -21,18 +21,15 @@ inline constexpr std::size_t kLazyTimesMax = 16384;
 inline constexpr std::uint64_t kInodesPerBound = 1024;
 
 struct State {
-  State(runtime::KeyValue& store, std::uint64_t area_blocks)
-      : keys(store, kKnownBytesMax), free_space(area_blocks), blocks(area_blocks) {}
+  State(runtime::KeyValue& store, area::Allocator allocator)
+      : keys(store, kKnownBytesMax), free_space(std::move(allocator)), blocks(free_space.blocks()) {}
 
   KnownKeys keys;
-  area::Allocator free_space;
+  area::Allocator free_space;                  ///< its free() is what the G keys say
   std::uint64_t blocks;                        ///< of the area
-  std::vector<std::uint32_t> group_free;       ///< what the G keys say
-  std::uint64_t blocks_free = 0;               ///< their sum
   std::uint64_t files = 0;                     ///< what F says
   std::uint64_t next_inode = 0;                ///< above every inode number ever used
   std::uint64_t inode_bound = 0;               ///< what N says; >= next_inode
-  std::uint64_t goal = 0;                      ///< block behind the last one that was allocated
   std::map<InodeId, wire::LazyTimes> lazy;     ///< at most kLazyTimesMax
   DirtyRanges dirty;
   Seq applied;
