@@ -1,7 +1,7 @@
 #include "volume/file_volume.h"
 
+#include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 #include <fmt/format.h>
 
@@ -51,19 +51,29 @@ Turn attributes_turn(InodeId inode) { return {Turn::Kind::names, inode, 0, 1}; }
 
 }  // namespace
 
-std::string Volume::pack_inodes(std::span<const InodeId> inodes) {
-  std::string text;
-  for (const InodeId inode : inodes) text += pack_u64(inode.value);
-  return text;
-}
-
-std::vector<InodeId> Volume::orphaned(const wire::Effect& effect) {
+std::vector<InodeId> orphans_made(const wire::Effect& effect) {
   std::vector<InodeId> found;
   for (const runtime::KeyChange& change : effect.batch) {
     if (!change.value || !change.key.starts_with('O')) continue;
     if (const Result<InodeId> inode = parse_inode_key(change.key)) found.push_back(*inode);
   }
   return found;
+}
+
+std::vector<InodeId> orphans_ended(const wire::Effect& effect) {
+  std::vector<InodeId> found;
+  for (const runtime::KeyChange& change : effect.batch) {
+    if (change.value || !change.key.starts_with('O')) continue;
+    if (const Result<InodeId> inode = parse_inode_key(change.key)) found.push_back(*inode);
+  }
+  return found;
+}
+
+wire::Operation reap_of(std::span<const InodeId> inodes) {
+  wire::Operation reap;
+  reap.kind = OpKind::reap;
+  for (const InodeId inode : inodes) reap.text += pack_u64(inode.value);
+  return reap;
 }
 
 std::vector<Turn> FileVolume::turns(const wire::Operation& op) {

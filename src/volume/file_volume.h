@@ -4,6 +4,7 @@
 // and is the only place where State changes, but for what it merely keeps of the keys.
 #pragma once
 
+#include "volume/keys_format.h"
 #include "volume/state.h"
 #include "volume/volume.h"
 

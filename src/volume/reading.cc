@@ -227,7 +227,7 @@ runtime::Task<Result<std::vector<Entry>>> FileVolume::list(InodeId directory, st
       if (!key) co_return std::unexpected(key.error());
       const Result<EntryValue> value = unpack_entry(pair.value);
       if (!value) co_return std::unexpected(value.error());
-      if (entries.size() >= limit && entries.back().cookie != key->hash) co_return entries;
+      if (!entries.empty() && entries.size() >= limit && entries.back().cookie != key->hash) co_return entries;
       entries.push_back({std::string(key->name), value->inode, value->type, key->hash});
     }
     if (page->size() < page_keys) co_return entries;

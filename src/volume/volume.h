@@ -93,10 +93,6 @@ class Volume {
 
   /// The keys of a new volume (root directory and counters), for format. The same at every site.
   static wire::KeyBatch initial_keys(std::uint64_t blocks);
-  /// `text` of a reap of several objects.
-  static std::string pack_inodes(std::span<const InodeId> inodes);
-  /// Objects that `effect` leaves without a name (some may still be open).
-  static std::vector<InodeId> orphaned(const wire::Effect& effect);
   /// Reads the counters and applies what the log has and the keys have not. Suspends.
   static runtime::Task<Result<std::unique_ptr<Volume>>> open(runtime::World& world, area::Area& area);
 
@@ -128,7 +124,6 @@ class Volume {
   //   allocate        bytes done; fewer than asked for: plan the rest (offset + value, length - value)
   //   set_attributes  1: the size is set, space behind it waits for a trim
   //   trim, reap, settle  1: not finished, plan it again
-  // reap takes the objects from `inode` or, when that is 0, from `text`, see pack_inodes().
 
   /// What `operation` must have exclusive, all at once (R1). None: it conflicts with nothing.
   [[nodiscard]] virtual std::vector<Turn> turns(const wire::Operation& operation) = 0;
