@@ -94,6 +94,7 @@ runtime::Task<Result<>> Site::start() {
     const Result<> listening = control_->start("unix:" + me.control);
     if (!listening) co_return std::unexpected(listening.error());
   }
+  ready_ = true;
   log::info("site {} of volume {} is up: {} blocks, role {}", me.name, config_.volume, identity.blocks,
             controller_->primary() != nullptr ? "primary" : "secondary");
   co_return Result<>{};

@@ -44,6 +44,8 @@ class Site final : public control::Commands {
 
   runtime::Task<nlohmann::json> execute(nlohmann::json request, control::Stream& stream) override;
 
+  /// start() ended well and stop() was not called.
+  [[nodiscard]] bool ready() const { return ready_ && !stopping_; }
   [[nodiscard]] controller::Controller& controller() { return *controller_; }
   [[nodiscard]] volume::Volume& volume() { return *volume_; }
   [[nodiscard]] area::Area& area() { return *area_; }
@@ -73,6 +75,7 @@ class Site final : public control::Commands {
   std::optional<control::Server> control_;
   bool stopping_ = false;
   bool mounted_ = false;
+  bool ready_ = false;
   Instant since_;
 };
 
