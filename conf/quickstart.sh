@@ -10,7 +10,7 @@
 #   status  what `lockstep status` says at both sites
 #
 #   LOCKSTEP_QUICKSTART_SIZE   of each area, when it is made (default 4GiB)
-#   LOCKSTEP_QUICKSTART_PORT   first of two TCP ports on 127.0.0.1 (default: the first free pair from 7470)
+#   LOCKSTEP_QUICKSTART_PORT   first of two TCP ports on 127.0.0.1 (default: the first free pair from 7400)
 set -euo pipefail
 # shellcheck source=conf/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -22,13 +22,13 @@ port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 free_ports() {
   local port
-  for ((port = 7470; port < 7570; port += 2)); do
+  for ((port = 7400; port < 7500; port += 2)); do
     if port_is_free "$port" && port_is_free $((port + 1)); then
       echo "$port"
       return
     fi
   done
-  die "no two free TCP ports in a row between 7470 and 7570" "set LOCKSTEP_QUICKSTART_PORT to the first of two free ports"
+  die "no two free TCP ports in a row between 7400 and 7500" "set LOCKSTEP_QUICKSTART_PORT to the first of two free ports"
 }
 
 write_configuration() {
@@ -37,8 +37,9 @@ write_configuration() {
   [[ -n $port ]] || port=$(free_ports)
   cat >"$DIR/lockstep.toml.new" <<END
 # Made by conf/quickstart.sh. Two sites on one machine; lockstep.toml(5) describes every key.
-volume = "quickstart"
-volume_id = "$(cat /proc/sys/kernel/random/uuid)"
+[volume]
+name = "quickstart"
+id = "$(cat /proc/sys/kernel/random/uuid)"
 primary = "east"
 
 [site.east]

@@ -16,8 +16,8 @@ using nlohmann::json;
 json in_sync() {
   return json::parse(R"({"volume": "demo", "site": "east", "state": "in-sync", "reason": "", "epoch": 3, "primary": "east",
     "role": "primary", "in_sync": ["east", "west"], "seq": 42,
-    "sites": [{"name": "east", "address": "10.0.0.1:7470", "connected": true, "in_sync": true, "applied_seq": 42, "since_seconds": 90},
-              {"name": "west", "address": "10.0.0.2:7470", "connected": true, "in_sync": true, "applied_seq": 41, "since_seconds": 8000,
+    "sites": [{"name": "east", "address": "10.0.0.1:7400", "connected": true, "in_sync": true, "applied_seq": 42, "since_seconds": 90},
+              {"name": "west", "address": "10.0.0.2:7400", "connected": true, "in_sync": true, "applied_seq": 41, "since_seconds": 8000,
                "last_seen_ms": 12}],
     "requests_pending": 2, "oldest_pending_ms": 7, "window_effects": 1, "window_bytes": 4096,
     "log": {"used": 4096, "bytes": 67108864}, "area": {"blocks": 100, "free_blocks": 50, "bytes": 409600, "free_bytes": 204800},
@@ -36,11 +36,11 @@ TEST_CASE("A volume in sync is called safe in the first line") {
 TEST_CASE("A site that is away is named, with what to do") {
   json status = in_sync();
   status["state"] = "suspended";
-  status["reason"] = "west does not answer at 10.0.0.2:7470; start its lockstepd or mend the network";
+  status["reason"] = "west does not answer at 10.0.0.2:7400; start its lockstepd or mend the network";
   status["sites"][1]["connected"] = false;
   const std::string screen = render_status(status);
   CHECK_THAT(screen, StartsWith("WAITING: reads and writes wait for west; nothing acknowledged is lost\n"));
-  CHECK_THAT(screen, Contains("to do: west does not answer at 10.0.0.2:7470; start its lockstepd"));
+  CHECK_THAT(screen, Contains("to do: west does not answer at 10.0.0.2:7400; start its lockstepd"));
   CHECK_THAT(screen, Contains("do not format or remove either"));
 }
 
