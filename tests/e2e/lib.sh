@@ -154,7 +154,7 @@ two_sites() {
   wait_in_sync
 }
 
-verify_clean() { timeout "${1:-120}" "$LOCKSTEP" --config "$CONFIG" --site east verify || fail "verify is not clean"; }
+verify_clean() { timeout 120 "$LOCKSTEP" --config "$CONFIG" --site east verify || fail "verify is not clean"; }
 
 ALARMS='broken invariant|AddressSanitizer|UndefinedBehavior|runtime error:|LeakSanitizer|terminate called'
 scan_logs() {
@@ -178,6 +178,6 @@ expect_error() {
   local text=$1 out
   shift
   if out=$("$@" 2>&1); then fail "this should have failed: $*"; fi
-  grep -qE "$text" <<<"$out" || fail "$* failed, but said: $out; expected: $text"
+  grep -qE -- "$text" <<<"$out" || fail "$* failed, but said: $out; expected: $text"
 }
 same() { [[ $1 == "$2" ]] || fail "${3:-values differ}: '$1' and '$2'"; }
