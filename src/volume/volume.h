@@ -69,13 +69,7 @@ struct Planned {
   bool changes = true;        ///< false: effect.outcome is the whole answer
 };
 
-/// One turn that an operation asks of the status table. Names: the hash of the name, one wide.
-struct Turn {
-  enum class Kind : std::uint8_t { data, names } kind{};
-  InodeId object;
-  std::uint64_t first = 0;    ///< block of the file, or hash
-  std::uint64_t count = 0;    ///< ~0: to the end
-};
+using wire::Turn;
 
 class Volume {
  public:

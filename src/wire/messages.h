@@ -73,8 +73,8 @@ struct Outcome {
 // --- what it changes -------------------------------------------------------------------------------------------------
 
 /// `length` bytes of the payload go to byte `address` of the area; payload bytes are used in the order of the writes.
-/// fresh: the blocks are new to their file, what the write leaves of them is zeros. A write without payload
-/// (`zeros`) makes whole blocks zero.
+/// fresh: the blocks are new to their file, what the write leaves of them is zeros. zeros: the bytes become zero and use
+/// no payload; any byte range.
 struct AreaWrite {
   std::uint64_t address = 0;
   std::uint64_t length = 0;
@@ -92,6 +92,15 @@ struct Drop {
   bool operator==(const Drop&) const = default;
 };
 
+/// One turn that a request asks of the status table: blocks of a file, or names (hashes) of a directory.
+struct Turn {
+  enum class Kind : std::uint8_t { data, names } kind{};
+  InodeId object;
+  std::uint64_t first = 0;  ///< block of the file, or hash of the name
+  std::uint64_t count = 0;  ///< ~0: to the end
+  bool operator==(const Turn&) const = default;
+};
+
 /// Times of a file that are kept in memory and written later, by a `settle`.
 struct LazyTimes {
   InodeId inode;  ///< 0: none
@@ -105,6 +114,7 @@ struct Effect {
   Epoch epoch;
   Seq seq;
   RequestId request;
+  std::vector<Turn> turns;               ///< what is exclusive until every site has answered; not in the log
   KeyBatch batch;                        ///< empty: nothing to log (an overwrite)
   std::vector<AreaWrite> writes;
   std::vector<std::uint64_t> checksums;  ///< of each block that `writes` touch, in their order, as it is afterwards
@@ -165,7 +175,8 @@ struct Mirrored { Seq seq; std::vector<InodeId> orphans_open; };
 struct OrphanClosed { InodeId inode; };
 
 /// Heartbeat, both ways; `echo` is the number of the last one received.
-struct Ping { std::uint64_t number = 0; std::uint64_t echo = 0; };
+/// `logged`: the sender's log holds everything up to here, written; the other side need not keep it for the sender.
+struct Ping { std::uint64_t number = 0; std::uint64_t echo = 0; Seq logged; };
 
 /// Asks the other side for bytes of its area as they stand: payload of a Blocks with the same number.
 struct FetchBlocks { std::uint64_t number = 0; BlockRange blocks; };

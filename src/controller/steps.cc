@@ -1,0 +1,66 @@
+#include "controller/steps.h"
+
+namespace lockstep::controller {
+
+std::string_view name_of(Step step) {
+  switch (step) {
+    case Step::asked: return "asked";
+    case Step::queued: return "queued";
+    case Step::forward_sent: return "forward-sent";
+    case Step::forward_received: return "forward-received";
+    case Step::exclusive: return "exclusive";
+    case Step::grant_sent: return "grant-sent";
+    case Step::grant_received: return "grant-received";
+    case Step::data_sent: return "data-sent";
+    case Step::data_received: return "data-received";
+    case Step::planned: return "planned";
+    case Step::mirror_sent: return "mirror-sent";
+    case Step::mirror_received: return "mirror-received";
+    case Step::commit_sent: return "commit-sent";
+    case Step::commit_received: return "commit-received";
+    case Step::area_written: return "area-written";
+    case Step::logged: return "logged";
+    case Step::published: return "published";
+    case Step::dropped: return "dropped";
+    case Step::mirrored_sent: return "mirrored-sent";
+    case Step::mirrored_received: return "mirrored-received";
+    case Step::released: return "released";
+    case Step::refused: return "refused";
+    case Step::acknowledged: return "acknowledged";
+  }
+  return "?";
+}
+
+void Steps::note(Step step, const RequestId& request, Seq seq, std::span<const wire::Turn> turns, Status status) {
+  if (!keeping_ && observer_ == nullptr) return;
+  StepEvent event;
+  event.number = next_++;
+  event.at = clock_.now();
+  event.request = request;
+  event.seq = seq;
+  event.step = step;
+  event.status = status;
+  if (!turns.empty()) {
+    event.object = turns.front().object;
+    event.kind = turns.front().kind;
+    event.first = turns.front().first;
+    event.count = turns.front().count;
+  }
+  if (keeping_) {
+    if (kept_.size() >= kStepsKept) kept_.pop_front();
+    kept_.push_back(event);
+  }
+  if (observer_ != nullptr) observer_->step(event);
+}
+
+std::vector<StepEvent> Steps::since(std::uint64_t after, std::size_t limit) const {
+  std::vector<StepEvent> found;
+  for (const StepEvent& event : kept_) {
+    if (event.number <= after) continue;
+    if (found.size() >= limit) break;
+    found.push_back(event);
+  }
+  return found;
+}
+
+}  // namespace lockstep::controller

@@ -1,0 +1,20 @@
+// handshake.h - who may talk to whom: the checks on the first message, as a pure function.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "wire/messages.h"
+
+namespace lockstep::peer {
+
+/// Why a connection whose other side said `theirs` must not be used by a site that says `ours`; nullopt: it may.
+/// One line: what does not match, both values, and what to do. `expected` is the name of the other site here.
+/// Rules, in order: version, volume name, volume id, site name, store id, epoch, settings.
+[[nodiscard]] std::optional<std::string> reason_to_refuse(const wire::Hello& ours, const wire::Hello& theirs,
+                                                          const std::string& expected);
+
+/// "KEY: ours VALUE, theirs VALUE" for each line of two texts of KEY=VALUE lines that differs, bounded.
+[[nodiscard]] std::string settings_that_differ(const std::string& ours, const std::string& theirs);
+
+}  // namespace lockstep::peer
