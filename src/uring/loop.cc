@@ -130,6 +130,7 @@ Loop::Loop(std::unique_ptr<io_uring> ring, int wake_fd, LoopOptions options)
 
 Loop::~Loop() {
   CHECK(!inside_);
+  take_returned();  // what pools finished since the last pass and owns itself
   io_uring_queue_exit(ring_.get());  // ends what is outstanding; nothing completes any more
   ::close(wake_fd_);
 }

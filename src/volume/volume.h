@@ -71,6 +71,13 @@ struct Planned {
 
 using wire::Turn;
 
+/// Objects that `effect` leaves without a name, and those without a name that it removes for good.
+[[nodiscard]] std::vector<InodeId> orphans_made(const wire::Effect& effect);
+[[nodiscard]] std::vector<InodeId> orphans_ended(const wire::Effect& effect);
+/// The operation that removes `inodes`, which have no name and are open nowhere. Its outcome's value is 1 when some are
+/// left (each effect is bounded): ask again.
+[[nodiscard]] wire::Operation reap_of(std::span<const InodeId> inodes);
+
 class Volume {
  public:
   virtual ~Volume() = default;

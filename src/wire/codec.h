@@ -12,7 +12,7 @@ namespace lockstep::wire {
 
 inline constexpr std::size_t kHeaderBytes = 32;
 inline constexpr std::uint32_t kBodyBytesMax = 4u << 20;
-inline constexpr std::uint32_t kPayloadBytesMax = 1u << 20;
+inline constexpr std::uint32_t kPayloadBytesMax = (1u << 20) + (64u << 10);  // a largest write, in whole blocks
 
 /// What the header of a frame says. Decoded before anything is allocated.
 struct FrameHeader {
@@ -31,7 +31,7 @@ struct FrameHeader {
 /// Errc::invalid: checksum or structure. `body` has header.body_bytes.
 [[nodiscard]] Result<Message> decode_body(const FrameHeader& header, Bytes body);
 
-/// The log's record of an effect: everything but drops and outcome's attributes stands in it. The same rules as above.
+/// The log's record of an effect: all but its turns. The same rules as above; a checksum is the log's business.
 [[nodiscard]] std::vector<std::byte> encode_record(const Effect& effect);
 [[nodiscard]] Result<Effect> decode_record(Bytes bytes);
 

@@ -185,7 +185,9 @@ struct Blocks { std::uint64_t number = 0; BlockRange blocks; bool bad = false; s
 struct FetchLog { Seq after; };
 struct Record { Effect effect; };
 /// Ends a phase of the handshake: the sender has nothing more to catch up with (or to send).
-struct Synced { Seq seq; };
+/// `dropping`: effects of forwarded requests of which the sender's kernel may still keep the old; of all others a DROPPED
+/// that got lost counts as received.
+struct Synced { Seq seq; std::vector<Seq> dropping; };
 
 /// verify. Begin: take a snapshot of the keys at this place of the stream.
 struct VerifyBegin { std::uint64_t number = 0; };
