@@ -63,6 +63,20 @@ constexpr auto make_payloads(std::index_sequence<I...>) {
 }
 constexpr auto kPayloads = make_payloads(std::make_index_sequence<kTypes>());
 
+std::uint32_t payload_bytes_max(std::size_t type) { return kPayloads[type] == Payload::allowed ? kPayloadBytesMax : 0; }
+
+/// Requires: `type` is known.
+Result<> check_lengths(std::uint8_t type, std::uint32_t body_bytes, std::uint32_t payload_bytes) {
+  if (body_bytes == 0 || body_bytes > kBodyBytesMax) {
+    return fail(Errc::invalid, fmt::format("{}: a body of {} bytes; the limit is {}", kNames[type], body_bytes, kBodyBytesMax));
+  }
+  if (payload_bytes > payload_bytes_max(type)) {
+    return fail(Errc::invalid, fmt::format("{}: a payload of {} bytes; the limit is {}", kNames[type], payload_bytes,
+                                           payload_bytes_max(type)));
+  }
+  return {};
+}
+
 std::uint32_t header_checksum(const RawHeader& raw) {
   return static_cast<std::uint32_t>(checksum(Bytes(reinterpret_cast<const std::byte*>(&raw), kHeaderBytes - 4)));
 }
@@ -132,7 +146,7 @@ std::vector<std::byte> encode(const Message& message, std::uint32_t payload_byte
   Builder& builder = clean_builder();
   std::visit([&](const auto& m) { builder.Finish(pack(builder, m)); }, message);
   const Bytes body = finished(builder);
-  CHECK(body.size() <= kBodyBytesMax && payload_bytes <= kPayloadBytesMax);
+  CHECK(body.size() <= kBodyBytesMax && payload_bytes <= payload_bytes_max(message.index()));
 
   RawHeader raw{};
   raw.magic = kMagic;
@@ -168,25 +182,20 @@ Result<FrameHeader> decode_header(Bytes bytes) {
     return fail(Errc::invalid, "the header of a frame does not match its checksum");
   }
   if (raw.type >= kTypes) return fail(Errc::invalid, fmt::format("a frame of unknown type {}", raw.type));
-  const char* const name = kNames[raw.type];
   if (raw.flags != 0 || raw.reserved != 0) {
-    return fail(Errc::invalid, fmt::format("{}: flags {:#x} and {:#x} are unknown", name, raw.flags, raw.reserved));
+    return fail(Errc::invalid, fmt::format("{}: flags {:#x} and {:#x} are unknown", kNames[raw.type], raw.flags, raw.reserved));
   }
-  if (raw.body_bytes == 0 || raw.body_bytes > kBodyBytesMax) {
-    return fail(Errc::invalid, fmt::format("{}: a body of {} bytes; the limit is {}", name, raw.body_bytes, kBodyBytesMax));
-  }
-  const std::uint32_t payload_bytes_max = kPayloads[raw.type] == Payload::allowed ? kPayloadBytesMax : 0;
-  if (raw.payload_bytes > payload_bytes_max) {
-    return fail(Errc::invalid,
-                fmt::format("{}: a payload of {} bytes; the limit is {}", name, raw.payload_bytes, payload_bytes_max));
-  }
+  const Result<> lengths = check_lengths(raw.type, raw.body_bytes, raw.payload_bytes);
+  if (!lengths) return std::unexpected(lengths.error());
   return FrameHeader{raw.type, raw.body_bytes, raw.payload_bytes, raw.body_checksum};
 }
 
 Result<Message> decode_body(const FrameHeader& header, Bytes body) {
   if (header.type >= kTypes) return fail(Errc::invalid, fmt::format("a frame of unknown type {}", header.type));
   const char* const name = kNames[header.type];
-  if (body.size() != header.body_bytes || body.empty() || body.size() > kBodyBytesMax) {
+  const Result<> lengths = check_lengths(header.type, header.body_bytes, header.payload_bytes);
+  if (!lengths) return std::unexpected(lengths.error());
+  if (body.size() != header.body_bytes) {
     return fail(Errc::invalid, fmt::format("{}: a body of {} bytes; its header says {}", name, body.size(), header.body_bytes));
   }
   if (checksum(body) != header.body_checksum) {
@@ -215,6 +224,7 @@ Result<Effect> decode_record(Bytes bytes) {
   Result<Effect> effect(std::in_place);
   Faults faults;
   unpack(*table, *effect, faults);
+  require_seq(*effect, faults);
   if (!faults.ok()) return fail(Errc::invalid, fmt::format("a record: {}", faults.text()));
   return effect;
 }

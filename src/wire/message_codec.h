@@ -23,7 +23,7 @@ template <> struct Traits<Refuse> : Form<Refuse, schema::Refuse> { static conste
 template <> struct Traits<Forward> : Form<Forward, schema::Forward, Payload::allowed> { static constexpr const char* name = "FORWARD"; };
 template <> struct Traits<Grant> : Form<Grant, schema::Grant> { static constexpr const char* name = "GRANT"; };
 template <> struct Traits<Data> : Form<Data, schema::Data, Payload::allowed> { static constexpr const char* name = "DATA"; };
-template <> struct Traits<Commit> : Form<Commit, schema::Commit, Payload::allowed> { static constexpr const char* name = "COMMIT"; };
+template <> struct Traits<Commit> : Form<Commit, schema::Commit> { static constexpr const char* name = "COMMIT"; };
 template <> struct Traits<DroppedAt> : Form<DroppedAt, schema::DroppedAt> { static constexpr const char* name = "DROPPED"; };
 template <> struct Traits<Refusal> : Form<Refusal, schema::Refusal> { static constexpr const char* name = "REFUSAL"; };
 template <> struct Traits<Mirror> : Form<Mirror, schema::Mirror, Payload::allowed> { static constexpr const char* name = "MIRROR"; };

@@ -261,7 +261,35 @@ TEST_CASE("text that is not TOML is told with its line") {
   CHECK(mistakes("a = \"b\nc = 1").starts_with("f:1: "));
   CHECK(mistakes(std::string("a = \"\x01\"")).starts_with("f:1: "));
   CHECK(mistakes(std::string("\0\0\0", 3)).starts_with("f:1: "));
+  CHECK(mistakes("[volume]\n[=]\n[limits]\n") ==
+        "f:2: not TOML: the name of a section or key must be of A-Z a-z 0-9 _ - or stand in quotation marks");
+  CHECK(mistakes(minimal("[+]")).starts_with("f:15: not TOML: "));
   CHECK(mistakes("\xff\xfe").starts_with("f:1: "));
+}
+
+TEST_CASE("strings and comments may have any letter, the rest only ASCII") {
+  CHECK(config_of(minimal_but("/srv/shared", "/srv/größe") + "# größer als \"nötig\", \xe2\x80\xa8 ''' {{{{")
+            .sites[0]
+            .mount == "/srv/größe");
+  CHECK(config_of("\xef\xbb\xbf" + minimal()) == config_of(minimal()));
+  CHECK(mistakes(minimal("[site.ä]")) ==
+        "f:15: \"\\xc3\\xa4\" stands outside of strings and comments; allowed there: printable ASCII");
+  CHECK(mistakes(minimal("log =\xc2\xa0\"8GiB\"")).starts_with("f:15: \"\\xc2\\xa0\" stands outside"));
+  CHECK(mistakes("# fine\n[\x01]").starts_with("f:2: \"\\x01\" stands outside"));
+  CHECK(mistakes(minimal("log = \"a\\\"b'\" ä")).starts_with("f:15: \"\\xc3\\xa4\" stands outside"));
+  CHECK(mistakes(minimal("log = 'a\\' ä")).starts_with("f:15: \"\\xc3\\xa4\" stands outside"));
+  CHECK(mistakes(minimal("log = \"\" ä")).starts_with("f:15: \"\\xc3\\xa4\" stands outside"));
+}
+
+TEST_CASE("strings stand on one line") {
+  CHECK(mistakes(minimal("log = \"\"\"8GiB\"\"\"")) ==
+        "f:15: a string with three quotation marks; write it with one (\") on one line");
+  CHECK(mistakes(minimal("log = '''8GiB'''")) ==
+        "f:15: a string with three quotation marks; write it with one (') on one line");
+  CHECK(mistakes(minimal("log = \"8\nGiB\"")) == "f:15: a string does not end on its line");
+  CHECK(mistakes(minimal("log = \"8\\\nGiB\"")) == "f:15: a string does not end on its line");
+  CHECK(mistakes(minimal("log = \"8GiB")).starts_with("f:15: "));
+  CHECK(mistakes(minimal("log = \"8GiB\\")).starts_with("f:15: "));
 }
 
 TEST_CASE("every mistake is told, in the order of the lines") {

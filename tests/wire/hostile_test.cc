@@ -154,10 +154,31 @@ TEST_CASE("a header is refused before anything is allocated") {
   for (std::size_t length = 0; length < kHeaderBytes; ++length) CHECK_FALSE(decode_header(Bytes(header).first(length)));
 }
 
+TEST_CASE("a header that was made up is refused with its body") {
+  const auto frame = encode(Ping{1, 2}, 0);
+  const Bytes body = Bytes(frame).subspan(kHeaderBytes);
+  const FrameHeader good = *decode_header(Bytes(frame).first(kHeaderBytes));
+  REQUIRE(decode_body(good, body));
+  FrameHeader header = good;
+  header.payload_bytes = 1;
+  CHECK_THAT(decode_body(header, body).error().text, Catch::Contains("PING: a payload of 1"));
+  header = good;
+  header.type = 255;
+  CHECK_THAT(decode_body(header, body).error().text, Catch::Contains("unknown type"));
+  header = good;
+  header.body_bytes += 1;
+  CHECK_THAT(decode_body(header, body).error().text, Catch::Contains("PING: a body of"));
+  header = good;
+  header.body_checksum += 1;
+  CHECK_THAT(decode_body(header, body).error().text, Catch::Contains("PING: its body does not match"));
+}
+
 TEST_CASE("effects that break a rule are refused by name") {
   using Catch::Contains;
   REQUIRE(refusal_of_effect([](Effect&) {}).empty());
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.seq = Seq(0); }), Contains("MIRROR: effect.seq"));
+  CHECK_THAT(refusal(Commit{Effect{}}), Contains("COMMIT: effect.seq"));
+  CHECK_FALSE(decode_record(encode_record(Effect{})));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.checksums.clear(); }), Contains("MIRROR: effect.checksums"));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.checksums.push_back(1); }), Contains("effect.checksums"));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.writes[0].address += 1; }), Contains("effect.checksums"));
@@ -187,7 +208,6 @@ TEST_CASE("effects that break a rule are refused by name") {
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.batch.assign(kBatchKeysMax + 1, {"k", std::nullopt}); }),
              Contains("effect.batch: number"));
   CHECK_THAT(refusal_of_effect([](Effect&) {}, 4095), Contains("MIRROR: payload"));
-  CHECK_THAT(refusal(Commit{samples::overwrite()}, 1), Contains("COMMIT: payload"));
   CHECK_THAT(refusal(Record{samples::overwrite()}, 0), Contains("RECORD: payload"));
 }
 

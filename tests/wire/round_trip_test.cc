@@ -67,6 +67,8 @@ TEST_CASE("empty messages come back empty") {
   effect.seq = Seq(1);
   round_trip(Mirror{effect}, 0);
   round_trip(Commit{effect, false}, 0);
+  effect.seq = Seq(0);
+  round_trip(Record{effect}, 0);
 }
 
 TEST_CASE("extreme values come back") {

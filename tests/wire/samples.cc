@@ -105,7 +105,6 @@ std::vector<Sample> all() {
   add("grant", filled<Grant>());
   add("data", filled<Data>(), 5000);
   add("commit", with_effect<Commit>());
-  add("commit_payload", with_effect<Commit>(), kEffectPayloadBytes);
   add("dropped", filled<DroppedAt>());
   add("refusal", filled<Refusal>());
   add("mirror", with_effect<Mirror>(), kEffectPayloadBytes);
