@@ -40,7 +40,7 @@ struct FuseOptions {
   MountOptions mount;
   std::size_t request_bytes_max = 128u << 20;  ///< of requests that are not answered yet
   unsigned read_ahead_kib = 1024;
-  unsigned page_threads = 4;
+  unsigned page_threads = 32;  ///< started when needed; each may wait for a write of a part of a page
   unsigned name_threads = 4;
 };
 
