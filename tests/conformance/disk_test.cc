@@ -1,7 +1,8 @@
+#include "catch.h"
+
 #include <cerrno>
 #include <cstring>
 
-#include "catch.h"
 #include "conformance/world_maker.h"
 
 using namespace lockstep;

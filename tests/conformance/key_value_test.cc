@@ -1,4 +1,5 @@
 #include "catch.h"
+
 #include "conformance/world_maker.h"
 
 using namespace lockstep;

@@ -1,6 +1,7 @@
+#include "catch.h"
+
 #include <cstring>
 
-#include "catch.h"
 #include "conformance/world_maker.h"
 
 using namespace lockstep;

@@ -1,6 +1,7 @@
+#include "catch.h"
+
 #include <algorithm>
 
-#include "catch.h"
 #include "conformance/world_maker.h"
 
 using namespace lockstep;
