@@ -323,6 +323,14 @@ TEST_CASE("large and deeply nested files are refused in short time") {
   CHECK(mistakes("\n" + deep + " = 1") == "f:2: more than 64 dots in one line; no key needs them");
   CHECK(mistakes("a = " + std::string(1000, '{')) == "f:1: more than 32 \"{\" in the file; no key needs them");
   CHECK(mistakes("a = " + std::string(100'000, '[')).starts_with("f:1: "));
+  // As deep as is let through.
+  std::string dotted = "a";
+  for (int i = 0; i < 63; ++i) dotted += ".a";
+  std::string nested = "[" + dotted + "]\n" + dotted + " = [";
+  for (int i = 0; i < 32; ++i) nested += "\n{" + dotted + " = [";
+  nested += "1";
+  for (int i = 0; i < 32; ++i) nested += "]}";
+  CHECK(mistakes(nested + "]").find("f:1: a: unknown section") != std::string::npos);
   std::string many;
   for (int i = 0; i < 50'000; ++i) many += fmt::format("k{}=1\n", i);
   CHECK(mistakes(many).ends_with(" more mistakes"));
