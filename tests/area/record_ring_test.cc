@@ -185,6 +185,26 @@ TEST_CASE("a damaged record ends the log") {
   CHECK(open_log(w).last() == Seq{3});
 }
 
+TEST_CASE("what an earlier run left behind the first record is not taken for it") {
+  TestWorld w;
+  make_log(w);
+  {
+    RecordRing& log = open_log(w);
+    for (std::uint64_t seq = 1; seq <= 5; ++seq) put(log, seq, 64);
+    REQUIRE(w.run(log.sync()));
+  }
+  w.kill();
+  w.storage().corrupt(kFile, {kLogRingOffset + 2 * record_bytes(64) + 70, 1});
+  RecordRing& log = open_log(w);
+  put(log, 3, 64);
+  // The log now begins where the old record 4 stands, which says that 3 is before it.
+  REQUIRE(w.run(log.forget_through(Seq{3})));
+  w.kill();
+  RecordRing& next = open_log(w);
+  CHECK(next.last() == Seq{3});
+  CHECK(next.first() == Seq{});
+}
+
 TEST_CASE("one damaged header is written again, two are an error") {
   for (std::uint64_t copy : {0u, 1u}) {
     TestWorld w;
