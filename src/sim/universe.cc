@@ -57,15 +57,15 @@ bool Universe::run_until(const std::function<bool()>& done, Duration limit) {
     if (events == events_max_) {
       throw Livelock(fmt::format("seed {}: {} events and no end at {} ms", seed_, events, now_.ns / 1'000'000));
     }
-    if (!step(end)) return false;
+    if (step(end)) continue;
+    now_ = end;
+    return false;
   }
   return true;
 }
 
 void Universe::run_for(Duration time) {
-  const Instant end = now_ + time;
   run_until([] { return false; }, time);
-  now_ = end;
 }
 
 void Universe::forget_events_of(const Process* owner, bool keep) {

@@ -56,8 +56,8 @@ class Universe {
   /// Nothing happens if it is over.
   void cancel(EventId id);
 
-  /// Runs until `done()` (asked before the first and after every event); false: `limit` passed first, or nothing is left
-  /// to happen. Throws Livelock.
+  /// Runs until `done()` (asked before the first and after every event); false: `limit` passed first.
+  /// Throws Livelock.
   bool run_until(const std::function<bool()>& done, Duration limit);
   /// Runs for that long, whatever happens. Throws Livelock.
   void run_for(Duration time);

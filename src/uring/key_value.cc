@@ -1,0 +1,188 @@
+#include "uring/key_value.h"
+
+#include <fmt/format.h>
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/options.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace lockstep::uring {
+namespace {
+
+using runtime::KeyBatch;
+using runtime::KeyPair;
+using runtime::Peek;
+using runtime::Task;
+
+rocksdb::Slice slice(std::string_view s) { return {s.data(), s.size()}; }
+
+std::unexpected<Error> failed(const rocksdb::Status& status, std::string_view what, const std::string& directory) {
+  const int error = status.IsNoSpace() ? ENOSPC : EIO;
+  auto text = fmt::format("cannot {} the keys in {}: {}", what, directory, status.ToString());
+  if (status.IsCorruption()) return std::unexpected<Error>(Error{Errc::corrupt, error, std::move(text)});
+  return fail_io(error, std::move(text));
+}
+
+rocksdb::Options options_for(const KeyStoreOptions& o) {
+  rocksdb::Options r;
+  r.create_if_missing = true;
+  r.max_open_files = o.files_open_max;
+  r.max_background_jobs = 2;
+  r.write_buffer_size = o.memtable_bytes;
+  r.max_write_buffer_number = o.memtables_max;
+  r.avoid_flush_during_shutdown = true;
+  // The batches come from one thread, and nothing but a late flush may hold them up.
+  r.allow_concurrent_memtable_write = false;
+  r.level0_slowdown_writes_trigger = 1 << 20;
+  r.level0_stop_writes_trigger = 1 << 20;
+  r.soft_pending_compaction_bytes_limit = 0;
+  r.hard_pending_compaction_bytes_limit = 0;
+  r.level_compaction_dynamic_level_bytes = true;
+  r.compression = rocksdb::kLZ4Compression;
+  r.bytes_per_sync = 1 << 20;
+  r.info_log_level = rocksdb::WARN_LEVEL;
+  r.max_log_file_size = 1 << 20;
+  r.keep_log_file_num = 2;
+  r.stats_dump_period_sec = 0;
+  r.stats_persist_period_sec = 0;
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = rocksdb::NewLRUCache(o.cache_bytes);
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.cache_index_and_filter_blocks = true;
+  table.cache_index_and_filter_blocks_with_high_priority = true;
+  table.pin_l0_filter_and_index_blocks_in_cache = true;
+  table.format_version = 5;
+  r.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return r;
+}
+
+class Snapshot final : public runtime::KeySnapshot {
+ public:
+  explicit Snapshot(rocksdb::DB& db) : db_(db), snapshot_(db.GetSnapshot()) {}
+  ~Snapshot() override { db_.ReleaseSnapshot(snapshot_); }
+  [[nodiscard]] const rocksdb::Snapshot* get() const { return snapshot_; }
+
+ private:
+  rocksdb::DB& db_;
+  const rocksdb::Snapshot* snapshot_;
+};
+
+}  // namespace
+
+struct KeyStore::Rocks {
+  std::string directory;
+  std::unique_ptr<rocksdb::DB> db;
+  rocksdb::PinnableSlice found;   // of peek(), kept for its memory
+  rocksdb::WriteBatch changes;    // of apply(), likewise
+
+  Result<std::optional<std::string>> get(const std::string& key) {
+    std::string value;
+    const rocksdb::Status status = db->Get(rocksdb::ReadOptions(), slice(key), &value);
+    if (status.ok()) return std::optional<std::string>(std::move(value));
+    if (status.IsNotFound()) return std::optional<std::string>();
+    return failed(status, "read", directory);
+  }
+
+  Result<std::vector<KeyPair>> scan(const std::string& from, const std::string& to, std::size_t limit,
+                                    const rocksdb::Snapshot* snapshot) {
+    std::vector<KeyPair> pairs;
+    rocksdb::ReadOptions options;
+    const rocksdb::Slice end = slice(to);
+    options.snapshot = snapshot;
+    options.iterate_upper_bound = &end;
+    const std::unique_ptr<rocksdb::Iterator> it(db->NewIterator(options));
+    for (it->Seek(slice(from)); it->Valid() && pairs.size() < limit; it->Next()) {
+      pairs.push_back(KeyPair{it->key().ToString(), it->value().ToString()});
+    }
+    if (!it->status().ok()) return failed(it->status(), "read", directory);
+    return pairs;
+  }
+
+  Result<> flush() {
+    rocksdb::FlushOptions options;
+    options.wait = true;
+    options.allow_write_stall = true;  // switch memtables now, not when it suits
+    const rocksdb::Status status = db->Flush(options);
+    if (!status.ok()) return failed(status, "flush", directory);
+    return {};
+  }
+};
+
+KeyStore::KeyStore(Loop& loop, Pool& pool, std::unique_ptr<Rocks> rocks)
+    : loop_(loop), pool_(pool), rocks_(std::move(rocks)) {}
+
+KeyStore::~KeyStore() = default;
+
+Result<std::unique_ptr<KeyStore>> KeyStore::open(Loop& loop, Pool& pool, std::string directory, KeyStoreOptions options) {
+  auto rocks = std::make_unique<Rocks>();
+  rocks->directory = std::move(directory);
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status status = rocksdb::DB::Open(options_for(options), rocks->directory, &db);
+  if (!status.ok()) return failed(status, "open", rocks->directory);
+  rocks->db.reset(db);
+  return std::unique_ptr<KeyStore>(new KeyStore(loop, pool, std::move(rocks)));
+}
+
+Peek KeyStore::peek(std::string_view key, std::string& value) {
+  rocksdb::ReadOptions options;
+  options.read_tier = rocksdb::kBlockCacheTier;
+  rocksdb::PinnableSlice& found = rocks_->found;
+  const rocksdb::Status status = rocks_->db->Get(options, rocks_->db->DefaultColumnFamily(), slice(key), &found);
+  Peek answer = Peek::unknown;  // also after an error: get() will meet it and can say what it is
+  if (status.ok()) {
+    value.assign(found.data(), found.size());
+    answer = Peek::found;
+  } else if (status.IsNotFound()) {
+    answer = Peek::absent;
+  }
+  found.Reset();
+  return answer;
+}
+
+Task<Result<std::optional<std::string>>> KeyStore::get(std::string key) {
+  auto work = [rocks = rocks_.get(), &key] { return rocks->get(key); };
+  co_return co_await pool_.run(work);
+}
+
+Result<> KeyStore::apply(const KeyBatch& batch) {
+  rocksdb::WriteBatch& changes = rocks_->changes;
+  changes.Clear();
+  rocksdb::Status status;
+  for (const runtime::KeyChange& change : batch) {
+    status = change.value ? changes.Put(slice(change.key), slice(*change.value)) : changes.Delete(slice(change.key));
+    if (!status.ok()) return failed(status, "change", rocks_->directory);
+  }
+  rocksdb::WriteOptions options;
+  options.disableWAL = true;
+  options.no_slowdown = true;
+  status = rocks_->db->Write(options, &changes);
+  if (status.IsIncomplete()) {  // every memtable waits to be flushed; memory is bounded, so this has to wait too
+    ++loop_.statistics().stalled_applies;
+    options.no_slowdown = false;
+    status = rocks_->db->Write(options, &changes);
+  }
+  if (!status.ok()) return failed(status, "change", rocks_->directory);
+  return {};
+}
+
+Task<Result<std::vector<KeyPair>>> KeyStore::scan(std::string from, std::string to, std::size_t limit,
+                                                  const runtime::KeySnapshot* snapshot) {
+  const rocksdb::Snapshot* const at = snapshot == nullptr ? nullptr : static_cast<const Snapshot*>(snapshot)->get();
+  if (from >= to || limit == 0) co_return std::vector<KeyPair>();
+  auto work = [rocks = rocks_.get(), &from, &to, limit, at] { return rocks->scan(from, to, limit, at); };
+  co_return co_await pool_.run(work);
+}
+
+std::unique_ptr<runtime::KeySnapshot> KeyStore::snapshot() { return std::make_unique<Snapshot>(*rocks_->db); }
+
+Task<Result<>> KeyStore::flush() {
+  auto work = [rocks = rocks_.get()] { return rocks->flush(); };
+  co_return co_await pool_.run(work);
+}
+
+}  // namespace lockstep::uring

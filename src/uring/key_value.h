@@ -1,0 +1,55 @@
+// key_value.h - RocksDB as the ordered keys of a site.
+//
+// Its own log is off: the area's operation log is the write-ahead log. One column family, so memtables reach the medium
+// in order and what a crash leaves is a prefix of what was applied.
+//
+// On the loop run only apply() (memtable, 2-5 us) and peek() (memtable and block cache). Seeks, reads of the medium and
+// flushes run on the pool. Stalls of writers are switched off as far as RocksDB goes: apply() waits only if a flush is
+// late by `memtables_max` memtables, and that is counted (Statistics::stalled_applies).
+//
+// Memory: `cache_bytes` for blocks, indexes and filters, and at most memtables_max * memtable_bytes.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "runtime/key_value.h"
+#include "uring/loop.h"
+#include "uring/pool.h"
+
+namespace lockstep::uring {
+
+struct KeyStoreOptions {
+  std::uint64_t cache_bytes = 64 << 20;
+  std::uint64_t memtable_bytes = 32 << 20;
+  int memtables_max = 4;
+  int files_open_max = 256;
+};
+
+class KeyStore final : public runtime::KeyValue {
+ public:
+  /// Opens the store in `directory`, which is made where it does not exist (its parent must). May wait for the medium.
+  /// Errc::corrupt: what is there is damaged. Errc::io.
+  static Result<std::unique_ptr<KeyStore>> open(Loop& loop, Pool& pool, std::string directory,
+                                                KeyStoreOptions options = KeyStoreOptions());
+  /// What was not flushed is gone, as after a crash.
+  ~KeyStore() override;
+
+  runtime::Peek peek(std::string_view key, std::string& value) override;
+  runtime::Task<Result<std::optional<std::string>>> get(std::string key) override;
+  Result<> apply(const runtime::KeyBatch& batch) override;
+  runtime::Task<Result<std::vector<runtime::KeyPair>>> scan(std::string from, std::string to, std::size_t limit,
+                                                            const runtime::KeySnapshot* snapshot) override;
+  std::unique_ptr<runtime::KeySnapshot> snapshot() override;
+  runtime::Task<Result<>> flush() override;
+
+ private:
+  struct Rocks;
+  KeyStore(Loop& loop, Pool& pool, std::unique_ptr<Rocks> rocks);
+
+  Loop& loop_;
+  Pool& pool_;
+  std::unique_ptr<Rocks> rocks_;
+};
+
+}  // namespace lockstep::uring
