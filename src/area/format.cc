@@ -20,8 +20,8 @@ using runtime::Task;
 /// The superblock goes first: a format that ends early leaves no area.
 constexpr std::array<const char*, 6> kFiles{kSuperblockFile, kExtentsFile, kChecksumsFile, kInFlightFile, kLogFile, kKeysDirectory};
 
-/// What a fresh file system and the lock of a directory bring along.
-bool counts_as_empty(const std::string& name) { return name == "lost+found" || name == "lock"; }
+/// What a fresh file system brings along.
+bool counts_as_empty(const std::string& name) { return name == "lost+found"; }
 
 /// What stands there, for a person.
 Task<std::string> describe(runtime::Disk& disk, std::vector<std::string> names) {
