@@ -1,8 +1,8 @@
 // first_look.h - what a configuration has no use for and toml++ 3.3 can't be trusted with.
 //
-//   characters   outside of strings and comments only ASCII without control characters. (Its tests for other kinds of
-//                blanks run into __builtin_unreachable for a plain letter like U+00E9.)
-//   strings      on one line; not those with three quotation marks, for the same reason
+//   characters   only ASCII, without control characters outside of comments. In comments any bytes may stand: they are
+//                not passed on. (Its tests for blanks run into __builtin_unreachable for a plain letter like U+00E9.)
+//   strings      on one line; not those with three quotation marks
 //   nesting      at most 64 dots in a line and 32 '{' in the file, outside of strings and comments: "a.a.a..." makes a
 //                table in a table each time, which are destroyed by recursion
 //
@@ -10,7 +10,7 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <expected>
 #include <string>
 #include <string_view>
 
@@ -21,7 +21,7 @@ struct Objection {
   std::string text;
 };
 
-/// The first thing in `text` to object to, if any. One pass, no memory.
-[[nodiscard]] std::optional<Objection> first_look(std::string_view text);
+/// `text` in ASCII, with the same lines; or the first thing to object to.
+[[nodiscard]] std::expected<std::string, Objection> first_look(std::string_view text);
 
 }  // namespace lockstep::config

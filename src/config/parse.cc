@@ -351,10 +351,10 @@ Result<Config> parse(std::string_view text, std::string_view file) {
   if (text.size() > kFileBytesMax)
     return fail(Errc::invalid, fmt::format("{}: the file is larger than {}; this is no configuration of Lockstep", file,
                                            size_text(kFileBytesMax)));
-  if (const auto objection = first_look(text))
-    return fail(Errc::invalid, fmt::format("{}:{}: {}", file, objection->line, objection->text));
+  const auto plain = first_look(text);
+  if (!plain) return fail(Errc::invalid, fmt::format("{}:{}: {}", file, plain.error().line, plain.error().text));
   try {
-    const toml::table root = toml::parse(text, file);
+    const toml::table root = toml::parse(*plain, file);
     return Reader(root, file).read();
   } catch (const toml::parse_error& wrong) {
     return fail(Errc::invalid,
@@ -363,7 +363,7 @@ Result<Config> parse(std::string_view text, std::string_view file) {
     return fail(Errc::invalid,
                 fmt::format("{}:{}: not TOML: the name of a section or key must be of A-Z a-z 0-9 _ - or stand in "
                             "quotation marks",
-                            file, line_of_unexpected(text)));
+                            file, line_of_unexpected(*plain)));
   } catch (const std::exception& wrong) {
     return fail(Errc::invalid, fmt::format("{}: can't be read: {}", file, printable(wrong.what(), 300)));
   }

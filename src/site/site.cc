@@ -63,7 +63,7 @@ runtime::Task<Result<>> Site::start() {
   host.entries_valid = config_.timing.entries;
   host.name_patience = config_.timing.name_drop;
   host.strict = config_.options.coherence == config::Coherence::strict;
-  host_side_.emplace(world_, *volume_, *area_, *controller_, host);
+  host_side_.emplace(world_, *area_, *volume_, *controller_, host);
   controller_->start(*host_side_);
   if (controller_->primary() != nullptr) verify_.emplace(world_, controller_->replica(), *controller_->primary());
   if (controller_->secondary() != nullptr) {

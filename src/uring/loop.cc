@@ -247,6 +247,7 @@ void Loop::pass() {
     for (auto h : running_) h.resume();
     running_.clear();
   }
+  hooks_wait_ = false;
   hooks_.run();
 }
 
@@ -281,7 +282,7 @@ void Loop::sleep() {
 }
 
 void Loop::wait() {
-  if (!ready_.empty()) {  // a hook made something ready: what was prepared must not wait for the end of that
+  if (!ready_.empty() || hooks_wait_) {  // the hooks left something to do; what was prepared must not wait for that
     submit();
     return;
   }

@@ -128,7 +128,10 @@ class Loop final : public runtime::Scheduler {
   Loop(const Loop&) = delete;
 
   void post(std::coroutine_handle<> h) override { ready_.push_back(h); }
-  void at_end_of_pass(runtime::PassHook& hook) override { hooks_.add(hook); }
+  void at_end_of_pass(runtime::PassHook& hook) override {
+    hooks_.add(hook);
+    hooks_wait_ = true;
+  }
 
   /// Runs passes until `task` has ended. May be called again. Not from within.
   void run(runtime::Task<void> task);
@@ -178,6 +181,7 @@ class Loop final : public runtime::Scheduler {
   std::unique_ptr<io_uring> ring_;
   std::vector<std::coroutine_handle<>> ready_, running_;
   runtime::PassHooks hooks_;
+  bool hooks_wait_ = false;  // some are registered
   Timers timers_;
   std::vector<std::unique_ptr<Operation>> abandoned_;
   bool inside_ = false;

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "runtime/kernel.h"
-#include "wire/faults.h"
 #include "wire/bounds.h"
+#include "wire/faults.h"
 #include "wire/messages.h"
 #include "wire/wire_generated.h"
 
@@ -41,7 +41,8 @@ using PackedStructs = Packed<flatbuffers::Vector<const T*>>;
 
 [[nodiscard]] inline schema::ByteRange pack(const ByteRange& r) { return {r.offset, r.length}; }
 /// Refuses a range that ends behind `end_max`.
-[[nodiscard]] ByteRange unpack(const schema::ByteRange& range, std::uint64_t end_max, const char* field, Faults& faults);
+[[nodiscard]] ByteRange unpack(const schema::ByteRange& range, std::uint64_t end_max, const char* field,
+                               Faults& faults);
 
 [[nodiscard]] schema::HostAttributes pack(const runtime::HostAttributes& a);
 [[nodiscard]] runtime::HostAttributes unpack(const schema::HostAttributes* a);  ///< absent: none
@@ -74,7 +75,10 @@ void unpack_numbers(const flatbuffers::Vector<std::uint64_t>* list, std::size_t 
 template <class S, class T, class Form>
 [[nodiscard]] PackedStructs<S> pack_structs(Builder& builder, const std::vector<T>& list, Form form) {
   if (list.empty()) return 0;
-  struct State { const T* from; Form& form; } state{list.data(), form};
+  struct State {
+    const T* from;
+    Form& form;
+  } state{list.data(), form};
   return builder.CreateVectorOfStructs<S>(
       list.size(), [](std::size_t i, S* to, State* s) { *to = s->form(s->from[i]); }, &state);
 }

@@ -56,9 +56,10 @@ Task<std::string> receive_all(Connection& link, std::size_t enough) {
   std::string all;
   std::vector<std::byte> buffer(1000);
   while (all.size() < enough) {
-    const auto n = co_await link.receive(buffer);
+    const auto room = std::span(buffer).first(std::min(buffer.size(), enough - all.size()));
+    const auto n = co_await link.receive(room);
     REQUIRE(n.has_value());
-    REQUIRE(*n <= buffer.size());
+    REQUIRE(*n <= room.size());
     if (*n == 0) break;
     all.append(reinterpret_cast<const char*>(buffer.data()), *n);
   }
@@ -122,7 +123,9 @@ Task<void> the_transport_is_bounded(WorldMaker& maker) {
   CHECK(*sent == 1);
   scope.close();
   co_await scope.join();
-  CHECK(arrived == std::string(taken, 'x'));
+  CHECK(arrived.size() == taken);
+  const bool unchanged = arrived == std::string(taken, 'x');  // megabytes, which nobody wants printed
+  CHECK(unchanged);
   const std::string last = co_await receive_all(*far, 1);
   CHECK(last == "y");
 }

@@ -1,7 +1,7 @@
 // All rows of what two sites send each other after a reconnection.
 #include "controller/catch_up.h"
 
-#include <catch2/catch.hpp>
+#include "catch.h"
 
 using namespace lockstep;
 using namespace lockstep::controller;

@@ -1,7 +1,7 @@
 // The status table over all small cases: every sequence of up to five calls on two objects with few ranges.
 #include "controller/status_table.h"
 
-#include <catch2/catch.hpp>
+#include "catch.h"
 #include <set>
 
 using namespace lockstep;

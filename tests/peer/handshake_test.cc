@@ -1,7 +1,7 @@
 // Each reason to refuse a connection, in the order of the rules.
 #include "peer/handshake.h"
 
-#include <catch2/catch.hpp>
+#include "catch.h"
 
 using namespace lockstep;
 using namespace lockstep::peer;

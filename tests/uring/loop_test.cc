@@ -7,11 +7,10 @@
 #include <unistd.h>
 
 #include <array>
-#include <catch2/catch.hpp>
 #include <csignal>
-#include <stdexcept>
 #include <thread>
 
+#include "catch.h"
 #include "real_world.h"
 #include "uring/descriptor.h"
 #include "uring/ring_call.h"
@@ -25,7 +24,8 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 struct Bench {
-  std::unique_ptr<Loop> loop = Loop::make().value();
+  explicit Bench(LoopOptions options = LoopOptions()) : loop(Loop::make(options).value()) {}
+  std::unique_ptr<Loop> loop;
   Pool pool{*loop, 2, "ls-test"};
   RealClock clock{*loop};
 };
@@ -219,8 +219,6 @@ TEST_CASE("a cancelled call is answered") {
   CHECK(result == -ECANCELED);
 }
 
-Task<void> poll_many(Bench& bench, std::vector<Descriptor>& fds, int& done);
-
 Task<void> poll_one(Bench& bench, int fd, int& done) {
   RingCall call(*bench.loop, RingRequest::poll(fd, POLLIN));
   const int events = co_await call;
@@ -242,7 +240,7 @@ Task<void> poll_many(Bench& bench, std::vector<Descriptor>& fds, int& done) {
 TEST_CASE("more operations than either ring holds all complete") {
   LoopOptions options;
   options.entries = 16;
-  Bench bench{Loop::make(options).value()};
+  Bench bench(options);
   std::vector<Descriptor> fds;
   for (int i = 0; i < 50; ++i) fds.emplace_back(::eventfd(0, EFD_CLOEXEC));
   int done = 0;

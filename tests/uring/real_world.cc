@@ -1,9 +1,9 @@
 #include "real_world.h"
 
-#include <catch2/catch.hpp>
 #include <cstdlib>
 #include <filesystem>
 
+#include "catch.h"
 #include "core/check.h"
 
 namespace lockstep::uring {
@@ -13,6 +13,13 @@ template <class T>
 T must(Result<T> result) {
   if (!result) FAIL(result.error().text);
   return std::move(*result);
+}
+
+std::string make_directory(std::string path) {
+  std::error_code error;
+  std::filesystem::create_directory(path, error);
+  if (error) FAIL(path << ": " << error.message());
+  return path;
 }
 
 /// A test that hangs says so, with whatever the debugger can tell of the aborted process.
@@ -39,11 +46,11 @@ TemporaryDirectory::~TemporaryDirectory() {
   std::filesystem::remove_all(path_, error);
 }
 
-RealWorld::RealWorld(std::string directory, const std::string& keys_name, LoopOptions options)
+RealWorld::RealWorld(const std::string& directory, LoopOptions options)
     : loop(must(Loop::make(options))),
       pool(*loop, 3, "ls-storage"),
-      disk(must(DirectoryDisk::open_directory(*loop, pool, directory))),
-      keys(must(KeyStore::open(*loop, pool, directory + "/" + keys_name))),
+      disk(must(DirectoryDisk::open_directory(*loop, pool, make_directory(directory + "/area")))),
+      keys(must(KeyStore::open(*loop, pool, directory + "/keys"))),
       net(*loop),
       clock(*loop) {}
 

@@ -27,8 +27,8 @@ class TemporaryDirectory {
 
 /// Everything of one daemon but the mount.
 struct RealWorld {
-  /// Storage lies in `directory`, keys in its folder `keys_name`.
-  RealWorld(std::string directory, const std::string& keys_name, LoopOptions options = LoopOptions());
+  /// The disk is the folder `area` of `directory`, made where it does not exist; the keys lie in its folder `keys`.
+  explicit RealWorld(const std::string& directory, LoopOptions options = LoopOptions());
 
   /// Runs `task`; fails the test after half a minute.
   void run(runtime::Task<void> task);

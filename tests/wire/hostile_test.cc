@@ -1,9 +1,8 @@
 // Bytes from anybody: never a crash, never accepted where a checksum covers them, and an error that says what is wrong.
-#include "../catch.h"
-
 #include <cstring>
 #include <functional>
 
+#include "../catch.h"
 #include "core/checksum.h"
 #include "frames.h"
 #include "samples.h"
@@ -185,7 +184,8 @@ TEST_CASE("effects that break a rule are refused by name") {
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.writes[0].length = 0; }), Contains("effect.writes: a write without"));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.writes[0].address = ~std::uint64_t{0}; }), Contains("effect.writes"));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.writes[0].length = ~std::uint64_t{0}; }), Contains("effect.writes"));
-  CHECK_THAT(refusal_of_effect([](Effect& e) { e.turns = {{Turn::Kind{2}, InodeId(1), 0, 1}}; }), Contains("effect.turns"));
+  CHECK_THAT(refusal_of_effect([](Effect& e) { e.turns = {{Turn::Kind{2}, InodeId(1), 0, 1}}; }),
+             Contains("effect.turns"));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.turns.assign(kRangesMax + 1, {{}, InodeId(1), 0, 1}); }),
              Contains("effect.turns: too many"));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.writes.assign(kRangesMax + 1, {0, 1, false, false}); }),
@@ -235,12 +235,15 @@ TEST_CASE("operations that break a rule are refused by name") {
   CHECK_THAT(refusal_of_operation(OpKind::set_xattr, [&](Operation& o) { o.name = zero; }), Contains("operation.name"));
   CHECK_THAT(refusal_of_operation(OpKind::unlink, [](Operation& o) { o.name = std::string(256, 'n'); }),
              Contains("operation.name: too long"));
-  CHECK_THAT(refusal_of_operation(OpKind::set_xattr, [](Operation& o) { o.text = std::string(kXattrBytesMax + 1, 'v'); }),
-             Contains("operation.text: too long"));
-  CHECK(refusal_of_operation(OpKind::set_xattr, [](Operation& o) { o.text = std::string(kXattrBytesMax, 'v'); }).empty());
+  CHECK_THAT(
+      refusal_of_operation(OpKind::set_xattr, [](Operation& o) { o.text = std::string(kXattrBytesMax + 1, 'v'); }),
+      Contains("operation.text: too long"));
+  CHECK(
+      refusal_of_operation(OpKind::set_xattr, [](Operation& o) { o.text = std::string(kXattrBytesMax, 'v'); }).empty());
   CHECK_THAT(refusal_of_operation(OpKind::create, [](Operation& o) { o.text = std::string(4096, 't'); }),
              Contains("operation.text: too long"));
-  CHECK_THAT(refusal_of_operation(OpKind::create, [](Operation& o) { o.anonymous = true; }), Contains("operation.name"));
+  CHECK_THAT(refusal_of_operation(OpKind::create, [](Operation& o) { o.anonymous = true; }),
+             Contains("operation.name"));
   CHECK_THAT(refusal_of_operation(OpKind::sync, [](Operation& o) { o.kind = OpKind{15}; }), Contains("operation.kind"));
   CHECK_THAT(refusal_of_operation(OpKind::allocate, [](Operation& o) { o.offset = std::uint64_t{1} << 63; }),
              Contains("operation.offset"));

@@ -1,8 +1,7 @@
 // Every field of every message comes back; what is not set comes back not set.
-#include "../catch.h"
-
 #include <set>
 
+#include "../catch.h"
 #include "core/checksum.h"
 #include "fields.h"
 #include "frames.h"
