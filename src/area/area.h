@@ -15,8 +15,10 @@
 // Order in which an effect is applied at a site (C4, R3): compose -> write -> log().append -> keys -> drop caches -> answer.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -41,11 +43,15 @@ struct Identity {
 
 struct FormatOptions {
   std::string volume;
+  Uuid volume_id;               ///< the same at both sites
   std::string site;
   std::uint64_t bytes = 0;      ///< of the extents; rounded down to whole blocks
-  std::uint64_t log_bytes = 0;
-  bool force = false;           ///< what is found there goes
+  std::uint64_t log_bytes = 0;  ///< of the file `log`; rounded down to whole blocks
+  bool force = false;           ///< files of an area that are found there go; other files stay
 };
+
+/// The most blocks that the writes of one effect may touch.
+inline constexpr std::uint64_t kComposeBlocksMax = 1u << 18;
 
 /// What a write will put on the medium: whole blocks, edges merged with what was there.
 struct Composed {
@@ -63,7 +69,7 @@ class Area {
   virtual ~Area() = default;
 
   /// Makes an area on `disk`: locks it, refuses what is not empty (Errc::refused, naming what was found and --force), writes every
-  /// block once. The volume id is derived from nothing: `volume_id` comes from the caller (the same at both sites).
+  /// block once. `progress`, if set, is called with the bytes of the extents written so far. The keys are the caller's.
   static runtime::Task<Result<Identity>> format(runtime::Disk& disk, runtime::Random& random, FormatOptions options,
                                                 void (*progress)(void*, std::uint64_t), void* with);
   /// Locks and opens. Errc::refused: locked by another process, not an area, another format version, shorter than it was
@@ -85,11 +91,13 @@ class Area {
   virtual runtime::Task<Result<>> read_raw(BlockRange blocks, MutableBytes into) = 0;
   [[nodiscard]] virtual std::uint64_t stored_checksum(std::uint64_t block) const = 0;
 
-  /// Blocks and checksums that `writes` with `payload` make. nullopt: an edge block must be read first, await
-  /// warm(writes) and ask again. Errc::corrupt: an edge block is bad here.
+  /// Blocks and checksums that `writes` with `payload` make. nullopt: an edge block or a piece of the checksum table must
+  /// be read first, await warm(writes) and ask again. Errc::corrupt: an edge block is bad here. Errc::invalid: writes
+  /// outside the area, two to one block, unaligned zeros, more than kComposeBlocksMax blocks, another size of payload.
   [[nodiscard]] virtual std::optional<Result<Composed>> compose(std::span<const wire::AreaWrite> writes, Bytes payload) = 0;
   virtual runtime::Task<Result<>> warm(std::vector<wire::AreaWrite> writes) = 0;
-  /// Writes blocks and their checksums, at once. Errc::io: the area is to be detached.
+  /// Writes blocks and their checksums, at once. Errc::io: the area is to be detached; so after a failed sync. Every later
+  /// write and sync then answers the same error.
   [[nodiscard]] virtual Result<> write(const Composed& composed) = 0;
   /// Makes blocks in `ranges` (area bytes) and their checksums stable, and the log. Suspends.
   virtual runtime::Task<Result<>> sync(std::vector<ByteRange> ranges, bool log_too) = 0;
@@ -107,18 +115,20 @@ class Area {
 class Log {
  public:
   virtual ~Log() = default;
-  /// Last record, written or pending; 0: none.
+  /// Last record, written or pending, be it forgotten since; 0: there never was one.
   [[nodiscard]] virtual Seq last() const = 0;
+  /// First record that is still there; 0: none.
   [[nodiscard]] virtual Seq first() const = 0;
-  /// Takes the record of `effect` into memory. Errc::busy: no room until forget_through() gives some.
-  /// Requires: effect.seq > last().
+  /// Takes the record of `effect` into memory. Errc::busy: no room until a forget_through() has ended that gives some;
+  /// Errc::invalid: larger than the whole log. Requires: effect.seq > last().
   [[nodiscard]] virtual Result<> append(const wire::Effect& effect) = 0;
   /// Writes the pending records, in one call; then they survive the death of the process.
   [[nodiscard]] virtual Result<> flush() = 0;
-  /// Makes flushed records stable. Suspends.
+  /// Flushes and makes records stable. Errc::io. Suspends.
   virtual runtime::Task<Result<>> sync() = 0;
-  /// Records up to `seq` are in the keys, stable, and needed by nobody.
-  virtual void forget_through(Seq seq) = 0;
+  /// Records up to `seq` are in the keys, stable, and needed by nobody. Their room can be written only when the place of
+  /// the first record that stays is stable: so this waits for the medium. Errc::io. Suspends.
+  virtual runtime::Task<Result<>> forget_through(Seq seq) = 0;
   [[nodiscard]] virtual std::uint64_t bytes_used() const = 0;
   [[nodiscard]] virtual std::uint64_t bytes() const = 0;
   /// Effects with a batch behind `after`, in order, up to about `limit` bytes of records; empty: no more.
@@ -132,6 +142,7 @@ class InFlight {
   virtual ~InFlight() = default;
   /// Errc::busy: all slots are taken. Requires: `seq` is not marked.
   [[nodiscard]] virtual Result<> mark(Seq seq, std::span<const BlockRange> blocks) = 0;
+  /// Nothing happens if `seq` is not marked.
   virtual void clear(Seq seq) = 0;
   /// What the last process left marked, by seq; as found by open(), until clear_found().
   [[nodiscard]] virtual const std::vector<std::pair<Seq, BlockRange>>& found() const = 0;

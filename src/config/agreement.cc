@@ -37,11 +37,10 @@ class Report {
   void differs(std::string_view key, std::optional<std::string_view> ours, std::optional<std::string_view> theirs) {
     if (++found_ > kTold) return;
     const auto shown = [](std::optional<std::string_view> value) { return value ? quoted(*value) : "not set"; };
-    text_ += fmt::format("{}{}: {} here, {} there", text_.empty() ? "" : "; ", printable(key, 64), shown(ours), shown(theirs));
+    text_ += fmt::format("{}{}: {} here, {} there", text_.empty() ? "" : "; ", printable(key, 64), shown(ours),
+                         shown(theirs));
   }
-  std::string text() const {
-    return found_ > kTold ? fmt::format("{}; and {} more", text_, found_ - kTold) : text_;
-  }
+  std::string text() const { return found_ > kTold ? fmt::format("{}; and {} more", text_, found_ - kTold) : text_; }
 
  private:
   std::string text_;

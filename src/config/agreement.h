@@ -18,8 +18,8 @@ inline constexpr std::size_t kAgreementBytesMax = 64 << 10;
 [[nodiscard]] std::string settings_that_must_agree(const Config& config);
 /// The core checksum of that text.
 [[nodiscard]] std::uint64_t digest(std::string_view settings);
-/// Names every setting that differs with both values, in one line for a person; empty if and only if the texts are equal.
-/// `theirs` is untrusted: the answer is short and printable whatever it is.
+/// Names every setting that differs with both values, in one line for a person; empty if and only if the texts are
+/// equal. `theirs` is untrusted: the answer is short and printable whatever it is.
 [[nodiscard]] std::string differences(std::string_view ours, std::string_view theirs);
 
 }  // namespace lockstep::config

@@ -5,7 +5,8 @@
 //   (2) `sites` has two entries, sorted by name; a SiteId is a position in it, so it means the same at every site.
 //   (3) No text in it has control characters; paths are absolute and in their shortest form.
 //
-// parse() reads untrusted bytes: bounded memory, no exception, every mistake in the file is reported, not just the first.
+// parse() reads untrusted bytes: bounded memory, no exception, every mistake in the file is reported, not just the
+// first.
 #pragma once
 
 #include <string>
@@ -20,7 +21,7 @@ namespace lockstep::config {
 
 /// Where a site's peer channel is reached.
 struct Address {
-  std::string host;        ///< name, IPv4 address, or IPv6 address without brackets
+  std::string host;  ///< name, IPv4 address, or IPv6 address without brackets
   std::uint16_t port = 0;
   /// HOST:PORT, or [HOST]:PORT: what runtime::Net takes.
   [[nodiscard]] std::string text() const;
@@ -38,26 +39,26 @@ struct Site {
 };
 
 struct Limits {
-  std::uint64_t area_bytes = 0;                 ///< of an area's blocks; whole blocks; no default
-  std::uint64_t log_bytes = 64ull << 20;        ///< of an area's operation log; whole blocks
-  std::uint64_t inline_bytes = 64ull << 10;     ///< a forwarded request with more data than this travels in two steps
-  std::uint64_t window_bytes = 64ull << 20;     ///< of effects that were sent and not answered
-  std::uint64_t requests = 1024;                ///< changing requests of a site's host in work; more wait in the kernel
-  std::uint64_t memory_bytes = 512ull << 20;    ///< ceiling: window, and the cache for metadata
+  std::uint64_t area_bytes = 0;               ///< of an area's blocks; whole blocks; no default
+  std::uint64_t log_bytes = 64ull << 20;      ///< of an area's operation log; whole blocks
+  std::uint64_t inline_bytes = 64ull << 10;   ///< a forwarded request with more data than this travels in two steps
+  std::uint64_t window_bytes = 64ull << 20;   ///< of effects that were sent and not answered
+  std::uint64_t requests = 1024;              ///< changing requests of a site's host in work; more wait in the kernel
+  std::uint64_t memory_bytes = 512ull << 20;  ///< ceiling: window, and the cache for metadata
   bool operator==(const Limits&) const = default;
 };
 
 struct Timing {
-  Duration heartbeat = std::chrono::milliseconds(500);        ///< between pings
-  Duration peer_timeout = std::chrono::seconds(3);            ///< silence after which the other site counts as away
-  Duration connect_timeout = std::chrono::seconds(2);         ///< for one attempt to connect
-  Duration reconnect = std::chrono::milliseconds(250);        ///< first wait before the next attempt; doubles
-  Duration reconnect_max = std::chrono::seconds(5);           ///< up to this
-  Duration spin = std::chrono::microseconds(50);              ///< the loop polls so long before it sleeps; 0: off
-  Duration name_drop = std::chrono::milliseconds(5);          ///< patience with the kernel's locks on names
-  Duration settle = std::chrono::seconds(5);                  ///< lazily kept times are written after this
-  Duration attributes = std::chrono::hours(1);                ///< the kernel may keep attributes so long
-  Duration entries = std::chrono::hours(1);                   ///< and names
+  Duration heartbeat = std::chrono::milliseconds(500);  ///< between pings
+  Duration peer_timeout = std::chrono::seconds(3);      ///< silence after which the other site counts as away
+  Duration connect_timeout = std::chrono::seconds(2);   ///< for one attempt to connect
+  Duration reconnect = std::chrono::milliseconds(250);  ///< first wait before the next attempt; doubles
+  Duration reconnect_max = std::chrono::seconds(5);     ///< up to this
+  Duration spin = std::chrono::microseconds(50);        ///< the loop polls so long before it sleeps; 0: off
+  Duration name_drop = std::chrono::milliseconds(5);    ///< patience with the kernel's locks on names
+  Duration settle = std::chrono::seconds(5);            ///< lazily kept times are written after this
+  Duration attributes = std::chrono::hours(1);          ///< the kernel may keep attributes so long
+  Duration entries = std::chrono::hours(1);             ///< and names
   bool operator==(const Timing&) const = default;
 };
 

@@ -1,10 +1,28 @@
 // The text of a configuration becomes a Config. toml++ reads TOML; what the keys mean is decided here.
 #include <fmt/format.h>
-#include <toml++/toml.h>
 
 #include <algorithm>
 #include <map>
+#include <stdexcept>
 
+namespace lockstep::config {
+/// toml++ relies on something about the text that is not so.
+struct Unexpected : std::logic_error {
+  using std::logic_error::logic_error;
+};
+}  // namespace lockstep::config
+
+// toml++ asserts what some texts violate ("[=]"), and takes it for granted where assertions are off. So it is
+// compiled here, and only here, with assertions that throw.
+#undef NDEBUG
+#undef TOML_HEADER_ONLY
+#undef TOML_SHARED_LIB
+#define TOML_HEADER_ONLY 1
+#define TOML_ASSERT(condition) \
+  ((condition) ? static_cast<void>(0) : throw ::lockstep::config::Unexpected("not TOML: " #condition))
+#include <toml++/toml.h>
+
+#include "config/first_look.h"
 #include "config/problems.h"
 #include "config/rules.h"
 #include "config/settings.h"
@@ -18,9 +36,6 @@ constexpr std::string_view kVolumeKeys[] = {"name", "id", "primary"};
 constexpr std::string_view kSiteKeys[] = {"address", "area", "mount", "control"};
 /// A socket's path must fit into sockaddr_un with its zero.
 constexpr std::size_t kSocketPathMax = 107;
-
-constexpr std::size_t kDotsMax = 64;
-constexpr std::size_t kBracesMax = 32;
 
 std::string joined(std::span<const std::string_view> words) { return fmt::format("{}", fmt::join(words, ", ")); }
 
@@ -103,9 +118,10 @@ class Reader {
       if (!known) {
         unknown(node.is_table() ? "section" : "key outside of all sections", key, {}, kSections);
       } else if (!node.is_table()) {
-        problems_.add(line(node), key.str(),
-                      fmt::format("is {}; it must be a section, [{}{}]", node.is_array_of_tables() ? "a list" : type_name(node),
-                                  key.str(), key.str() == "site" ? ".NAME" : ""));
+        problems_.add(
+            line(node), key.str(),
+            fmt::format("is {}; it must be a section, [{}{}]", node.is_array_of_tables() ? "a list" : type_name(node),
+                        key.str(), key.str() == "site" ? ".NAME" : ""));
       } else {
         lines_[std::string(key.str())] = line(node);
       }
@@ -125,7 +141,8 @@ class Reader {
     return table;
   }
 
-  /// Key `key` of `table` as text. nullopt: missing (reported if `or_what_to_do` is not empty), or not a text (reported).
+  /// Key `key` of `table` as text. nullopt: missing (reported if `or_what_to_do` is not empty), or not a text
+  /// (reported).
   std::optional<std::string> text_of(const toml::table& table, std::string_view section, std::string_view key,
                                      std::string_view or_what_to_do) {
     const std::string name = fmt::format("{}.{}", section, key);
@@ -170,12 +187,14 @@ class Reader {
       if (is_name(*name, "-_.", true, 64))
         config_.volume = *name;
       else
-        problems_.add(line_of("volume.name"), "volume.name",
-                      fmt::format("{} is not a name; allowed: 1 to 64 of A-Z a-z 0-9 - _ . with a letter or digit in front",
-                                  quoted(*name)));
+        problems_.add(
+            line_of("volume.name"), "volume.name",
+            fmt::format("{} is not a name; allowed: 1 to 64 of A-Z a-z 0-9 - _ . with a letter or digit in front",
+                        quoted(*name)));
     }
-    const auto id = text_of(*table, "volume", "id",
-                            "it is the identity of the volume, a UUID; make one with: cat /proc/sys/kernel/random/uuid");
+    const auto id =
+        text_of(*table, "volume", "id",
+                "it is the identity of the volume, a UUID; make one with: cat /proc/sys/kernel/random/uuid");
     parse_into(config_.volume_id, parse_uuid, id, "volume.id");
     primary_ = text_of(*table, "volume", "primary", "write the name of the site that orders all writes").value_or("");
   }
@@ -201,8 +220,9 @@ class Reader {
       return problems_.add(line(*node), setting.name(),
                            fmt::format("{} is out of bounds; {}", shown(setting, *number), allowed(setting)));
     if (*number % setting.step != 0)
-      return problems_.add(line(*node), setting.name(), fmt::format("{} is not a multiple of {}; {}", shown(setting, *number),
-                                                                    setting.text(setting.step), allowed(setting)));
+      return problems_.add(line(*node), setting.name(),
+                           fmt::format("{} is not a multiple of {}; {}", shown(setting, *number),
+                                       setting.text(setting.step), allowed(setting)));
     setting.set(config_, *number);
   }
 
@@ -221,9 +241,10 @@ class Reader {
     if (setting.kind == Kind::count) {
       const auto* number = node.as_integer();
       if (!number)
-        return fail(Errc::invalid, fmt::format("is {}; it must be a whole number without quotation marks, {}", type_name(node),
-                                               allowed(setting)));
-      if (number->get() < 0) return fail(Errc::invalid, fmt::format("{} is out of bounds; {}", number->get(), allowed(setting)));
+        return fail(Errc::invalid, fmt::format("is {}; it must be a whole number without quotation marks, {}",
+                                               type_name(node), allowed(setting)));
+      if (number->get() < 0)
+        return fail(Errc::invalid, fmt::format("{} is out of bounds; {}", number->get(), allowed(setting)));
       return static_cast<std::uint64_t>(number->get());
     }
     const auto* text = node.as_string();
@@ -247,9 +268,10 @@ class Reader {
     const std::string_view what = size ? "a size" : "a duration", units = size ? kSizeUnits : kDurationUnits;
     const std::string_view example = size ? "64MiB" : "500ms";
     if (node.is_number())
-      return fmt::format("is a number without a unit; write {} as a string with one of {}, for example \"{}\"", what, units,
-                         example);
-    return fmt::format("is {}; write {} as a string with one of {}, for example \"{}\"", type_name(node), what, units, example);
+      return fmt::format("is a number without a unit; write {} as a string with one of {}, for example \"{}\"", what,
+                         units, example);
+    return fmt::format("is {}; write {} as a string with one of {}, for example \"{}\"", type_name(node), what, units,
+                       example);
   }
 
   void read_sites() {
@@ -263,10 +285,13 @@ class Reader {
     for (const auto& [key, value] : *all) {
       const std::uint32_t at = key.source().begin.line;
       if (!value.is_table())
-        problems_.add(at, "site", fmt::format("{} is {}; allowed: sections [site.NAME]", quoted(key.str()), type_name(value)));
+        problems_.add(at, "site",
+                      fmt::format("{} is {}; allowed: sections [site.NAME]", quoted(key.str()), type_name(value)));
       else if (!is_name(key.str(), "-", false, 32))
-        problems_.add(at, "site", fmt::format("{} is not a name of a site; allowed: 1 to 32 of a-z 0-9 - with a letter or digit "
-                                              "in front", quoted(key.str())));
+        problems_.add(at, "site",
+                      fmt::format("{} is not a name of a site; allowed: 1 to 32 of a-z 0-9 - with a letter or digit "
+                                  "in front",
+                                  quoted(key.str())));
       else
         read_site(std::string(key.str()), value);
     }
@@ -288,8 +313,9 @@ class Reader {
     if (!control && !table.contains("control")) control = fmt::format("/run/lockstep/{}.sock", name);
     parse_into(site.control, parse_path, control, prefix + ".control");
     if (site.control.size() > kSocketPathMax)
-      problems_.add(line_of(prefix + ".control"), prefix + ".control",
-                    fmt::format("{} is too long for a socket; allowed: up to {} bytes", quoted(site.control), kSocketPathMax));
+      problems_.add(
+          line_of(prefix + ".control"), prefix + ".control",
+          fmt::format("{} is too long for a socket; allowed: up to {} bytes", quoted(site.control), kSocketPathMax));
     config_.sites.push_back(std::move(site));
   }
 
@@ -300,22 +326,23 @@ class Reader {
   std::map<std::string, std::uint32_t, std::less<>> lines_;
 };
 
-/// toml++ destroys nested tables by recursion, and "a.a.a..." nests without its noticing. What no configuration needs is
-/// refused before it comes to that. nullopt: nothing to object to.
-std::optional<Error> too_nested(std::string_view text, std::string_view file) {
-  std::uint32_t line = 1;
-  std::size_t dots = 0, braces = 0;
-  for (char c : text) {
-    if (c == '\n') {
-      ++line;
-      dots = 0;
-    }
-    if (c == '.' && ++dots > kDotsMax)
-      return Error{Errc::invalid, 0, fmt::format("{}:{}: more than {} dots in one line; no key needs them", file, line, kDotsMax)};
-    if (c == '{' && ++braces > kBracesMax)
-      return Error{Errc::invalid, 0, fmt::format("{}:{}: more than {} \"{{\" in the file; no key needs them", file, line, kBracesMax)};
+bool is_unexpected(std::string_view text) {
+  try {
+    static_cast<void>(toml::parse(text));
+  } catch (const Unexpected&) {
+    return true;
+  } catch (const toml::parse_error&) {
   }
-  return std::nullopt;
+  return false;
+}
+
+/// The line at which toml++ comes upon what it did not expect: the first one that makes the lines up to it unexpected.
+std::uint32_t line_of_unexpected(std::string_view text) {
+  std::vector<std::size_t> ends;
+  for (std::size_t at = text.find('\n'); at != std::string_view::npos; at = text.find('\n', at + 1)) ends.push_back(at);
+  const auto first =
+      std::ranges::partition_point(ends, [&](std::size_t end) { return !is_unexpected(text.substr(0, end)); });
+  return static_cast<std::uint32_t>(first - ends.begin()) + 1;
 }
 
 }  // namespace
@@ -324,12 +351,19 @@ Result<Config> parse(std::string_view text, std::string_view file) {
   if (text.size() > kFileBytesMax)
     return fail(Errc::invalid, fmt::format("{}: the file is larger than {}; this is no configuration of Lockstep", file,
                                            size_text(kFileBytesMax)));
-  if (auto nested = too_nested(text, file)) return std::unexpected(std::move(*nested));
+  const auto plain = first_look(text);
+  if (!plain) return fail(Errc::invalid, fmt::format("{}:{}: {}", file, plain.error().line, plain.error().text));
   try {
-    const toml::table root = toml::parse(text, file);
+    const toml::table root = toml::parse(*plain, file);
     return Reader(root, file).read();
   } catch (const toml::parse_error& wrong) {
-    return fail(Errc::invalid, fmt::format("{}:{}: {}", file, wrong.source().begin.line, printable(wrong.description(), 300)));
+    return fail(Errc::invalid,
+                fmt::format("{}:{}: {}", file, wrong.source().begin.line, printable(wrong.description(), 300)));
+  } catch (const Unexpected&) {
+    return fail(Errc::invalid,
+                fmt::format("{}:{}: not TOML: the name of a section or key must be of A-Z a-z 0-9 _ - or stand in "
+                            "quotation marks",
+                            file, line_of_unexpected(*plain)));
   } catch (const std::exception& wrong) {
     return fail(Errc::invalid, fmt::format("{}: can't be read: {}", file, printable(wrong.what(), 300)));
   }

@@ -23,9 +23,10 @@ void check_timing(const Context& c) {
   const bool timeout_sound = c.sound("timing.peer_timeout");
   if (timeout_sound && c.sound("timing.heartbeat") && t.heartbeat * 3 > t.peer_timeout)
     c.broken("timing.heartbeat",
-             fmt::format("\"{}\" is too long for timing.peer_timeout \"{}\"; allowed: a third of it at most, so that one lost "
-                         "ping is not a lost site",
-                         duration_text(t.heartbeat), duration_text(t.peer_timeout)));
+             fmt::format(
+                 "\"{}\" is too long for timing.peer_timeout \"{}\"; allowed: a third of it at most, so that one lost "
+                 "ping is not a lost site",
+                 duration_text(t.heartbeat), duration_text(t.peer_timeout)));
   if (c.sound("timing.reconnect") && c.sound("timing.reconnect_max") && t.reconnect > t.reconnect_max)
     c.broken("timing.reconnect", fmt::format("\"{}\" is longer than timing.reconnect_max \"{}\"; allowed: up to that",
                                              duration_text(t.reconnect), duration_text(t.reconnect_max)));
@@ -41,9 +42,10 @@ void check_limits(const Context& c) {
     c.broken("limits.inline", fmt::format("\"{}\" is more than limits.window \"{}\"; allowed: up to that",
                                           size_text(l.inline_bytes), size_text(l.window_bytes)));
   if (c.sound("limits.memory") && l.window_bytes > l.memory_bytes / 2)
-    c.broken("limits.window", fmt::format("\"{}\" is more than half of limits.memory \"{}\"; what is in flight lies in memory, "
-                                          "beside the caches",
-                                          size_text(l.window_bytes), size_text(l.memory_bytes)));
+    c.broken("limits.window",
+             fmt::format("\"{}\" is more than half of limits.memory \"{}\"; what is in flight lies in memory, "
+                         "beside the caches",
+                         size_text(l.window_bytes), size_text(l.memory_bytes)));
 }
 
 std::string lower(std::string text) {
@@ -51,7 +53,9 @@ std::string lower(std::string text) {
   return text;
 }
 
-bool is_loopback(const std::string& host) { return host.starts_with("127.") || host == "::1" || lower(host) == "localhost"; }
+bool is_loopback(const std::string& host) {
+  return host.starts_with("127.") || host == "::1" || lower(host) == "localhost";
+}
 
 /// Both sites run on one machine, as far as the addresses tell. (A site with a loopback address has all sites there.)
 bool on_one_machine(const Site& a, const Site& b) {
@@ -70,9 +74,11 @@ void check_pair(const Context& c, const Place& a, const Place& b) {
   if (*a.path == *b.path)
     c.broken(b.name(), fmt::format("{} is {} too; give each a path of its own", quoted(*b.path), a.name()));
   else if (lies_in(*a.path, *b.path))
-    c.broken(a.name(), fmt::format("{} lies in {} {}; choose a path outside of it", quoted(*a.path), b.name(), quoted(*b.path)));
+    c.broken(a.name(),
+             fmt::format("{} lies in {} {}; choose a path outside of it", quoted(*a.path), b.name(), quoted(*b.path)));
   else if (lies_in(*b.path, *a.path))
-    c.broken(b.name(), fmt::format("{} lies in {} {}; choose a path outside of it", quoted(*b.path), a.name(), quoted(*a.path)));
+    c.broken(b.name(),
+             fmt::format("{} lies in {} {}; choose a path outside of it", quoted(*b.path), a.name(), quoted(*a.path)));
 }
 
 void check_machine(const Context& c, const std::vector<const Site*>& sites) {
@@ -90,7 +96,8 @@ void check_sites(const Context& c) {
   const std::vector<Site>& sites = c.config.sites;
   if (sites.size() != 2 && c.sound("site")) {
     std::string found;
-    for (std::size_t i = 0; i < sites.size() && i < 8; ++i) found += fmt::format("{}{}", i == 0 ? "" : ", ", sites[i].name);
+    for (std::size_t i = 0; i < sites.size() && i < 8; ++i)
+      found += fmt::format("{}{}", i == 0 ? "" : ", ", sites[i].name);
     if (sites.size() > 8) found += ", ...";
     c.broken("site", fmt::format("{} sections [site.NAME] found{}{}; a volume has exactly two sites", sites.size(),
                                  found.empty() ? "" : ": ", found));
@@ -103,8 +110,9 @@ void check_sites(const Context& c) {
   const Site &a = sites[0], &b = sites[1];
   const bool known = !a.address.host.empty() && !b.address.host.empty();
   if (known && lower(a.address.host) == lower(b.address.host) && a.address.port == b.address.port)
-    c.broken(fmt::format("site.{}.address", b.name),
-             fmt::format("\"{}\" is the address of site {} too; each site listens on its own", b.address.text(), a.name));
+    c.broken(
+        fmt::format("site.{}.address", b.name),
+        fmt::format("\"{}\" is the address of site {} too; each site listens on its own", b.address.text(), a.name));
   if (known && on_one_machine(a, b)) return check_machine(c, {&a, &b});
   check_machine(c, {&a});
   check_machine(c, {&b});
@@ -117,7 +125,7 @@ void check_rules(Config& config, std::string_view primary, const LineOf& line_of
   check_timing(c);
   check_limits(c);
   check_sites(c);
-  if (!c.sound("volume.primary") || !c.sound("site") || config.sites.empty()) return;
+  if (!c.sound("volume") || !c.sound("volume.primary") || !c.sound("site") || config.sites.empty()) return;
   const auto id = config.site(primary);
   if (id)
     config.primary = *id;

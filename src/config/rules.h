@@ -20,8 +20,8 @@ namespace lockstep::config {
 /// The line at which a key stands in the file, or its section if it does not; 0: neither does.
 using LineOf = std::function<std::uint32_t(std::string_view key)>;
 
-/// Adds to `problems` every rule that `config` breaks. `primary` is the text of volume.primary. Keys that already have a
-/// problem are left alone.
+/// Adds to `problems` every rule that `config` breaks. `primary` is the text of volume.primary. Keys that already have
+/// a problem are left alone.
 void check_rules(Config& config, std::string_view primary, const LineOf& line_of, Problems& problems);
 
 }  // namespace lockstep::config

@@ -43,27 +43,55 @@ struct Row {
 
 template <auto Member>
 constexpr Setting limit(std::string_view key, Kind kind, Row row) {
-  return {"limits", key, kind, row.least, row.most, row.step, {}, row.required, row.agree,
-          &get<&Config::limits, Member>, &set<&Config::limits, Member>};
+  return {"limits",
+          key,
+          kind,
+          row.least,
+          row.most,
+          row.step,
+          {},
+          row.required,
+          row.agree,
+          &get<&Config::limits, Member>,
+          &set<&Config::limits, Member>};
 }
 
 template <auto Member>
 constexpr Setting timing(std::string_view key, Row row) {
-  return {"timing", key, Kind::duration, row.least, row.most, row.step, {}, row.required, row.agree,
-          &get<&Config::timing, Member>, &set<&Config::timing, Member>};
+  return {"timing",
+          key,
+          Kind::duration,
+          row.least,
+          row.most,
+          row.step,
+          {},
+          row.required,
+          row.agree,
+          &get<&Config::timing, Member>,
+          &set<&Config::timing, Member>};
 }
 
 template <auto Member>
 constexpr Setting choice(std::string_view key, std::span<const std::string_view> words, bool agree) {
-  return {"options", key, Kind::word, 0, words.size() - 1, 1, words, false, agree,
-          &get<&Config::options, Member>, &set<&Config::options, Member>};
+  return {"options",
+          key,
+          Kind::word,
+          0,
+          words.size() - 1,
+          1,
+          words,
+          false,
+          agree,
+          &get<&Config::options, Member>,
+          &set<&Config::options, Member>};
 }
 
 constexpr bool agree = true;
 
 constexpr Setting kSettings[] = {
     limit<&Limits::area_bytes>(
-        "area", Kind::size, {.least = 16 * MiB, .most = 1024 * TiB, .step = kBlockBytes, .required = true, .agree = agree}),
+        "area", Kind::size,
+        {.least = 16 * MiB, .most = 1024 * TiB, .step = kBlockBytes, .required = true, .agree = agree}),
     limit<&Limits::log_bytes>("log", Kind::size,
                               {.least = 4 * MiB, .most = 64 * GiB, .step = kBlockBytes, .agree = agree}),
     limit<&Limits::inline_bytes>("inline", Kind::size, {.least = 4 * KiB, .most = 1 * MiB, .agree = agree}),

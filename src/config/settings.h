@@ -23,10 +23,10 @@ struct Setting {
   /// Bounds, both included, as numbers: bytes, nanoseconds, count, position in `words`.
   std::uint64_t least = 0;
   std::uint64_t most = 0;
-  std::uint64_t step = 1;                     ///< the number is a multiple of this
-  std::span<const std::string_view> words;    ///< Kind::word: in the order of the enum
-  bool required = false;                      ///< it has no default
-  bool agree = false;                         ///< it must be the same at every site
+  std::uint64_t step = 1;                   ///< the number is a multiple of this
+  std::span<const std::string_view> words;  ///< Kind::word: in the order of the enum
+  bool required = false;                    ///< it has no default
+  bool agree = false;                       ///< it must be the same at every site
   std::uint64_t (*get)(const Config&) = nullptr;
   void (*set)(Config&, std::uint64_t) = nullptr;
 

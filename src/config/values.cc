@@ -18,12 +18,10 @@ struct Unit {
   std::uint64_t worth;
 };
 
-constexpr Unit kSizes[] = {{"B", 1}, {"KiB", 1ull << 10}, {"MiB", 1ull << 20}, {"GiB", 1ull << 30}, {"TiB", 1ull << 40}};
-constexpr Unit kDurations[] = {{"us", 1'000},
-                               {"ms", 1'000'000},
-                               {"s", 1'000'000'000},
-                               {"min", 60'000'000'000},
-                               {"h", 3'600'000'000'000}};
+constexpr Unit kSizes[] = {
+    {"B", 1}, {"KiB", 1ull << 10}, {"MiB", 1ull << 20}, {"GiB", 1ull << 30}, {"TiB", 1ull << 40}};
+constexpr Unit kDurations[] = {
+    {"us", 1'000}, {"ms", 1'000'000}, {"s", 1'000'000'000}, {"min", 60'000'000'000}, {"h", 3'600'000'000'000}};
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
@@ -44,8 +42,8 @@ Result<std::uint64_t> parse_with_unit(std::string_view text, std::span<const Uni
   const bool digits = !text.empty() && is_digit(text.front());
   const auto number = take_number(rest);
   if (digits && number && rest.empty())
-    return fail(Errc::invalid, fmt::format("{} has no unit; write {} with one of {}, for example \"{}\"", quoted(text), what,
-                                           names, example));
+    return fail(Errc::invalid, fmt::format("{} has no unit; write {} with one of {}, for example \"{}\"", quoted(text),
+                                           what, names, example));
   if (digits && !number) return fail(Errc::invalid, fmt::format("{} is too large", quoted(text)));
   for (const Unit& unit : units) {
     if (!number || rest != unit.name) continue;
@@ -103,7 +101,8 @@ std::size_t distance(std::string_view a, std::string_view b) {
   for (std::size_t i = 1; i <= a.size(); ++i) {
     for (std::size_t j = 1; j <= b.size(); ++j) {
       d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
     }
   }
   return d[a.size()][b.size()];
@@ -137,7 +136,8 @@ std::string duration_text(Duration duration) {
 Result<Uuid> parse_uuid(std::string_view text) {
   static constexpr std::string_view kMake = "make one with: cat /proc/sys/kernel/random/uuid";
   const auto wrong = [&] {
-    return fail(Errc::invalid, fmt::format("{} is not a UUID (8-4-4-4-12 hexadecimal digits); {}", quoted(text), kMake));
+    return fail(Errc::invalid,
+                fmt::format("{} is not a UUID (8-4-4-4-12 hexadecimal digits); {}", quoted(text), kMake));
   };
   if (text.size() != 36) return wrong();
   Uuid id;
@@ -166,8 +166,10 @@ std::string uuid_text(const Uuid& id) {
 
 Result<Address> parse_address(std::string_view text) {
   const auto wrong = [&](std::string_view why) {
-    return fail(Errc::invalid, fmt::format("{} is not HOST:PORT: {}; for example \"alpha.example.org:7400\", \"192.0.2.1:7400\" "
-                                           "or \"[2001:db8::1]:7400\"", quoted(text), why));
+    return fail(Errc::invalid,
+                fmt::format("{} is not HOST:PORT: {}; for example \"alpha.example.org:7400\", \"192.0.2.1:7400\" "
+                            "or \"[2001:db8::1]:7400\"",
+                            quoted(text), why));
   };
   Address address;
   std::string_view rest = text;
@@ -198,7 +200,8 @@ Result<Address> parse_address(std::string_view text) {
   address.port = static_cast<std::uint16_t>(*port);
   if (is_wildcard(address.host, brackets))
     return fail(Errc::invalid, fmt::format("{} stands for every address of a machine; name the one that the other site "
-                                           "connects to", quoted(text)));
+                                           "connects to",
+                                           quoted(text)));
   return address;
 }
 
@@ -211,8 +214,10 @@ Result<std::string> parse_path(std::string_view text) {
     rest.remove_prefix(1);
     const std::string_view part = rest.substr(0, rest.find('/'));
     rest.remove_prefix(part.size());
-    if (part == "..") return fail(Errc::invalid, fmt::format("{} contains \"..\"; write where it really is", quoted(text)));
-    if (part.size() > 255) return fail(Errc::invalid, fmt::format("{} has a name of more than 255 bytes", quoted(text)));
+    if (part == "..")
+      return fail(Errc::invalid, fmt::format("{} contains \"..\"; write where it really is", quoted(text)));
+    if (part.size() > 255)
+      return fail(Errc::invalid, fmt::format("{} has a name of more than 255 bytes", quoted(text)));
     if (!part.empty() && part != ".") path.append("/").append(part);
   }
   if (path.empty()) return fail(Errc::invalid, "it can't be the root directory; give it a directory of its own");

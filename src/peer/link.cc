@@ -139,7 +139,7 @@ runtime::Task<void> Link::talk(std::unique_ptr<runtime::Connection> connection) 
   ping_number_ = ping_echoed_ = their_ping_ = 0;
   runtime::Stop ended;
   guards.spawn(heartbeat(session, ended));
-  co_await user_.serve(session, std::move(*theirs));
+  co_await user_.serve(*this, session, std::move(*theirs));
   ended.request();
   session.shutdown();
   co_await guards.join();

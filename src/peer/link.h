@@ -30,6 +30,8 @@ struct LinkOptions {
   Duration reconnect_max{};
 };
 
+class Link;
+
 /// What a site does with its link.
 class LinkUser {
  public:
@@ -39,7 +41,7 @@ class LinkUser {
   virtual Seq logged() = 0;
   virtual void peer_logged(Seq seq) = 0;
   /// Talks until the session ends. Pings are not seen here. Suspends.
-  virtual runtime::Task<void> serve(Session& session, wire::Hello theirs) = 0;
+  virtual runtime::Task<void> serve(Link& link, Session& session, wire::Hello theirs) = 0;
   /// Why there is no session, for people.
   virtual void not_connected(std::string reason) = 0;
 

@@ -68,6 +68,7 @@ class Disk {
   /// Makes `name` with `bytes` zeros really written (not a hole), stable. Errc::io (ENOSPC, EEXIST). Suspends.
   /// `progress`, if set, is called with the bytes written so far.
   virtual Task<Result<>> create(std::string name, std::uint64_t bytes, void (*progress)(void*, std::uint64_t), void* with) = 0;
+  /// Removes a file, or a directory with all that is in it. Errc::absent, Errc::io.
   virtual Result<> remove(std::string_view name) = 0;
   /// Errc::absent, Errc::io.
   virtual Result<std::unique_ptr<File>> open(std::string_view name) = 0;

@@ -130,6 +130,7 @@ Loop::Loop(std::unique_ptr<io_uring> ring, int wake_fd, LoopOptions options)
 
 Loop::~Loop() {
   CHECK(!inside_);
+  take_returned();  // what pools finished since the last pass and owns itself
   io_uring_queue_exit(ring_.get());  // ends what is outstanding; nothing completes any more
   ::close(wake_fd_);
 }
@@ -246,6 +247,7 @@ void Loop::pass() {
     for (auto h : running_) h.resume();
     running_.clear();
   }
+  hooks_wait_ = false;
   hooks_.run();
 }
 
@@ -280,7 +282,7 @@ void Loop::sleep() {
 }
 
 void Loop::wait() {
-  if (!ready_.empty()) {  // a hook made something ready: what was prepared must not wait for the end of that
+  if (!ready_.empty() || hooks_wait_) {  // the hooks left something to do; what was prepared must not wait for that
     submit();
     return;
   }

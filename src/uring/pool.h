@@ -27,7 +27,7 @@ class Pool {
   /// At most `threads` threads, called `name` (15 characters count).
   Pool(Loop& loop, unsigned threads, const char* name);
   Pool(const Pool&) = delete;
-  /// Requires that no job is under way.
+  /// Waits until every job that was started has been worked on.
   ~Pool();
 
   class Job : public Returned {

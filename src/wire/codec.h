@@ -1,8 +1,8 @@
 // codec.h - messages <-> bytes, and nothing else.
 //
 // A frame is a fixed header, a FlatBuffer of at most kBodyBytesMax, and a raw payload of at most kPayloadBytesMax.
-// Decoding is total: any bytes give a message or Errc::invalid with what is wrong, never a crash, and allocate no more
-// than the frame is long. lockstep-protocol(7) has the layout.
+// Decoding is total: any bytes give a message or Errc::invalid with what is wrong, never a crash, and allocate at
+// most some twelve times what the frame is long (a key of one byte becomes a KeyChange). lockstep-protocol(7) has the layout.
 #pragma once
 
 #include "core/result.h"
@@ -31,8 +31,7 @@ struct FrameHeader {
 /// Errc::invalid: checksum or structure. `body` has header.body_bytes.
 [[nodiscard]] Result<Message> decode_body(const FrameHeader& header, Bytes body);
 
-/// The log's record of an effect, all of it: what applies it again and answers its request. The same rules as above; the
-/// log keeps the checksum. Requires: as encode().
+/// The log's record of an effect: all but its turns. The same rules as above; a checksum is the log's business.
 [[nodiscard]] std::vector<std::byte> encode_record(const Effect& effect);
 [[nodiscard]] Result<Effect> decode_record(Bytes bytes);
 

@@ -10,8 +10,13 @@
 namespace lockstep::wire {
 namespace {
 
+static_assert(static_cast<int>(Turn::Kind::names) == static_cast<int>(schema::TurnKind::MAX));
 static_assert(static_cast<int>(Drop::Kind::name) == static_cast<int>(schema::DropKind::MAX));
 constexpr std::uint64_t kAreaBytesMax = kAreaBlocksMax * kBlockBytes;
+
+schema::Turn pack(const Turn& turn) {
+  return {turn.object.value, turn.first, turn.count, static_cast<schema::TurnKind>(turn.kind)};
+}
 
 schema::AreaWrite pack(const AreaWrite& write) { return {write.address, write.length, write.fresh, write.zeros}; }
 
@@ -40,18 +45,21 @@ std::uint64_t blocks_touched(const AreaWrite& write) {
   return last - first + 1;
 }
 
+Turn unpack(const schema::Turn& packed, Faults& faults) {
+  faults.require(packed.kind() <= schema::TurnKind::MAX, "effect.turns", "unknown kind");
+  return {static_cast<Turn::Kind>(packed.kind()), InodeId(packed.object()), packed.first(), packed.count()};
+}
+
 AreaWrite unpack(const schema::AreaWrite& packed, Faults& faults) {
   static constexpr const char* kField = "effect.writes";
   const AreaWrite write{packed.address(), packed.length(), packed.fresh(), packed.zeros()};
   const bool fits = write.address <= kAreaBytesMax && write.length <= kAreaBytesMax - write.address;
   faults.require(fits, kField, "ends behind the end of any area");
   faults.require(write.length != 0, kField, "a write without bytes");
-  const bool whole = write.address % kBlockBytes == 0 && write.length % kBlockBytes == 0;
-  faults.require(whole || !write.zeros, kField, "zeros for a part of a block");
   return write;
 }
 
-/// Rules (3) and (4). Requires: each write was found good.
+/// Rules (2) and (3). Requires: each write was found good.
 void check_writes(const Effect& effect, Faults& faults) {
   std::uint64_t blocks = 0;
   for (const auto& write : effect.writes) {
@@ -94,13 +102,21 @@ LazyTimes unpack(const schema::LazyTimes* packed) {
 
 }  // namespace
 
+void require_seq(const Effect& effect, Faults& faults) {
+  faults.require(effect.seq != Seq(0), "effect.seq", "0 is before every effect");
+}
+
 std::uint64_t payload_bytes(const Effect& effect) {
   std::uint64_t bytes = 0;
   for (const auto& write : effect.writes) bytes += write.zeros ? 0 : write.length;
   return bytes;
 }
 
-Packed<schema::Effect> pack(Builder& builder, const Effect& effect) {
+Packed<schema::Effect> pack(Builder& builder, const Effect& effect, Target target) {
+  PackedStructs<schema::Turn> turns;
+  if (target == Target::wire) {
+    turns = pack_structs<schema::Turn>(builder, effect.turns, [](const Turn& turn) { return pack(turn); });
+  }
   const auto batch = pack_batch(builder, effect.batch);
   const auto writes =
       pack_structs<schema::AreaWrite>(builder, effect.writes, [](const AreaWrite& write) { return pack(write); });
@@ -119,6 +135,7 @@ Packed<schema::Effect> pack(Builder& builder, const Effect& effect) {
   b.add_epoch(effect.epoch.value);
   b.add_seq(effect.seq.value);
   b.add_request(&request);
+  b.add_turns(turns);
   b.add_batch(batch);
   b.add_writes(writes);
   b.add_checksums(checksums);
@@ -137,6 +154,8 @@ void unpack(const schema::Effect& packed, Effect& into, Faults& faults) {
   into.epoch = Epoch(packed.epoch());
   into.seq = Seq(packed.seq());
   into.request = wire::unpack(packed.request());
+  unpack_structs(packed.turns(), kRangesMax, into.turns, "effect.turns", faults,
+                 [&](const schema::Turn& turn) { return unpack(turn, faults); });
   unpack_batch(packed.batch(), into.batch, faults);
   unpack_structs(packed.writes(), kRangesMax, into.writes, "effect.writes", faults,
                  [&](const schema::AreaWrite& write) { return unpack(write, faults); });
@@ -150,7 +169,6 @@ void unpack(const schema::Effect& packed, Effect& into, Faults& faults) {
   });
   into.sync_all = packed.sync_all();
   wire::unpack(packed.outcome(), into.outcome, faults);
-  faults.require(into.seq != Seq(0), "effect.seq", "0");
   if (faults.ok()) check_writes(into, faults);
 }
 

@@ -9,9 +9,7 @@ namespace {
 
 constexpr const char* kPayload = "payload";
 
-/// An effect's payload is there as a whole; or, where `optional`, not at all.
-void check_payload(const Effect& effect, std::uint32_t bytes, bool optional, Faults& faults) {
-  if (optional && bytes == 0) return;
+void check_payload(const Effect& effect, std::uint32_t bytes, Faults& faults) {
   faults.require(bytes == payload_bytes(effect), kPayload, "not as long as the effect's writes");
 }
 
@@ -111,14 +109,14 @@ Packed<schema::Data> pack(Builder& builder, const Data& m) {
 void unpack(const schema::Data& t, std::uint32_t, Data& m, Faults&) { m.request = unpack(t.request()); }
 
 Packed<schema::Commit> pack(Builder& builder, const Commit& m) {
-  const auto effect = pack(builder, m.effect);
+  const auto effect = pack(builder, m.effect, Target::wire);
   return schema::CreateCommit(builder, effect, m.dropped);
 }
 
-void unpack(const schema::Commit& t, std::uint32_t payload_bytes, Commit& m, Faults& faults) {
+void unpack(const schema::Commit& t, std::uint32_t, Commit& m, Faults& faults) {
   unpack(*t.effect(), m.effect, faults);
   m.dropped = t.dropped();
-  check_payload(m.effect, payload_bytes, true, faults);
+  require_seq(m.effect, faults);
 }
 
 Packed<schema::DroppedAt> pack(Builder& builder, const DroppedAt& m) {
@@ -141,13 +139,14 @@ void unpack(const schema::Refusal& t, std::uint32_t, Refusal& m, Faults& faults)
 // --- effects ---------------------------------------------------------------------------------------------------------
 
 Packed<schema::Mirror> pack(Builder& builder, const Mirror& m) {
-  const auto effect = pack(builder, m.effect);
+  const auto effect = pack(builder, m.effect, Target::wire);
   return schema::CreateMirror(builder, effect);
 }
 
 void unpack(const schema::Mirror& t, std::uint32_t payload_bytes, Mirror& m, Faults& faults) {
   unpack(*t.effect(), m.effect, faults);
-  check_payload(m.effect, payload_bytes, false, faults);
+  require_seq(m.effect, faults);
+  check_payload(m.effect, payload_bytes, faults);
 }
 
 Packed<schema::Mirrored> pack(Builder& builder, const Mirrored& m) {
@@ -166,11 +165,14 @@ Packed<schema::OrphanClosed> pack(Builder& builder, const OrphanClosed& m) {
 
 void unpack(const schema::OrphanClosed& t, std::uint32_t, OrphanClosed& m, Faults&) { m.inode = InodeId(t.inode()); }
 
-Packed<schema::Ping> pack(Builder& builder, const Ping& m) { return schema::CreatePing(builder, m.number, m.echo); }
+Packed<schema::Ping> pack(Builder& builder, const Ping& m) {
+  return schema::CreatePing(builder, m.number, m.echo, m.logged.value);
+}
 
 void unpack(const schema::Ping& t, std::uint32_t, Ping& m, Faults&) {
   m.number = t.number();
   m.echo = t.echo();
+  m.logged = Seq(t.logged());
 }
 
 // --- catching up -----------------------------------------------------------------------------------------------------
@@ -211,18 +213,24 @@ Packed<schema::FetchLog> pack(Builder& builder, const FetchLog& m) {
 void unpack(const schema::FetchLog& t, std::uint32_t, FetchLog& m, Faults&) { m.after = Seq(t.after()); }
 
 Packed<schema::Record> pack(Builder& builder, const Record& m) {
-  const auto effect = pack(builder, m.effect);
+  const auto effect = pack(builder, m.effect, Target::wire);
   return schema::CreateRecord(builder, effect);
 }
 
 void unpack(const schema::Record& t, std::uint32_t payload_bytes, Record& m, Faults& faults) {
   unpack(*t.effect(), m.effect, faults);
-  check_payload(m.effect, payload_bytes, false, faults);
+  check_payload(m.effect, payload_bytes, faults);
 }
 
-Packed<schema::Synced> pack(Builder& builder, const Synced& m) { return schema::CreateSynced(builder, m.seq.value); }
+Packed<schema::Synced> pack(Builder& builder, const Synced& m) {
+  const auto dropping = pack_numbers(builder, m.dropping);
+  return schema::CreateSynced(builder, m.seq.value, dropping);
+}
 
-void unpack(const schema::Synced& t, std::uint32_t, Synced& m, Faults&) { m.seq = Seq(t.seq()); }
+void unpack(const schema::Synced& t, std::uint32_t, Synced& m, Faults& faults) {
+  m.seq = Seq(t.seq());
+  unpack_numbers(t.dropping(), kUnansweredMax, m.dropping, "dropping", faults);
+}
 
 // --- verify ----------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,95 @@
+// record_ring.h - the file `log` as a ring of records of bytes, in the order of their seq.
+//
+//   forgotten | records, stable | records, written | records in memory | free
+//             first             synced             written             end
+//
+// Invariants:
+//   (1) first <= synced <= written <= end <= first + ring bytes, where `first` is what both copies of the header say, stable.
+//       So nothing that a recovery may need is ever written over.
+//   (2) Seqs grow along the ring.
+//   (3) After a crash of the process every written record is there; after a loss of power every synced one, and no record
+//       that does not follow the one before it (log_format.h has the rule).
+//   (4) After a failed write or sync every later one answers the same error.
+//
+// It knows no effects; what a record's bytes mean is area_log.h's.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "area/log_format.h"
+#include "area/record_reader.h"
+#include "core/result.h"
+#include "runtime/disk.h"
+#include "runtime/sync.h"
+
+namespace lockstep::area {
+
+class RecordRing {
+ public:
+  struct Record {
+    Seq seq;
+    std::vector<std::byte> body;
+  };
+
+  /// Writes the headers of an empty ring into a file of zeros. Suspends.
+  static runtime::Task<Result<>> format(runtime::File& file);
+  /// Finds the records, makes what was found stable, begins a run. Errc::corrupt: both headers are bad. One bad header is
+  /// written again, with a warning. Suspends.
+  static runtime::Task<Result<std::unique_ptr<RecordRing>>> open(std::unique_ptr<runtime::File> file,
+                                                                 runtime::Scheduler& scheduler);
+
+  [[nodiscard]] Seq last() const { return last_; }
+  [[nodiscard]] Seq first() const { return marks_.empty() ? Seq{} : marks_.front().seq; }
+  /// Errc::busy: no room; Errc::invalid: larger than the ring. Requires: seq > last().
+  [[nodiscard]] Result<> append(Seq seq, Bytes body);
+  [[nodiscard]] Result<> flush();
+  runtime::Task<Result<>> sync();
+  /// Gives the room of the records up to `seq`. Suspends.
+  runtime::Task<Result<>> forget_through(Seq seq);
+  /// Records behind `after`, up to about `limit` bytes, at least one if there is one. Errc::absent: forgotten. Suspends.
+  runtime::Task<Result<std::vector<Record>>> read_after(Seq after, std::uint64_t limit);
+
+  [[nodiscard]] std::uint64_t bytes_used() const { return end() - first_; }
+  [[nodiscard]] std::uint64_t bytes() const { return ring_bytes_; }
+  void check_invariants() const;
+
+ private:
+  /// Where a record begins; kept for the first one and about every kMarkBytes of the ring, so that a seq is found without
+  /// reading it all.
+  struct Mark {
+    Seq seq;
+    Place place;
+  };
+  static constexpr std::uint64_t kMarkBytes = 64 * 1024;
+
+  RecordRing(std::unique_ptr<runtime::File> file, runtime::Scheduler& scheduler);
+  runtime::Task<Result<>> recover();
+  runtime::Task<Result<>> read_headers();
+  /// Both copies, one after the other, stable.
+  static runtime::Task<Result<>> write_headers(runtime::File& file, LogHeaderBytes& header);
+  runtime::Task<Result<>> forget(Seq seq);
+  Result<> write_bytes(std::uint64_t position, Bytes bytes);
+  void note(Seq seq, Place place);
+  [[nodiscard]] std::uint64_t end() const { return written_ + pending_.size(); }
+  std::unexpected<Error> failed_with(Error error);
+
+  std::unique_ptr<runtime::File> file_;
+  runtime::Budget forgetting_;  ///< one forget_through at a time
+  std::uint64_t ring_bytes_ = 0;
+  LogHeaderBytes header_{};
+  std::uint64_t first_ = 0;
+  Seq forgotten_;
+  std::uint64_t synced_ = 0;
+  std::uint64_t written_ = 0;
+  Seq last_;
+  std::uint64_t last_run_ = 0;
+  std::vector<std::byte> pending_;
+  std::deque<Mark> marks_;
+  std::optional<std::uint64_t> mark_at_;  ///< a record that begins here gets a mark: it will be the first
+  std::optional<Error> failed_;
+};
+
+}  // namespace lockstep::area

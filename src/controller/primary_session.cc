@@ -1,0 +1,303 @@
+// A session of the primary with the secondary: catching up, then what arrives. lockstep-internals(7), "When the link or
+// a daemon dies", has the order and why it is complete.
+#include <algorithm>
+
+#include "controller/primary.h"
+#include "core/checksum.h"
+#include "core/log.h"
+#include "core/planted.h"
+
+namespace lockstep::controller {
+namespace {
+
+constexpr std::uint64_t kLogChunkBytes = 1u << 20;
+constexpr std::uint64_t kBlocksAtOnce = 256;  // blocks in one FETCH or record: a payload's worth
+
+}  // namespace
+
+runtime::Task<void> Primary::serve(peer::Link& link, peer::Session& session, wire::Hello theirs) {
+  session_ = &session;
+  ++sessions_;
+  forwarded_in_work_ = 0;
+  synced_received_ = false;
+  const Result<> caught_up = co_await catch_up(link, session, theirs);
+  if (caught_up) {
+    problem_.clear();
+    const bool first = !met_.is_set();
+    ready_.set();
+    met_.set();
+    reap_.notify_all();
+    if (first) {
+      const Result<std::vector<InodeId>> left = co_await replica_.volume.orphans();
+      if (left) {
+        for (const InodeId inode : *left) {
+          if (orphans_.contains(inode)) continue;
+          const bool there = std::find(theirs.orphans_open.begin(), theirs.orphans_open.end(), inode) != theirs.orphans_open.end();
+          orphans_[inode] = {false, there};
+          reap_if_closed(inode);
+        }
+      }
+    }
+    log::info("in sync with the secondary at seq {}", seq_.value);
+    const Result<> ended = co_await receive_loop(link, session);
+    problem_ = "the connection with the other site ended: " + ended.error().text;
+  } else {
+    problem_ = "catching up with the other site ended: " + caught_up.error().text;
+  }
+  log::warning("{}; writes wait until it is back", problem_);
+  end_session();
+}
+
+void Primary::end_session() {
+  ready_.reset();
+  session_ = nullptr;
+  ++sessions_;  // whatever was forwarded in the old one is stale
+  for (auto& [id, waiting] : waiting_for_data_) {
+    if (!waiting.second->given()) waiting.second->give(false);
+  }
+  for (auto& [id, request] : requests_) {
+    if (request->forwarded) replica_.withdraw(request->claim);
+  }
+  if (verify_answer != nullptr && !verify_answer->given()) verify_answer->give(std::nullopt);
+  window_changed_.notify_all();
+  guard_.changed().notify_all();
+}
+
+runtime::Task<Result<>> Primary::catch_up(peer::Link& link, peer::Session& session, const wire::Hello& theirs) {
+  PrimaryState mine;
+  mine.logged = replica_.logged();
+  mine.met_before = met_.is_set();
+  mine.blocks_in_flight = !replica_.area.in_flight().found().empty();
+  const CatchUp plan = decide(mine, theirs);
+  log::info("catching up: logs {} (here {}, there {}), blocks in flight {}, window of {} effects", name_of(plan.logs),
+            mine.logged.value, theirs.logged.value, name_of(plan.blocks), window_.size());
+  if (plan.logs == Logs::diverged) {
+    const std::string reason = fmt::format("its log is at {}, ahead of this primary's {}: the two have diverged",
+                                           theirs.logged.value, mine.logged.value);
+    session.send(wire::Refuse{reason});
+    session.flush();
+    co_return fail(Errc::refused, reason);
+  }
+  replica_.peer_logged(theirs.logged);
+  for (auto& [inode, open] : orphans_) {
+    open.second = std::find(theirs.orphans_open.begin(), theirs.orphans_open.end(), inode) != theirs.orphans_open.end();
+  }
+  if (plan.logs == Logs::fetch) {
+    const Result<> fetched = co_await fetch_records(link, session);
+    if (!fetched) co_return fetched;
+  }
+  seq_ = std::max({seq_, replica_.logged(), theirs.applied, theirs.logged});
+  const Result<> sent =
+      co_await send_missing(session, theirs.logged, plan.window ? std::optional<Seq>(plan.window_after) : std::nullopt);
+  if (!sent) co_return sent;
+  if (plan.blocks != BlocksInFlight::none) {
+    const Result<> settled = co_await settle_blocks(link, session, plan.blocks);
+    if (!settled) co_return settled;
+  }
+  // What the secondary has, and has nothing left to drop of, is answered: its MIRRORED was lost.
+  std::vector<Seq> answered;
+  wire::Synced synced;
+  synced.seq = seq_;
+  for (const auto& [seq, entry] : window_) {
+    const bool has = entry->effect.batch.empty() ? seq <= theirs.applied : seq <= theirs.logged;
+    const bool dropping =
+        std::find(theirs.unanswered.begin(), theirs.unanswered.end(), seq) != theirs.unanswered.end();
+    if (has && !dropping && !entry->mirrored) answered.push_back(seq);
+    if (entry->forwarded && !entry->dropped) synced.dropping.push_back(seq);
+  }
+  for (const Seq seq : answered) {
+    const Result<> done = mirrored(wire::Mirrored{seq, theirs.orphans_open});
+    if (!done) co_return done;
+  }
+  session.send(std::move(synced));
+  session.flush();
+  while (!synced_received_) {
+    const Result<> handled = co_await next_message(link, session);
+    if (!handled) co_return handled;
+  }
+  co_return Result<>{};
+}
+
+/// Everything that the secondary lacks, in the order of its seq: records of the log behind `logged`, and overwrites of the
+/// window behind `window_after`.
+runtime::Task<Result<>> Primary::send_missing(peer::Session& session, Seq logged, std::optional<Seq> window_after) {
+  std::vector<wire::Effect> overwrites;
+  if (window_after) {
+    for (const auto& [seq, entry] : window_) {
+      if (!entry->mirrored && entry->effect.batch.empty() && seq > *window_after) overwrites.push_back(entry->effect);
+    }
+  }
+  std::size_t next = 0;
+  std::uint64_t count = 0;
+  Seq after = logged;
+  while (after < replica_.logged()) {
+    Result<std::vector<wire::Effect>> records = co_await replica_.area.log().read_after(after, kLogChunkBytes);
+    if (!records) {
+      co_return fail(records.error().code,
+                     fmt::format("the records behind {} are not in the log any more ({}): the other site's area is too "
+                                 "far behind; format it anew and copy the volume in again",
+                                 after.value, records.error().text));
+    }
+    if (records->empty()) break;
+    for (wire::Effect& record : *records) {
+      after = record.seq;
+      for (; next < overwrites.size() && overwrites[next].seq < record.seq; ++next, ++count) {
+        const Result<> sent = co_await send_record(session, std::move(overwrites[next]));
+        if (!sent) co_return sent;
+      }
+      ++count;
+      const Result<> sent = co_await send_record(session, std::move(record));
+      if (!sent) co_return sent;
+    }
+  }
+  for (; next < overwrites.size(); ++next, ++count) {
+    const Result<> sent = co_await send_record(session, std::move(overwrites[next]));
+    if (!sent) co_return sent;
+  }
+  if (count > 0) log::info("sent {} effects that the secondary lacked", count);
+  co_return Result<>{};
+}
+
+runtime::Task<Result<>> Primary::send_record(peer::Session& session, wire::Effect effect) {
+  Result<std::vector<std::byte>> data = co_await replica_.data_of(effect);
+  if (!data) co_return std::unexpected(data.error());
+  auto keep = std::make_shared<std::vector<std::byte>>(std::move(*data));
+  if (keep->size() > wire::kPayloadBytesMax) co_return fail(Errc::invalid, "a record with more data than a frame holds");
+  session.send(wire::Record{std::move(effect)}, *keep, keep);
+  session.flush();
+  co_await session.room();
+  if (session.ended()) co_return fail(Errc::unavailable, "the connection ended");
+  co_return Result<>{};
+}
+
+runtime::Task<Result<>> Primary::fetch_records(peer::Link& link, peer::Session& session) {
+  session.send(wire::FetchLog{replica_.logged()});
+  session.flush();
+  std::uint64_t count = 0;
+  for (;;) {
+    Result<peer::Incoming> incoming = co_await link.receive(session);
+    if (!incoming) co_return std::unexpected(incoming.error());
+    if (std::holds_alternative<wire::Synced>(incoming->message)) break;
+    auto* record = std::get_if<wire::Record>(&incoming->message);
+    if (record == nullptr) co_return fail(Errc::invalid, "another message where a RECORD of the log is due");
+    wire::Effect effect = std::move(record->effect);
+    if (effect.seq <= replica_.logged() || effect.batch.empty()) co_return fail(Errc::invalid, "a RECORD out of order");
+    const std::vector<std::byte> payload(incoming->payload.begin(), incoming->payload.end());
+    const Result<area::Composed> composed = co_await replica_.compose(effect, payload);
+    if (!composed) co_return std::unexpected(composed.error());
+    if (composed->checksums != effect.checksums) co_return fail(Errc::invalid, "a RECORD whose data does not match its checksums");
+    while (!replica_.append(effect)) co_await replica_.log_room();
+    replica_.put_into_force(effect, *composed);
+    replica_.flush_log();
+    ++count;
+  }
+  log::info("took {} effects over from the secondary: this site had been stopped before it had written them", count);
+  co_return Result<>{};
+}
+
+/// Makes the blocks that a killed primary left in flight equal at both sites.
+runtime::Task<Result<>> Primary::settle_blocks(peer::Link& link, peer::Session& session, BlocksInFlight direction) {
+  const auto found = replica_.area.in_flight().found();
+  std::uint64_t number = 0;
+  for (const auto& [seq, range] : found) {
+    for (std::uint64_t first = range.first; first < range.end(); first += kBlocksAtOnce) {
+      const BlockRange blocks{first, std::min(kBlocksAtOnce, range.end() - first)};
+      bool send = direction == BlocksInFlight::sent;
+      if (!send) {
+        session.send(wire::FetchBlocks{++number, blocks});
+        session.flush();
+        Result<peer::Incoming> incoming = co_await link.receive(session);
+        if (!incoming) co_return std::unexpected(incoming.error());
+        auto* answer = std::get_if<wire::Blocks>(&incoming->message);
+        if (answer == nullptr || answer->number != number || answer->blocks != blocks ||
+            (!answer->bad && incoming->payload.size() != blocks.count * kBlockBytes)) {
+          co_return fail(Errc::invalid, "another message where BLOCKS are due");
+        }
+        send = answer->bad;
+        if (!send) {
+          wire::Effect effect;
+          effect.writes.push_back({.address = blocks.first * kBlockBytes, .length = blocks.count * kBlockBytes});
+          const std::vector<std::byte> payload(incoming->payload.begin(), incoming->payload.end());
+          const Result<area::Composed> composed = co_await replica_.compose(effect, payload);
+          if (!composed) co_return std::unexpected(composed.error());
+          const Result<> written = replica_.area.write(*composed);
+          if (!written) replica_.fatal("writing fetched blocks", written.error());
+        }
+      }
+      if (send) {
+        const Result<> adopted = co_await replica_.adopt(blocks);
+        if (!adopted) co_return adopted;
+        wire::Effect effect;
+        effect.epoch = options_.epoch;
+        effect.writes.push_back({.address = blocks.first * kBlockBytes, .length = blocks.count * kBlockBytes});
+        const Result<> sent = co_await send_record(session, std::move(effect));
+        if (!sent) co_return sent;
+      }
+    }
+  }
+  log::info("{} ranges of blocks had been in flight: made equal ({})", found.size(), name_of(direction));
+  replica_.area.in_flight().clear_found();
+  co_return Result<>{};
+}
+
+runtime::Task<Result<>> Primary::receive_loop(peer::Link& link, peer::Session& session) {
+  for (;;) {
+    const Result<> handled = co_await next_message(link, session);
+    if (!handled) co_return handled;
+  }
+}
+
+runtime::Task<Result<>> Primary::next_message(peer::Link& link, peer::Session& session) {
+  Result<peer::Incoming> incoming = co_await link.receive(session);
+  if (!incoming) co_return std::unexpected(incoming.error());
+  const Result<> handled = handle(std::move(*incoming));
+  if (!handled && handled.error().code == Errc::invalid) {
+    log::error("the secondary broke the protocol: {}; connection closed", handled.error().text);
+  }
+  co_return handled;
+}
+
+Result<> Primary::handle(peer::Incoming incoming) {
+  wire::Message& message = incoming.message;
+  if (auto* answered = std::get_if<wire::Mirrored>(&message)) return mirrored(*answered);
+  if (auto* forward = std::get_if<wire::Forward>(&message)) {
+    if (forwarded_in_work_ >= options_.requests_max) return fail(Errc::invalid, "more requests at once than agreed");
+    if (requests_.contains(forward->request)) return fail(Errc::invalid, "a FORWARD of a request that is in work");
+    const bool write = forward->operation.kind == wire::OpKind::write;
+    if (forward->with_payload ? incoming.payload.size() != forward->operation.length : !incoming.payload.empty()) {
+      return fail(Errc::invalid, "a FORWARD with another amount of data than it says");
+    }
+    if (forward->with_payload && !write) return fail(Errc::invalid, "a FORWARD with data that is no write");
+    ++forwarded_in_work_;
+    scope_.spawn(forwarded(std::move(*forward), incoming.payload, sessions_));
+    return {};
+  }
+  if (auto* data = std::get_if<wire::Data>(&message)) {
+    const auto found = waiting_for_data_.find(data->request);
+    if (found == waiting_for_data_.end()) return fail(Errc::invalid, "DATA that was not asked for");
+    if (incoming.payload.size() != found->second.first->operation.length) {
+      return fail(Errc::invalid, "DATA of another length than was forwarded");
+    }
+    data_received(*data, incoming.payload);
+    return {};
+  }
+  if (auto* closed = std::get_if<wire::OrphanClosed>(&message)) {
+    if (const auto found = orphans_.find(closed->inode); found != orphans_.end()) {
+      found->second.second = false;
+      reap_if_closed(closed->inode);
+    }
+    return {};
+  }
+  if (std::holds_alternative<wire::Synced>(message)) {
+    synced_received_ = true;
+    return {};
+  }
+  if (auto* answer = std::get_if<wire::VerifyAnswer>(&message)) {
+    if (verify_answer != nullptr && !verify_answer->given()) verify_answer->give(std::move(*answer));
+    return {};
+  }
+  if (auto* refused = std::get_if<wire::Refuse>(&message)) return fail(Errc::refused, "the secondary refuses: " + refused->reason);
+  return fail(Errc::invalid, fmt::format("message {} has no place here", message.index()));
+}
+
+}  // namespace lockstep::controller

@@ -1,0 +1,135 @@
+#include "resync/verify.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace lockstep::resync {
+namespace {
+
+constexpr std::uint32_t kKeysAtOnce = 1024;
+constexpr std::uint64_t kBlocksAtOnce = 256;
+constexpr std::size_t kNamed = 16;
+const std::string kAfterLastKey = "\xff\xff\xff\xff";
+
+/// A key as people can read it.
+std::string shown(const std::string& key) {
+  std::string text;
+  for (const char c : key) {
+    const auto byte = static_cast<unsigned char>(c);
+    text += byte >= 0x20 && byte < 0x7f ? std::string(1, c) : fmt::format("\\x{:02x}", byte);
+  }
+  return text;
+}
+
+}  // namespace
+
+Verify::Verify(runtime::World& world, controller::Replica& replica, controller::Primary& primary)
+    : world_(world), replica_(replica), primary_(primary), here_(world, replica.area) {}
+
+runtime::Task<VerifyReport> Verify::run(std::function<void(std::uint64_t, std::uint64_t)> progress) {
+  VerifyReport report;
+  if (running_) {
+    report.problem = "another verify is running";
+    co_return report;
+  }
+  if (!primary_.in_sync()) {
+    report.problem = "the sites are not in sync: " + primary_.problem();
+    co_return report;
+  }
+  running_ = true;
+  report.complete = co_await compare_keys(report);
+  if (report.complete) report.complete = co_await compare_blocks(report, std::move(progress));
+  if (!report.complete && report.problem.empty()) report.problem = "the other site went away while it ran";
+  here_.end();
+  if (peer::Session* session = primary_.session(); session != nullptr) {
+    session->send(wire::VerifyEnd{number_});
+    session->flush();
+  }
+  running_ = false;
+  co_return report;
+}
+
+runtime::Task<std::optional<wire::VerifyAnswer>> Verify::ask(wire::VerifyAsk question) {
+  peer::Session* session = primary_.session();
+  if (session == nullptr || !primary_.in_sync()) co_return std::nullopt;
+  runtime::OneShot<std::optional<wire::VerifyAnswer>> answer(world_.scheduler);
+  primary_.verify_answer = &answer;
+  session->send(question);
+  session->flush();
+  std::optional<wire::VerifyAnswer> given = co_await answer.take();
+  primary_.verify_answer = nullptr;
+  if (given && given->number != question.number) given.reset();
+  co_return given;
+}
+
+runtime::Task<bool> Verify::compare_keys(VerifyReport& report) {
+  while (!replica_.volume.unsettled(1).empty()) {
+    wire::Operation settle;
+    settle.kind = wire::OpKind::settle;
+    const wire::Outcome outcome = co_await primary_.change(std::move(settle), {}, nullptr);
+    if (outcome.error != 0) co_return false;
+  }
+  peer::Session* session = primary_.session();
+  if (session == nullptr || !primary_.in_sync()) co_return false;
+  session->send(wire::VerifyBegin{++number_});
+  here_.begin(number_);
+  co_return co_await compare_range(std::string(1, kFirstSharedKey), kAfterLastKey, kKeysAtOnce, report);
+}
+
+runtime::Task<bool> Verify::compare_range(std::string from, std::string to, std::uint32_t limit, VerifyReport& report) {
+  while (!from.empty() && from < to) {
+    wire::VerifyAsk question;
+    question.number = number_;
+    question.from = from;
+    question.to = to;
+    question.limit = limit;
+    const wire::VerifyAnswer mine = co_await here_.ask(question);
+    // The other side looks at the same range, whatever keys it has there.
+    if (!mine.next.empty()) question.to = mine.next;
+    question.limit = limit + 1;
+    const std::optional<wire::VerifyAnswer> theirs = co_await ask(question);
+    if (!theirs) co_return false;
+    if (limit == kKeysAtOnce) report.keys += mine.keys;
+    if (mine.keys != theirs->keys || mine.digest != theirs->digest) {
+      if (limit > 1 && report.keys_named.size() < kNamed) {
+        const bool narrowed = co_await compare_range(from, question.to, std::max<std::uint32_t>(limit / 32, 1), report);
+        if (!narrowed) co_return false;
+      } else {
+        ++report.keys_differ;
+        if (report.keys_named.size() < kNamed) report.keys_named.push_back(shown(from));
+      }
+    }
+    from = mine.next;
+  }
+  co_return true;
+}
+
+runtime::Task<bool> Verify::compare_blocks(VerifyReport& report, std::function<void(std::uint64_t, std::uint64_t)> progress) {
+  const std::uint64_t all = replica_.area.identity().blocks;
+  for (std::uint64_t first = 0; first < all; first += kBlocksAtOnce) {
+    wire::VerifyAsk question;
+    question.number = number_;
+    question.blocks = {first, std::min(kBlocksAtOnce, all - first)};
+    primary_.guard().guard(question.blocks);
+    const bool still = co_await primary_.settled(question.blocks);
+    std::optional<wire::VerifyAnswer> theirs;
+    if (still) theirs = co_await ask(question);
+    wire::VerifyAnswer mine;
+    if (theirs) mine = co_await here_.ask(question);
+    primary_.guard().release();
+    if (!theirs || theirs->block_digests.size() != question.blocks.count) co_return false;
+    report.blocks += question.blocks.count;
+    report.bad_here.insert(report.bad_here.end(), mine.bad.begin(), mine.bad.end());
+    report.bad_there.insert(report.bad_there.end(), theirs->bad.begin(), theirs->bad.end());
+    for (std::uint64_t i = 0; i < question.blocks.count; ++i) {
+      if (mine.block_digests[i] == theirs->block_digests[i]) continue;
+      ++report.blocks_differ;
+      if (report.blocks_named.size() < kNamed) report.blocks_named.push_back(first + i);
+    }
+    if (progress && first % (kBlocksAtOnce * 64) == 0) progress(first, all);
+  }
+  co_return true;
+}
+
+}  // namespace lockstep::resync

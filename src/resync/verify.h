@@ -1,0 +1,55 @@
+// verify.h - compares the two sites exactly, every block and every key, while both are in use. Runs at the primary.
+//
+//   keys     times that are only in memory are written first; then both sites take a snapshot at one seq, and digests of
+//            ranges are compared; where they differ the range is halved down to single keys
+//   blocks   one stretch after the other: no effect in flight touches it, none may start; both sites digest its bytes
+//
+// It repairs nothing. Cost: reads both areas once; a write waits at most for the digest of 1 MiB at both sites.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "controller/primary.h"
+#include "resync/comparison.h"
+
+namespace lockstep::resync {
+
+struct VerifyReport {
+  bool complete = false;            ///< false: the other site went away; `problem` says so
+  std::string problem;
+  std::uint64_t keys = 0, blocks = 0;
+  std::uint64_t keys_differ = 0;    ///< counted; the first few are named
+  std::uint64_t blocks_differ = 0;
+  std::vector<std::string> keys_named;
+  std::vector<std::uint64_t> blocks_named;
+  std::vector<std::uint64_t> bad_here, bad_there;  ///< blocks that do not match their own checksum
+  [[nodiscard]] bool equal() const {
+    return complete && keys_differ == 0 && blocks_differ == 0 && bad_here.empty() && bad_there.empty();
+  }
+};
+
+class Verify {
+ public:
+  Verify(runtime::World& world, controller::Replica& replica, controller::Primary& primary);
+
+  /// One at a time. `progress(done, all)` is called now and then, in blocks. Suspends.
+  runtime::Task<VerifyReport> run(std::function<void(std::uint64_t, std::uint64_t)> progress);
+  [[nodiscard]] bool running() const { return running_; }
+
+ private:
+  runtime::Task<std::optional<wire::VerifyAnswer>> ask(wire::VerifyAsk question);
+  runtime::Task<bool> compare_keys(VerifyReport& report);
+  runtime::Task<bool> compare_range(std::string from, std::string to, std::uint32_t limit, VerifyReport& report);
+  runtime::Task<bool> compare_blocks(VerifyReport& report, std::function<void(std::uint64_t, std::uint64_t)> progress);
+
+  runtime::World& world_;
+  controller::Replica& replica_;
+  controller::Primary& primary_;
+  Comparison here_;
+  std::uint64_t number_ = 0;
+  bool running_ = false;
+};
+
+}  // namespace lockstep::resync

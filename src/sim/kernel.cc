@@ -1,0 +1,174 @@
+#include "sim/kernel.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "sim/machine.h"
+#include "sim/storage.h"
+
+namespace lockstep::sim {
+
+using runtime::Dropped;
+
+namespace {
+
+constexpr Duration kNotifyMin{5000}, kNotifyMax{100'000};
+
+/// A drop_name that waits for its lock, and for its patience to end.
+struct NameDrop {
+  std::coroutine_handle<> waiter;
+  Universe::EventId timer = 0;
+  bool granted = false;
+  bool late = false;
+};
+
+struct NameTurn {
+  NameDrop& drop;
+  explicit NameTurn(NameDrop& d) : drop(d) {}
+  bool await_ready() const { return drop.granted; }
+  void await_suspend(std::coroutine_handle<> h) { drop.waiter = h; }
+  void await_resume() const {}
+};
+
+/// What drop_name does once it has the directory's lock. True: the name was kept.
+bool drop_under_lock(Mount& mount, InodeId directory, const std::string& name) {
+  const bool known = mount.drop_cached_name(directory, name);
+  mount.distrust(directory);
+  return known;
+}
+
+}  // namespace
+
+Dropped SimKernel::note(Notification notification, Dropped outcome) {
+  notification.outcome = outcome;
+  notifications_.push_back(std::move(notification));
+  return outcome;
+}
+
+runtime::Task<OwnedReply> SimKernel::call(runtime::HostRequest request) {
+  CHECK(mount_ != nullptr);
+  Answer answer(process_, mount_, std::move(request));
+  co_return co_await answer;
+}
+
+Result<> SimKernel::mount(runtime::HostHandler& handler) {
+  if (!refusal.empty()) return fail(Errc::refused, refusal);
+  CHECK(mount_ == nullptr);
+  handler_ = &handler;
+  mount_ = std::make_shared<Mount>(process_, handler, prng_.fork("mount"));
+  if (process_.alive()) process_.machine().set_mount(mount_);
+  return {};
+}
+
+runtime::Task<void> SimKernel::unmount() {
+  co_await process_.delay(prng_.between(kNotifyMin, kNotifyMax));
+  if (mount_ == nullptr || mount_->gone()) co_return;
+  mount_->abort();
+  handler_->unmounted();
+}
+
+std::optional<std::size_t> SimKernel::reply(std::uint64_t unique, const runtime::HostReply& reply) {
+  if (!effective()) return std::nullopt;
+  return mount_->reply(unique, reply);
+}
+
+Dropped SimKernel::drop_attributes(InodeId inode) {
+  const bool known = effective() && mount_->find(inode) != nullptr;
+  if (known) mount_->distrust(inode);
+  return note({Notification::Kind::attributes, inode, {}, {}}, known ? Dropped::done : Dropped::unknown);
+}
+
+Dropped SimKernel::drop_listing(InodeId inode) {
+  const bool known = effective() && mount_->find(inode) != nullptr;
+  if (known) mount_->distrust(inode);
+  return note({Notification::Kind::listing, inode, {}, {}}, known ? Dropped::done : Dropped::unknown);
+}
+
+runtime::Task<Dropped> SimKernel::drop_pages(InodeId inode, ByteRange range) {
+  co_await process_.delay(prng_.between(kNotifyMin, kNotifyMax));
+  Notification notification{Notification::Kind::pages, inode, range, {}};
+  if (!effective() || mount_->find(inode) == nullptr) co_return note(notification, Dropped::unknown);
+  const std::shared_ptr<Mount> mount = mount_;
+  mount->distrust(inode);
+  const std::uint64_t first = range.offset / kPageBytes;
+  const std::uint64_t last = range.length == 0 ? ~0ull : (range.end() - 1) / kPageBytes;
+  ++mount->find(inode)->references;
+  // The pages that are kept or being read now, one by one, as invalidate_inode_pages2_range goes over them.
+  std::vector<std::uint64_t> pages;
+  for (const auto& [page, cached] : mount->find(inode)->pages) pages.push_back(page);
+  for (const auto& [page, lock] : mount->find(inode)->page_locks) {
+    if (lock->held()) pages.push_back(page);
+  }
+  std::sort(pages.begin(), pages.end());
+  pages.erase(std::unique(pages.begin(), pages.end()), pages.end());
+  for (const std::uint64_t page : pages) {
+    if (page < first || page > last) continue;
+    const auto lock = mount->page_lock(inode, page);
+    co_await LockTurn(process_, lock, true);
+    KnownInode* known = mount->find(inode);
+    const auto it = known->pages.find(page);
+    if (it != known->pages.end() && it->second.dirty) {
+      it->second.dirty = false;
+      runtime::HostRequest request;
+      request.op = runtime::HostOp::write;
+      request.inode = inode;
+      request.from_cache = true;
+      request.offset = page * kPageBytes;
+      const std::uint64_t size = known->attributes.size;
+      const std::uint64_t length = std::min(kPageBytes, size - std::min(size, request.offset));
+      const std::string bytes = it->second.bytes.substr(0, length);
+      request.data = std::as_bytes(std::span(bytes));
+      request.size = length;
+      if (length != 0) {
+        Answer answer(process_, mount, request);
+        co_await answer;
+      }
+    }
+    // A store in between makes it dirty again, and Linux then keeps it.
+    known = mount->find(inode);
+    if (const auto again = known->pages.find(page); again != known->pages.end() && !again->second.dirty) known->pages.erase(again);
+    lock->unlock(true);
+  }
+  --mount->find(inode)->references;
+  mount->distrust(inode);
+  co_return note(notification, Dropped::done);
+}
+
+runtime::Task<Dropped> SimKernel::drop_name(InodeId directory, std::string name, Duration patience) {
+  co_await process_.delay(prng_.between(kNotifyMin, kNotifyMax));
+  Notification notification{Notification::Kind::name, directory, {}, name};
+  if (!effective() || mount_->find(directory) == nullptr) co_return note(notification, Dropped::unknown);
+  const std::shared_ptr<Mount> mount = mount_;
+  const auto drop = std::make_shared<NameDrop>();
+  Process* process = &process_;
+  const auto lock = mount->find(directory)->lock;
+  lock->lock(true, [mount, drop, process, lock, directory, name] {
+    drop->granted = true;
+    if (drop->late || !process->alive()) {
+      // Nobody waits any more, but it happens all the same.
+      drop_under_lock(*mount, directory, name);
+      lock->unlock(true);
+      return;
+    }
+    process->universe().cancel(drop->timer);
+    if (drop->waiter) process->post(drop->waiter);
+  });
+  if (!drop->granted) {
+    drop->timer = process_.universe().after(patience, process, [drop, process] {
+      drop->late = true;
+      process->post(drop->waiter);
+    });
+  }
+  co_await NameTurn(*drop);
+  if (drop->late) co_return note(notification, Dropped::late);
+  const bool known = drop_under_lock(*mount, directory, name);
+  lock->unlock(true);
+  co_return note(notification, known ? Dropped::done : Dropped::unknown);
+}
+
+void SimKernel::drop_all_names() {
+  if (effective()) mount_->next_epoch();
+  note({Notification::Kind::all_names, {}, {}, {}}, Dropped::done);
+}
+
+}  // namespace lockstep::sim

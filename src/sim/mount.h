@@ -1,0 +1,147 @@
+// mount.h - the operating system's side of a mount: requests that wait for their answers, and what it keeps of them.
+//
+// What is kept, and when it is believed:
+//   name        inode, until its time is over or the epoch of the mount went up after the LOOKUP was sent
+//   attributes  until their time is over, or dropped; an answer that was sent before a drop is not kept
+//   pages       until dropped
+//   listing     is not kept
+// An answer takes effect some microseconds after reply(): until then an inode that it hands out is unknown, and a
+// notification of it finds nothing, as in Linux.
+//
+// Locks, held until the request is answered: of the directory, shared in LOOKUP and READDIR, exclusive in whatever
+// changes it; of each page in READ, and in a WRITE of a part of a page that is not there. drop_name takes the first, drop_pages
+// the second. (SimHost takes them; a bare send() takes none.)
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "runtime/kernel.h"
+#include "sim/process.h"
+
+namespace lockstep::sim {
+
+/// A reply that owns its bytes.
+struct OwnedReply {
+  runtime::HostReply reply;
+  std::shared_ptr<std::string> bytes;  ///< of a DataReply
+  /// Errno; 0 of every other reply.
+  [[nodiscard]] int error() const {
+    const auto* e = std::get_if<runtime::ErrorReply>(&reply);
+    return e != nullptr ? e->number : 0;
+  }
+};
+
+/// Readers or one writer, in the order in which they asked.
+class KernelLock {
+ public:
+  /// Calls `granted`, at once or from a later unlock().
+  void lock(bool exclusive, std::function<void()> granted);
+  void unlock(bool exclusive);
+  [[nodiscard]] bool held() const { return readers_ != 0 || writer_; }
+
+ private:
+  void grant();
+  std::size_t readers_ = 0;
+  bool writer_ = false;
+  std::deque<std::pair<bool, std::function<void()>>> waiting_;
+};
+
+struct CachedPage {
+  std::string bytes;    ///< kPageBytes
+  bool uptodate = false;
+  bool dirty = false;   ///< stored through a mapping
+};
+
+struct KnownInode {
+  std::uint64_t lookups = 0;
+  std::uint64_t references = 0;  ///< open files and calls under way
+  bool has_attributes = false;
+  runtime::HostAttributes attributes;
+  Instant valid_until;
+  std::uint64_t changed_at = 0;  ///< answers that were asked for before this version are not kept
+  std::map<std::uint64_t, CachedPage> pages;
+  std::map<std::uint64_t, std::shared_ptr<KernelLock>> page_locks;
+  std::shared_ptr<KernelLock> lock = std::make_shared<KernelLock>();
+};
+
+struct CachedName {
+  InodeId inode;
+  Instant valid_until;
+  std::uint64_t epoch = 0;
+};
+
+class Mount : public std::enable_shared_from_this<Mount> {
+ public:
+  using Answered = std::function<void(OwnedReply)>;
+
+  Mount(Process& daemon, runtime::HostHandler& handler, Prng prng);
+
+  /// The process that mounted it. Only to be compared once gone().
+  [[nodiscard]] Process& daemon() const { return daemon_; }
+  [[nodiscard]] bool gone() const { return gone_; }
+  [[nodiscard]] Universe& universe() { return universe_; }
+
+  /// Hands `request` to the daemon; `answered` is called with the reply, ENOTCONN when the mount goes first. Names and data
+  /// are copied. Nothing is called after the death of `caller`, if one is given.
+  void send(runtime::HostRequest request, Process* caller, Answered answered);
+  [[nodiscard]] std::size_t pending() const { return pending_.size(); }
+  /// Requests ever sent, by kind.
+  [[nodiscard]] std::uint64_t sent(runtime::HostOp op) const;
+
+  // What it keeps.
+  /// The inode of a name that needs no LOOKUP.
+  [[nodiscard]] std::optional<InodeId> cached_name(InodeId directory, const std::string& name) const;
+  /// Attributes that need no GETATTR.
+  [[nodiscard]] const runtime::HostAttributes* cached_attributes(InodeId inode);
+  /// Null: unknown to this kernel.
+  [[nodiscard]] KnownInode* find(InodeId inode);
+  [[nodiscard]] const std::map<InodeId, KnownInode>& inodes() const { return inodes_; }
+  [[nodiscard]] std::shared_ptr<KernelLock> page_lock(InodeId inode, std::uint64_t page);
+  /// Attributes are asked for again, and what was asked for before is not kept.
+  void distrust(InodeId inode);
+  /// Memory is short: gives the inode back, unless something is open or changed. False then.
+  bool forget(InodeId inode);
+  /// forget() for each; how many were forgotten.
+  std::size_t forget_all();
+
+  // For the daemon's side.
+  std::optional<std::size_t> reply(std::uint64_t unique, const runtime::HostReply& reply);
+  void abort();
+  bool drop_cached_name(InodeId directory, const std::string& name) { return names_.erase({directory, name}) != 0; }
+  void next_epoch() { ++epoch_; }
+
+ private:
+  struct Pending {
+    runtime::HostRequest request;
+    Process* caller;
+    Answered answered;
+    std::uint64_t epoch;
+    std::uint64_t version;
+  };
+  void take_effect(const Pending& asked, const OwnedReply& reply);
+  void take_entry(const Pending& asked, const runtime::EntryReply& entry, InodeId directory, const std::string& name, bool versioned);
+  void take_attributes(const runtime::HostAttributes& attributes, Duration valid, std::uint64_t version, bool versioned);
+  static std::size_t fitting(const runtime::ListingReply& listing);
+
+  Process& daemon_;
+  Universe& universe_;
+  runtime::HostHandler& handler_;
+  Prng prng_;
+  bool gone_ = false;
+  std::uint64_t next_unique_ = 2;
+  std::uint64_t epoch_ = 1;
+  std::uint64_t version_ = 1;
+  std::map<std::uint64_t, Pending> pending_;
+  std::map<std::uint64_t, std::uint64_t> sent_;
+  std::map<InodeId, KnownInode> inodes_;
+  std::map<std::pair<InodeId, std::string>, CachedName> names_;
+};
+
+}  // namespace lockstep::sim
