@@ -6,12 +6,12 @@
 #include <chrono>
 #include <cstdio>
 
-#include "control/members.h"
 #include "bin/status_view.h"
 #include "bin/trace_view.h"
 #include "bin/units.h"
 #include "control/client.h"
 #include "control/lines.h"
+#include "control/members.h"
 
 namespace lockstep::cli {
 namespace {

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "control/members.h"
 #include "bin/units.h"
+#include "control/members.h"
 
 namespace lockstep::cli {
 namespace {

@@ -1,6 +1,7 @@
 // members.h - members of JSON objects that another program made: a missing one, or one of another type, gives a default.
 //
-// nlohmann's own accessors throw on a wrong type; what a daemon of another version answers must not end the command line, nor what a client sends the daemon.
+// nlohmann's own accessors throw on a wrong type; what a daemon of another version answers must not end the command
+// line, nor what a client sends the daemon.
 #pragma once
 
 #include <cstdint>
