@@ -1,4 +1,4 @@
-// catch.h - Catch2, with CHECK as tests mean it. Include it before everything else.
+// catch.h - Catch2, with CHECK as tests mean it; instead of <catch2/catch.hpp> where core/check.h is included too.
 #pragma once
 
 #include "core/check.h"

@@ -20,8 +20,8 @@ using runtime::Task;
 /// The superblock goes first: a format that ends early leaves no area.
 constexpr std::array<const char*, 6> kFiles{kSuperblockFile, kExtentsFile, kChecksumsFile, kInFlightFile, kLogFile, kKeysDirectory};
 
-/// What a fresh file system and the lock of a directory bring along.
-bool counts_as_empty(const std::string& name) { return name == "lost+found" || name == "lock"; }
+/// What a fresh file system brings along.
+bool counts_as_empty(const std::string& name) { return name == "lost+found"; }
 
 /// What stands there, for a person.
 Task<std::string> describe(runtime::Disk& disk, std::vector<std::string> names) {
@@ -79,7 +79,7 @@ Task<Result<>> make_files(runtime::Disk& disk, Identity id, void (*progress)(voi
 
   Result<std::unique_ptr<runtime::File>> log = disk.open(kLogFile);
   if (!log) co_return std::unexpected(std::move(log.error()));
-  done = co_await RecordRing::format(**log);
+  done = co_await RecordRing::format(**log, id.log_bytes);
   if (!done) co_return done;
 
   done = co_await disk.create(kSuperblockFile, kSuperblockCopies * kSuperblockCopyBytes, nullptr, nullptr);

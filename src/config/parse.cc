@@ -1,10 +1,28 @@
 // The text of a configuration becomes a Config. toml++ reads TOML; what the keys mean is decided here.
 #include <fmt/format.h>
-#include <toml++/toml.h>
 
 #include <algorithm>
 #include <map>
+#include <stdexcept>
 
+namespace lockstep::config {
+/// toml++ relies on something about the text that is not so.
+struct Unexpected : std::logic_error {
+  using std::logic_error::logic_error;
+};
+}  // namespace lockstep::config
+
+// toml++ asserts what some texts violate ("[=]"), and takes it for granted where assertions are off. So it is
+// compiled here, and only here, with assertions that throw.
+#undef NDEBUG
+#undef TOML_HEADER_ONLY
+#undef TOML_SHARED_LIB
+#define TOML_HEADER_ONLY 1
+#define TOML_ASSERT(condition) \
+  ((condition) ? static_cast<void>(0) : throw ::lockstep::config::Unexpected("not TOML: " #condition))
+#include <toml++/toml.h>
+
+#include "config/first_look.h"
 #include "config/problems.h"
 #include "config/rules.h"
 #include "config/settings.h"
@@ -18,9 +36,6 @@ constexpr std::string_view kVolumeKeys[] = {"name", "id", "primary"};
 constexpr std::string_view kSiteKeys[] = {"address", "area", "mount", "control"};
 /// A socket's path must fit into sockaddr_un with its zero.
 constexpr std::size_t kSocketPathMax = 107;
-
-constexpr std::size_t kDotsMax = 64;
-constexpr std::size_t kBracesMax = 32;
 
 std::string joined(std::span<const std::string_view> words) { return fmt::format("{}", fmt::join(words, ", ")); }
 
@@ -311,24 +326,23 @@ class Reader {
   std::map<std::string, std::uint32_t, std::less<>> lines_;
 };
 
-/// toml++ destroys nested tables by recursion, and "a.a.a..." nests without its noticing. What no configuration needs
-/// is refused before it comes to that. nullopt: nothing to object to.
-std::optional<Error> too_nested(std::string_view text, std::string_view file) {
-  std::uint32_t line = 1;
-  std::size_t dots = 0, braces = 0;
-  for (char c : text) {
-    if (c == '\n') {
-      ++line;
-      dots = 0;
-    }
-    if (c == '.' && ++dots > kDotsMax)
-      return Error{Errc::invalid, 0,
-                   fmt::format("{}:{}: more than {} dots in one line; no key needs them", file, line, kDotsMax)};
-    if (c == '{' && ++braces > kBracesMax)
-      return Error{Errc::invalid, 0,
-                   fmt::format("{}:{}: more than {} \"{{\" in the file; no key needs them", file, line, kBracesMax)};
+bool is_unexpected(std::string_view text) {
+  try {
+    static_cast<void>(toml::parse(text));
+  } catch (const Unexpected&) {
+    return true;
+  } catch (const toml::parse_error&) {
   }
-  return std::nullopt;
+  return false;
+}
+
+/// The line at which toml++ comes upon what it did not expect: the first one that makes the lines up to it unexpected.
+std::uint32_t line_of_unexpected(std::string_view text) {
+  std::vector<std::size_t> ends;
+  for (std::size_t at = text.find('\n'); at != std::string_view::npos; at = text.find('\n', at + 1)) ends.push_back(at);
+  const auto first =
+      std::ranges::partition_point(ends, [&](std::size_t end) { return !is_unexpected(text.substr(0, end)); });
+  return static_cast<std::uint32_t>(first - ends.begin()) + 1;
 }
 
 }  // namespace
@@ -337,13 +351,19 @@ Result<Config> parse(std::string_view text, std::string_view file) {
   if (text.size() > kFileBytesMax)
     return fail(Errc::invalid, fmt::format("{}: the file is larger than {}; this is no configuration of Lockstep", file,
                                            size_text(kFileBytesMax)));
-  if (auto nested = too_nested(text, file)) return std::unexpected(std::move(*nested));
+  const auto plain = first_look(text);
+  if (!plain) return fail(Errc::invalid, fmt::format("{}:{}: {}", file, plain.error().line, plain.error().text));
   try {
-    const toml::table root = toml::parse(text, file);
+    const toml::table root = toml::parse(*plain, file);
     return Reader(root, file).read();
   } catch (const toml::parse_error& wrong) {
     return fail(Errc::invalid,
                 fmt::format("{}:{}: {}", file, wrong.source().begin.line, printable(wrong.description(), 300)));
+  } catch (const Unexpected&) {
+    return fail(Errc::invalid,
+                fmt::format("{}:{}: not TOML: the name of a section or key must be of A-Z a-z 0-9 _ - or stand in "
+                            "quotation marks",
+                            file, line_of_unexpected(*plain)));
   } catch (const std::exception& wrong) {
     return fail(Errc::invalid, fmt::format("{}: can't be read: {}", file, printable(wrong.what(), 300)));
   }

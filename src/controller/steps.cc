@@ -1,5 +1,7 @@
 #include "controller/steps.h"
 
+#include <algorithm>
+
 namespace lockstep::controller {
 
 std::string_view name_of(Step step) {
@@ -32,7 +34,6 @@ std::string_view name_of(Step step) {
 }
 
 void Steps::note(Step step, const RequestId& request, Seq seq, std::span<const wire::Turn> turns, Status status) {
-  if (!keeping_ && observer_ == nullptr) return;
   StepEvent event;
   event.number = next_++;
   event.at = clock_.now();
@@ -40,25 +41,22 @@ void Steps::note(Step step, const RequestId& request, Seq seq, std::span<const w
   event.seq = seq;
   event.step = step;
   event.status = status;
+  if (probe_ != nullptr) event.costs = probe_(probe_with_);
   if (!turns.empty()) {
     event.object = turns.front().object;
     event.kind = turns.front().kind;
     event.first = turns.front().first;
     event.count = turns.front().count;
   }
-  if (keeping_) {
-    if (kept_.size() >= kStepsKept) kept_.pop_front();
-    kept_.push_back(event);
-  }
+  kept_[event.number % kStepsKept] = event;
   if (observer_ != nullptr) observer_->step(event);
 }
 
 std::vector<StepEvent> Steps::since(std::uint64_t after, std::size_t limit) const {
   std::vector<StepEvent> found;
-  for (const StepEvent& event : kept_) {
-    if (event.number <= after) continue;
-    if (found.size() >= limit) break;
-    found.push_back(event);
+  const std::uint64_t first = std::max(after + 1, next_ > kStepsKept ? next_ - kStepsKept : 1);
+  for (std::uint64_t number = first; number < next_ && found.size() < limit; ++number) {
+    found.push_back(kept_[number % kStepsKept]);
   }
   return found;
 }

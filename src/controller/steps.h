@@ -5,8 +5,8 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <string_view>
+#include <vector>
 
 #include "controller/status_table.h"
 #include "core/types.h"
@@ -42,6 +42,11 @@ enum class Step : std::uint8_t {
 
 [[nodiscard]] std::string_view name_of(Step step);
 
+/// What the daemon has spent since its start.
+struct Costs {
+  std::uint64_t system_calls = 0, context_switches = 0, thread_hops = 0;
+};
+
 struct StepEvent {
   std::uint64_t number = 0;  ///< counts up; a gap means that some were overwritten before they were read
   Instant at;
@@ -53,6 +58,7 @@ struct StepEvent {
   std::uint64_t first = 0;   ///< block or hash of the first turn
   std::uint64_t count = 0;
   Status status{};           ///< of the first turn, after the step
+  Costs costs;               ///< when probed
 };
 
 inline constexpr std::size_t kStepsKept = 8192;
@@ -67,22 +73,27 @@ class StepObserver {
 
 class Steps {
  public:
-  explicit Steps(runtime::Clock& clock) : clock_(clock) {}
+  explicit Steps(runtime::Clock& clock) : clock_(clock), kept_(kStepsKept) {}
+  /// Some 50 ns.
   void note(Step step, const RequestId& request, Seq seq, std::span<const wire::Turn> turns, Status status);
   /// Steps with a number above `after`, as far as they are still kept.
   [[nodiscard]] std::vector<StepEvent> since(std::uint64_t after, std::size_t limit) const;
   [[nodiscard]] std::uint64_t last() const { return next_ - 1; }
   /// Null: none. The observer must outlive its use.
   void observe(StepObserver* observer) { observer_ = observer; }
-  /// Off by default unless something observes: a step then costs nothing.
-  void keep(bool on) { keeping_ = on; }
+  /// Called at each step to say what was spent so far; null: not. Itself costs a system call or two.
+  void probe(Costs (*costs)(void*), void* with) {
+    probe_ = costs;
+    probe_with_ = with;
+  }
 
  private:
   runtime::Clock& clock_;
   StepObserver* observer_ = nullptr;
-  bool keeping_ = false;
+  Costs (*probe_)(void*) = nullptr;
+  void* probe_with_ = nullptr;
   std::uint64_t next_ = 1;
-  std::deque<StepEvent> kept_;
+  std::vector<StepEvent> kept_;  // ring, by number
 };
 
 }  // namespace lockstep::controller

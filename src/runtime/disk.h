@@ -61,14 +61,15 @@ class Disk {
   virtual ~Disk() = default;
   /// The directory or simulated site, for messages.
   [[nodiscard]] virtual std::string where() const = 0;
-  /// Takes the one lock that a directory has, for the life of this object. Errc::refused: another process holds it, named.
+  /// Takes the one lock that a directory has, for the life of this object (again: nothing happens). Errc::refused: another process holds it, named.
   virtual Result<> lock() = 0;
   /// Names present, sorted.
   virtual Result<std::vector<std::string>> list() = 0;
   /// Makes `name` with `bytes` zeros really written (not a hole), stable. Errc::io (ENOSPC, EEXIST). Suspends.
   /// `progress`, if set, is called with the bytes written so far.
   virtual Task<Result<>> create(std::string name, std::uint64_t bytes, void (*progress)(void*, std::uint64_t), void* with) = 0;
-  /// Removes a file, or a directory with all that is in it. Errc::absent, Errc::io.
+  /// Removes a file, or a directory with all that is in it. A link to a device stays: it says where the file is to be made
+  /// (create() takes it). Errc::absent, Errc::io.
   virtual Result<> remove(std::string_view name) = 0;
   /// Errc::absent, Errc::io.
   virtual Result<std::unique_ptr<File>> open(std::string_view name) = 0;

@@ -22,10 +22,18 @@
 
 namespace lockstep::volume {
 
+/// Up to `limit` keys with from <= key < to.
+struct Range {
+  std::string from, to;
+  std::size_t limit = 0;
+};
+
 /// What must be brought into memory before an answer is possible.
 struct Miss {
   std::vector<std::string> keys;
+  std::vector<Range> ranges;
   std::vector<std::uint64_t> groups;  ///< of blocks, whose free space is not known yet
+  [[nodiscard]] bool empty() const { return keys.empty() && ranges.empty() && groups.empty(); }
 };
 
 /// A value, or a Miss, or an Error (Errc::posix: the host's answer).
@@ -67,6 +75,7 @@ struct Statistics {
 struct Planned {
   wire::Effect effect;
   bool changes = true;        ///< false: effect.outcome is the whole answer
+  bool space_waits = false;   ///< ENOSPC now, but not once the blocks that wait for release() got it
 };
 
 using wire::Turn;
@@ -111,7 +120,12 @@ class Volume {
   [[nodiscard]] virtual Statistics statistics() const = 0;
 
   // Changing.
-  /// What `operation` must have exclusive, all at once (R1).
+  // Operations that may take several effects say so in outcome.value, so that none is large:
+  //   allocate        bytes done; fewer than asked for: plan the rest (offset + value, length - value)
+  //   set_attributes  1: the size is set, space behind it waits for a trim
+  //   trim, reap, settle  1: not finished, plan it again
+
+  /// What `operation` must have exclusive, all at once (R1). None: it conflicts with nothing.
   [[nodiscard]] virtual std::vector<Turn> turns(const wire::Operation& operation) = 0;
   /// What `operation` would change now, at time `now`. An outcome with an error changes nothing. Primary only.
   virtual Attempt<Planned> plan(const wire::Operation& operation, WallTime now) = 0;

@@ -10,21 +10,21 @@
 
 namespace lockstep::wire {
 
-inline constexpr std::size_t kNameBytesMax = 255;           ///< of a directory entry, an xattr, a volume, a site
-inline constexpr std::size_t kXattrBytesMax = 64u << 10;    ///< value of an xattr
-inline constexpr std::size_t kTargetBytesMax = 4095;        ///< target of a symlink
-inline constexpr std::size_t kReasonBytesMax = 4096;        ///< of a Refuse
+inline constexpr std::size_t kNameBytesMax = 255;         ///< of a directory entry, an xattr, a volume, a site
+inline constexpr std::size_t kXattrBytesMax = 64u << 10;  ///< value of an xattr
+inline constexpr std::size_t kTargetBytesMax = 4095;      ///< target of a symlink
+inline constexpr std::size_t kReasonBytesMax = 4096;      ///< of a Refuse
 inline constexpr std::size_t kSettingsBytesMax = 64u << 10;
-inline constexpr std::size_t kKeyBytesMax = 4096;           ///< one key of the key-value store
-inline constexpr std::size_t kValueBytesMax = 256u << 10;   ///< and its value
-inline constexpr std::size_t kBatchKeysMax = 64u << 10;     ///< changes in a batch
-inline constexpr std::size_t kRangesMax = 64u << 10;        ///< writes of an effect; so for its turns, drops and ranges
-inline constexpr std::size_t kUnansweredMax = 64u << 10;    ///< seqs in a Hello
-inline constexpr std::size_t kOrphansMax = 256u << 10;      ///< inodes in a Hello or a Mirrored
-inline constexpr std::size_t kInFlightMax = 64u << 10;      ///< ranges in a Hello
+inline constexpr std::size_t kKeyBytesMax = 4096;          ///< one key of the key-value store
+inline constexpr std::size_t kValueBytesMax = 256u << 10;  ///< and its value
+inline constexpr std::size_t kBatchKeysMax = 64u << 10;    ///< changes in a batch
+inline constexpr std::size_t kRangesMax = 64u << 10;       ///< writes of an effect; so for its turns, drops and ranges
+inline constexpr std::size_t kUnansweredMax = 64u << 10;   ///< seqs in a Hello
+inline constexpr std::size_t kOrphansMax = 256u << 10;     ///< inodes in a Hello or a Mirrored
+inline constexpr std::size_t kInFlightMax = 64u << 10;     ///< ranges in a Hello
 inline constexpr std::uint64_t kFetchBlocksMax = kPayloadBytesMax / kBlockBytes;  ///< blocks of a FetchBlocks
-inline constexpr std::uint64_t kVerifyBlocksMax = 64u << 10;  ///< blocks of a VerifyAsk
-inline constexpr std::uint64_t kFileBytesMax = (std::uint64_t{1} << 63) - 1;  ///< no offset in a file is behind it
-inline constexpr std::uint64_t kAreaBlocksMax = std::uint64_t{1} << 50;       ///< no area has more blocks
+inline constexpr std::uint64_t kVerifyBlocksMax = 64u << 10;                      ///< blocks of a VerifyAsk
+inline constexpr std::uint64_t kFileBytesMax = (std::uint64_t{1} << 63) - 1;      ///< no offset in a file is behind it
+inline constexpr std::uint64_t kAreaBlocksMax = std::uint64_t{1} << 50;           ///< no area has more blocks
 
 }  // namespace lockstep::wire

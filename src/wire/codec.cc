@@ -10,14 +10,15 @@
 //   24  u32  0
 //   28  u32  low half of XXH3-64 of the 28 bytes before
 //
-// The payload has no checksum here: those of its blocks are in the effect, and are compared and stored where it is written.
+// The payload has no checksum here: those of its blocks are in the effect, and are compared and stored where it is
+// written.
 #include "wire/codec.h"
+
+#include <fmt/format.h>
 
 #include <array>
 #include <cstring>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "core/check.h"
 #include "core/checksum.h"
@@ -51,17 +52,20 @@ constexpr flatbuffers::uoffset_t kTablesMax = 8;
 /// Memory that a builder keeps for the next message; a larger one is given back.
 constexpr std::size_t kBuilderBytesKept = 64u << 10;
 
-template <std::size_t... I>
-constexpr auto make_names(std::index_sequence<I...>) {
-  return std::array<const char*, kTypes>{Traits<std::variant_alternative_t<I, Message>>::name...};
-}
-constexpr auto kNames = make_names(std::make_index_sequence<kTypes>());
+std::uint32_t payload_bytes_max(std::size_t type) { return kForms[type].payload ? kPayloadBytesMax : 0; }
 
-template <std::size_t... I>
-constexpr auto make_payloads(std::index_sequence<I...>) {
-  return std::array<Payload, kTypes>{Traits<std::variant_alternative_t<I, Message>>::payload...};
+/// Requires: `type` is known.
+Result<> check_lengths(std::uint8_t type, std::uint32_t body_bytes, std::uint32_t payload_bytes) {
+  if (body_bytes == 0 || body_bytes > kBodyBytesMax) {
+    return fail(Errc::invalid,
+                fmt::format("{}: a body of {} bytes; the limit is {}", kForms[type].name, body_bytes, kBodyBytesMax));
+  }
+  if (payload_bytes > payload_bytes_max(type)) {
+    return fail(Errc::invalid, fmt::format("{}: a payload of {} bytes; the limit is {}", kForms[type].name,
+                                           payload_bytes, payload_bytes_max(type)));
+  }
+  return {};
 }
-constexpr auto kPayloads = make_payloads(std::make_index_sequence<kTypes>());
 
 std::uint32_t header_checksum(const RawHeader& raw) {
   return static_cast<std::uint32_t>(checksum(Bytes(reinterpret_cast<const std::byte*>(&raw), kHeaderBytes - 4)));
@@ -107,15 +111,19 @@ const Table* root(Bytes bytes, const char* identifier) {
   return flatbuffers::GetRoot<Table>(data);
 }
 
+template <class T>
+T table_of(Packed<T>);  // only named, never called
+
 template <std::size_t I>
 Result<Message> decode_as(std::uint32_t payload_bytes, Bytes body) {
   using M = std::variant_alternative_t<I, Message>;
-  const auto* table = root<typename Traits<M>::Table>(body, nullptr);
-  if (table == nullptr) return fail(Errc::invalid, fmt::format("{}: its body has no valid structure", kNames[I]));
+  using Table = decltype(table_of(pack(std::declval<Builder&>(), std::declval<const M&>())));
+  const Table* table = root<Table>(body, nullptr);
+  if (table == nullptr) return fail(Errc::invalid, fmt::format("{}: its body has no valid structure", kForms[I].name));
   Result<Message> message(std::in_place, std::in_place_index<I>);
   Faults faults;
   unpack(*table, payload_bytes, *std::get_if<I>(&*message), faults);
-  if (!faults.ok()) return fail(Errc::invalid, fmt::format("{}: {}", kNames[I], faults.text()));
+  if (!faults.ok()) return fail(Errc::invalid, fmt::format("{}: {}", kForms[I].name, faults.text()));
   return message;
 }
 
@@ -132,7 +140,7 @@ std::vector<std::byte> encode(const Message& message, std::uint32_t payload_byte
   Builder& builder = clean_builder();
   std::visit([&](const auto& m) { builder.Finish(pack(builder, m)); }, message);
   const Bytes body = finished(builder);
-  CHECK(body.size() <= kBodyBytesMax && payload_bytes <= kPayloadBytesMax);
+  CHECK(body.size() <= kBodyBytesMax && payload_bytes <= payload_bytes_max(message.index()));
 
   RawHeader raw{};
   raw.magic = kMagic;
@@ -168,26 +176,23 @@ Result<FrameHeader> decode_header(Bytes bytes) {
     return fail(Errc::invalid, "the header of a frame does not match its checksum");
   }
   if (raw.type >= kTypes) return fail(Errc::invalid, fmt::format("a frame of unknown type {}", raw.type));
-  const char* const name = kNames[raw.type];
   if (raw.flags != 0 || raw.reserved != 0) {
-    return fail(Errc::invalid, fmt::format("{}: flags {:#x} and {:#x} are unknown", name, raw.flags, raw.reserved));
-  }
-  if (raw.body_bytes == 0 || raw.body_bytes > kBodyBytesMax) {
-    return fail(Errc::invalid, fmt::format("{}: a body of {} bytes; the limit is {}", name, raw.body_bytes, kBodyBytesMax));
-  }
-  const std::uint32_t payload_bytes_max = kPayloads[raw.type] == Payload::allowed ? kPayloadBytesMax : 0;
-  if (raw.payload_bytes > payload_bytes_max) {
     return fail(Errc::invalid,
-                fmt::format("{}: a payload of {} bytes; the limit is {}", name, raw.payload_bytes, payload_bytes_max));
+                fmt::format("{}: flags {:#x} and {:#x} are unknown", kForms[raw.type].name, raw.flags, raw.reserved));
   }
+  const Result<> lengths = check_lengths(raw.type, raw.body_bytes, raw.payload_bytes);
+  if (!lengths) return std::unexpected(lengths.error());
   return FrameHeader{raw.type, raw.body_bytes, raw.payload_bytes, raw.body_checksum};
 }
 
 Result<Message> decode_body(const FrameHeader& header, Bytes body) {
   if (header.type >= kTypes) return fail(Errc::invalid, fmt::format("a frame of unknown type {}", header.type));
-  const char* const name = kNames[header.type];
-  if (body.size() != header.body_bytes || body.empty() || body.size() > kBodyBytesMax) {
-    return fail(Errc::invalid, fmt::format("{}: a body of {} bytes; its header says {}", name, body.size(), header.body_bytes));
+  const char* const name = kForms[header.type].name;
+  const Result<> lengths = check_lengths(header.type, header.body_bytes, header.payload_bytes);
+  if (!lengths) return std::unexpected(lengths.error());
+  if (body.size() != header.body_bytes) {
+    return fail(Errc::invalid,
+                fmt::format("{}: a body of {} bytes; its header says {}", name, body.size(), header.body_bytes));
   }
   if (checksum(body) != header.body_checksum) {
     return fail(Errc::invalid, fmt::format("{}: its body does not match its checksum", name));
@@ -215,6 +220,7 @@ Result<Effect> decode_record(Bytes bytes) {
   Result<Effect> effect(std::in_place);
   Faults faults;
   unpack(*table, *effect, faults);
+  require_seq(*effect, faults);
   if (!faults.ok()) return fail(Errc::invalid, fmt::format("a record: {}", faults.text()));
   return effect;
 }

@@ -1,8 +1,8 @@
 // codec.h - messages <-> bytes, and nothing else.
 //
 // A frame is a fixed header, a FlatBuffer of at most kBodyBytesMax, and a raw payload of at most kPayloadBytesMax.
-// Decoding is total: any bytes give a message or Errc::invalid with what is wrong, never a crash, and allocate no more
-// than the frame is long. lockstep-protocol(7) has the layout.
+// Decoding is total: any bytes give a message or Errc::invalid with what is wrong, never a crash, and allocate at
+// most some twelve times what the frame is long (a key of one byte becomes a KeyChange). lockstep-protocol(7) has the layout.
 #pragma once
 
 #include "core/result.h"

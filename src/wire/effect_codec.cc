@@ -102,6 +102,10 @@ LazyTimes unpack(const schema::LazyTimes* packed) {
 
 }  // namespace
 
+void require_seq(const Effect& effect, Faults& faults) {
+  faults.require(effect.seq != Seq(0), "effect.seq", "0 is before every effect");
+}
+
 std::uint64_t payload_bytes(const Effect& effect) {
   std::uint64_t bytes = 0;
   for (const auto& write : effect.writes) bytes += write.zeros ? 0 : write.length;
@@ -165,7 +169,6 @@ void unpack(const schema::Effect& packed, Effect& into, Faults& faults) {
   });
   into.sync_all = packed.sync_all();
   wire::unpack(packed.outcome(), into.outcome, faults);
-  faults.require(into.seq != Seq(0), "effect.seq", "0");
   if (faults.ok()) check_writes(into, faults);
 }
 

@@ -1,7 +1,7 @@
 // effect_codec.h - what a request changes: the body of Mirror, Commit and Record, and the record of the log.
 //
 // Rules beyond bounds.h, refused when broken:
-//   (1) seq is not 0; every write has bytes and ends within an area.
+//   (1) Every write has bytes and ends within an area.
 //   (2) There is one checksum for each block of each write, write by write.
 //   (3) What the writes take of the payload is at most a payload.
 //   (4) Only a drop of a name has a name, and one that a directory can hold.
@@ -17,6 +17,9 @@ enum class Target {
 };
 [[nodiscard]] Packed<schema::Effect> pack(Builder& builder, const Effect& effect, Target target);
 void unpack(const schema::Effect& packed, Effect& into, Faults& faults);
+
+/// Refuses an effect that has no place in the order. A Record may: it then carries blocks that were in flight.
+void require_seq(const Effect& effect, Faults& faults);
 
 /// Bytes of payload that `effect` writes.
 [[nodiscard]] std::uint64_t payload_bytes(const Effect& effect);

@@ -9,9 +9,7 @@ namespace {
 
 constexpr const char* kPayload = "payload";
 
-/// An effect's payload is there as a whole; or, where `optional`, not at all.
-void check_payload(const Effect& effect, std::uint32_t bytes, bool optional, Faults& faults) {
-  if (optional && bytes == 0) return;
+void check_payload(const Effect& effect, std::uint32_t bytes, Faults& faults) {
   faults.require(bytes == payload_bytes(effect), kPayload, "not as long as the effect's writes");
 }
 
@@ -115,10 +113,10 @@ Packed<schema::Commit> pack(Builder& builder, const Commit& m) {
   return schema::CreateCommit(builder, effect, m.dropped);
 }
 
-void unpack(const schema::Commit& t, std::uint32_t payload_bytes, Commit& m, Faults& faults) {
+void unpack(const schema::Commit& t, std::uint32_t, Commit& m, Faults& faults) {
   unpack(*t.effect(), m.effect, faults);
   m.dropped = t.dropped();
-  check_payload(m.effect, payload_bytes, true, faults);
+  require_seq(m.effect, faults);
 }
 
 Packed<schema::DroppedAt> pack(Builder& builder, const DroppedAt& m) {
@@ -147,7 +145,8 @@ Packed<schema::Mirror> pack(Builder& builder, const Mirror& m) {
 
 void unpack(const schema::Mirror& t, std::uint32_t payload_bytes, Mirror& m, Faults& faults) {
   unpack(*t.effect(), m.effect, faults);
-  check_payload(m.effect, payload_bytes, false, faults);
+  require_seq(m.effect, faults);
+  check_payload(m.effect, payload_bytes, faults);
 }
 
 Packed<schema::Mirrored> pack(Builder& builder, const Mirrored& m) {
@@ -220,7 +219,7 @@ Packed<schema::Record> pack(Builder& builder, const Record& m) {
 
 void unpack(const schema::Record& t, std::uint32_t payload_bytes, Record& m, Faults& faults) {
   unpack(*t.effect(), m.effect, faults);
-  check_payload(m.effect, payload_bytes, false, faults);
+  check_payload(m.effect, payload_bytes, faults);
 }
 
 Packed<schema::Synced> pack(Builder& builder, const Synced& m) {

@@ -1,44 +1,24 @@
-// message_codec.h - each message of the variant: its table in the schema, its name, and how one becomes the other.
+// message_codec.h - each message of the variant: its name, its table in the schema, and how one becomes the other.
 //
-// A new message needs: a table in wire.fbs, a line of traits here, pack() and unpack() in message_codec.cc.
+// A new message needs: a table in wire.fbs, a line in kForms, pack() and unpack(). The table is what pack() makes.
 #pragma once
 
 #include "wire/parts_codec.h"
 
 namespace lockstep::wire {
 
-enum class Payload : std::uint8_t { never, allowed };
-
-/// What the frame's header leaves to be known about message M: the root table of its body, the name that people read
-/// (lockstep-protocol(7)), and whether a payload may follow.
-template <class M, class T, Payload payload_ = Payload::never>
 struct Form {
-  using Table = T;
-  static constexpr Payload payload = payload_;
+  const char* name;      ///< for people, as in lockstep-protocol(7)
+  bool payload = false;  ///< one may follow
 };
-template <class M>
-struct Traits;
-template <> struct Traits<Hello> : Form<Hello, schema::Hello> { static constexpr const char* name = "HELLO"; };
-template <> struct Traits<Refuse> : Form<Refuse, schema::Refuse> { static constexpr const char* name = "REFUSE"; };
-template <> struct Traits<Forward> : Form<Forward, schema::Forward, Payload::allowed> { static constexpr const char* name = "FORWARD"; };
-template <> struct Traits<Grant> : Form<Grant, schema::Grant> { static constexpr const char* name = "GRANT"; };
-template <> struct Traits<Data> : Form<Data, schema::Data, Payload::allowed> { static constexpr const char* name = "DATA"; };
-template <> struct Traits<Commit> : Form<Commit, schema::Commit, Payload::allowed> { static constexpr const char* name = "COMMIT"; };
-template <> struct Traits<DroppedAt> : Form<DroppedAt, schema::DroppedAt> { static constexpr const char* name = "DROPPED"; };
-template <> struct Traits<Refusal> : Form<Refusal, schema::Refusal> { static constexpr const char* name = "REFUSAL"; };
-template <> struct Traits<Mirror> : Form<Mirror, schema::Mirror, Payload::allowed> { static constexpr const char* name = "MIRROR"; };
-template <> struct Traits<Mirrored> : Form<Mirrored, schema::Mirrored> { static constexpr const char* name = "MIRRORED"; };
-template <> struct Traits<OrphanClosed> : Form<OrphanClosed, schema::OrphanClosed> { static constexpr const char* name = "ORPHAN_CLOSED"; };
-template <> struct Traits<Ping> : Form<Ping, schema::Ping> { static constexpr const char* name = "PING"; };
-template <> struct Traits<FetchBlocks> : Form<FetchBlocks, schema::FetchBlocks> { static constexpr const char* name = "FETCH_BLOCKS"; };
-template <> struct Traits<Blocks> : Form<Blocks, schema::Blocks, Payload::allowed> { static constexpr const char* name = "BLOCKS"; };
-template <> struct Traits<FetchLog> : Form<FetchLog, schema::FetchLog> { static constexpr const char* name = "FETCH_LOG"; };
-template <> struct Traits<Record> : Form<Record, schema::Record, Payload::allowed> { static constexpr const char* name = "RECORD"; };
-template <> struct Traits<Synced> : Form<Synced, schema::Synced> { static constexpr const char* name = "SYNCED"; };
-template <> struct Traits<VerifyBegin> : Form<VerifyBegin, schema::VerifyBegin> { static constexpr const char* name = "VERIFY_BEGIN"; };
-template <> struct Traits<VerifyAsk> : Form<VerifyAsk, schema::VerifyAsk> { static constexpr const char* name = "VERIFY_ASK"; };
-template <> struct Traits<VerifyAnswer> : Form<VerifyAnswer, schema::VerifyAnswer> { static constexpr const char* name = "VERIFY_ANSWER"; };
-template <> struct Traits<VerifyEnd> : Form<VerifyEnd, schema::VerifyEnd> { static constexpr const char* name = "VERIFY_END"; };
+/// By index of the message in the variant.
+inline constexpr Form kForms[] = {
+    {"HELLO"},        {"REFUSE"},        {"FORWARD", true}, {"GRANT"},        {"DATA", true},    {"COMMIT"},
+    {"DROPPED"},      {"REFUSAL"},       {"MIRROR", true},  {"MIRRORED"},     {"ORPHAN_CLOSED"}, {"PING"},
+    {"FETCH_BLOCKS"}, {"BLOCKS", true},  {"FETCH_LOG"},     {"RECORD", true}, {"SYNCED"},        {"VERIFY_BEGIN"},
+    {"VERIFY_ASK"},   {"VERIFY_ANSWER"}, {"VERIFY_END"},
+};
+static_assert(std::size(kForms) == std::variant_size_v<Message>);
 
 Packed<schema::Hello> pack(Builder& builder, const Hello& m);
 Packed<schema::Refuse> pack(Builder& builder, const Refuse& m);

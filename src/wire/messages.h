@@ -34,7 +34,7 @@ enum class OpKind : std::uint8_t {
   copy,         ///< inode, offset -> other, other_offset, length
   sync,         ///< inode: its data, their checksums and the log become stable at every site
   trim,         ///< inode: space ahead of its end is given back
-  reap,         ///< inode (0: whatever waits): objects without a name that no site has open are removed
+  reap,         ///< inode (0: those in text, volume::reap_of): objects without a name that no site has open are removed
   settle,       ///< the lazily kept times are written
 };
 

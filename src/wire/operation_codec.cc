@@ -77,7 +77,9 @@ void check_names(const Operation& operation, Faults& faults) {
       [[fallthrough]];
     case OpKind::link:
     case OpKind::unlink:
-    case OpKind::rmdir: faults.require(is_entry_name(operation.name), "operation.name", "not the name of a file"); break;
+    case OpKind::rmdir:
+      faults.require(is_entry_name(operation.name), "operation.name", "not the name of a file");
+      break;
     case OpKind::set_xattr:
     case OpKind::remove_xattr:
       faults.require(is_xattr_name(operation.name), "operation.name", "not the name of an xattr");

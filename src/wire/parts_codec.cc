@@ -98,8 +98,8 @@ void unpack_blocks(const flatbuffers::Vector<const schema::BlockRange*>* list, s
 }
 
 bool is_entry_name(std::string_view name) {
-  return !name.empty() && name.size() <= kNameBytesMax && name != "." && name != ".." &&
-         name.find('/') == name.npos && name.find('\0') == name.npos;
+  return !name.empty() && name.size() <= kNameBytesMax && name != "." && name != ".." && name.find('/') == name.npos &&
+         name.find('\0') == name.npos;
 }
 
 }  // namespace lockstep::wire

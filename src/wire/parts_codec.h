@@ -4,6 +4,7 @@
 // `field` names the place in the message for the person who reads the error.
 #pragma once
 
+#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,8 +12,8 @@
 #include <vector>
 
 #include "runtime/kernel.h"
-#include "wire/faults.h"
 #include "wire/bounds.h"
+#include "wire/faults.h"
 #include "wire/messages.h"
 #include "wire/wire_generated.h"
 
@@ -40,7 +41,8 @@ using PackedStructs = Packed<flatbuffers::Vector<const T*>>;
 
 [[nodiscard]] inline schema::ByteRange pack(const ByteRange& r) { return {r.offset, r.length}; }
 /// Refuses a range that ends behind `end_max`.
-[[nodiscard]] ByteRange unpack(const schema::ByteRange& range, std::uint64_t end_max, const char* field, Faults& faults);
+[[nodiscard]] ByteRange unpack(const schema::ByteRange& range, std::uint64_t end_max, const char* field,
+                               Faults& faults);
 
 [[nodiscard]] schema::HostAttributes pack(const runtime::HostAttributes& a);
 [[nodiscard]] runtime::HostAttributes unpack(const schema::HostAttributes* a);  ///< absent: none
@@ -51,26 +53,32 @@ using PackedStructs = Packed<flatbuffers::Vector<const T*>>;
 [[nodiscard]] std::string unpack_bytes(const flatbuffers::Vector<std::uint8_t>* bytes, std::size_t bytes_max,
                                        const char* field, Faults& faults);
 
+// The verifier does not look whether elements are aligned: they are copied out, never referred to.
+
 /// Of integers or of Strong ones.
 template <class T>
 [[nodiscard]] PackedNumbers pack_numbers(Builder& builder, const std::vector<T>& list) {
+  static_assert(sizeof(T) == sizeof(std::uint64_t) && std::is_trivially_copyable_v<T> && FLATBUFFERS_LITTLEENDIAN);
   if (list.empty()) return 0;
-  static_assert(sizeof(T) == sizeof(std::uint64_t) && std::is_trivially_copyable_v<T>);
   return builder.CreateVector(reinterpret_cast<const std::uint64_t*>(list.data()), list.size());
 }
 template <class T>
 void unpack_numbers(const flatbuffers::Vector<std::uint64_t>* list, std::size_t count_max, std::vector<T>& into,
                     const char* field, Faults& faults) {
-  if (list == nullptr || !faults.require(list->size() <= count_max, field, "too many entries")) return;
-  into.reserve(list->size());
-  for (const std::uint64_t number : std::span(list->data(), list->size())) into.push_back(T(number));
+  if (list == nullptr || list->size() == 0) return;
+  if (!faults.require(list->size() <= count_max, field, "too many entries")) return;
+  into.resize(list->size());
+  std::memcpy(into.data(), list->Data(), list->size() * sizeof(T));
 }
 
 /// `form(element)` gives the struct S.
 template <class S, class T, class Form>
 [[nodiscard]] PackedStructs<S> pack_structs(Builder& builder, const std::vector<T>& list, Form form) {
   if (list.empty()) return 0;
-  struct State { const T* from; Form& form; } state{list.data(), form};
+  struct State {
+    const T* from;
+    Form& form;
+  } state{list.data(), form};
   return builder.CreateVectorOfStructs<S>(
       list.size(), [](std::size_t i, S* to, State* s) { *to = s->form(s->from[i]); }, &state);
 }
@@ -80,7 +88,11 @@ void unpack_structs(const flatbuffers::Vector<const S*>* list, std::size_t count
                     const char* field, Faults& faults, Take take) {
   if (list == nullptr || !faults.require(list->size() <= count_max, field, "too many entries")) return;
   into.reserve(list->size());
-  for (flatbuffers::uoffset_t i = 0; i < list->size(); ++i) into.push_back(take(*list->Get(i)));
+  for (flatbuffers::uoffset_t i = 0; i < list->size(); ++i) {
+    S element;
+    std::memcpy(&element, list->Data() + i * sizeof(S), sizeof(S));
+    into.push_back(take(element));
+  }
 }
 
 [[nodiscard]] PackedStructs<schema::BlockRange> pack_blocks(Builder& builder, const std::vector<BlockRange>& list);

@@ -223,7 +223,7 @@ TEST_CASE("sizes of an area are whole blocks") {
 
 TEST_CASE("names of volume and sites") {
   const std::string why = " is not a name; allowed: 1 to 64 of A-Z a-z 0-9 - _ . with a letter or digit in front";
-  for (const char* name : {"", "-a", ".a", "a b", "a/b", "ä"})
+  for (const char* name : {"", "-a", ".a", "a b", "a/b", "\\u00e4"})
     CHECK(mistakes(minimal_but("\"shared\"", fmt::format("\"{}\"", name))).ends_with(why));
   CHECK(config_of(minimal_but("\"shared\"", "\"Vol_1.x-y\"")).volume == "Vol_1.x-y");
   for (const char* name :
@@ -261,7 +261,41 @@ TEST_CASE("text that is not TOML is told with its line") {
   CHECK(mistakes("a = \"b\nc = 1").starts_with("f:1: "));
   CHECK(mistakes(std::string("a = \"\x01\"")).starts_with("f:1: "));
   CHECK(mistakes(std::string("\0\0\0", 3)).starts_with("f:1: "));
+  CHECK(mistakes("[volume]\n[=]\n[limits]\n") ==
+        "f:2: not TOML: the name of a section or key must be of A-Z a-z 0-9 _ - or stand in quotation marks");
+  CHECK(mistakes(minimal("[+]")).starts_with("f:15: not TOML: "));
   CHECK(mistakes("\xff\xfe").starts_with("f:1: "));
+}
+
+TEST_CASE("comments may have any bytes, the rest only ASCII") {
+  const std::string commented = minimal() + "# größer als \"nötig\", \xe2\x80\xa8 \xff\xfe \x01 '''' {{{{\n";
+  CHECK(config_of(commented) == config_of(minimal()));
+  CHECK(config_of(minimal_but("/srv/shared", "/srv/gr\\u00f6\\u00DFe")).sites[0].mount == "/srv/größe");
+  const std::string allowed =
+      " stands in a string; allowed there: printable ASCII, other letters as \\uXXXX between double "
+      "quotation marks";
+  CHECK(mistakes(minimal_but("/srv/shared", "/srv/größe")) == "f:8: \"\\xc3\\xb6\"" + allowed);
+  CHECK(mistakes(minimal("log = '\x7f'")) == "f:15: \"\\x7f\"" + allowed);
+  CHECK(mistakes("lrea=36Glimooooi\"!07\xef\xb3\xbfvol").starts_with("f:1: \"\\xef\\xb3\\xbf\" stands in a string"));
+  CHECK(config_of("\xef\xbb\xbf" + minimal()) == config_of(minimal()));
+  CHECK(mistakes(minimal("[site.ä]")) ==
+        "f:15: \"\\xc3\\xa4\" stands outside of strings and comments; allowed there: printable ASCII");
+  CHECK(mistakes(minimal("log =\xc2\xa0\"8GiB\"")).starts_with("f:15: \"\\xc2\\xa0\" stands outside"));
+  CHECK(mistakes("# fine\n[\x01]").starts_with("f:2: \"\\x01\" stands outside"));
+  CHECK(mistakes(minimal("log = \"a\\\"b'\" ä")).starts_with("f:15: \"\\xc3\\xa4\" stands outside"));
+  CHECK(mistakes(minimal("log = 'a\\' ä")).starts_with("f:15: \"\\xc3\\xa4\" stands outside"));
+  CHECK(mistakes(minimal("log = \"\" ä")).starts_with("f:15: \"\\xc3\\xa4\" stands outside"));
+}
+
+TEST_CASE("strings stand on one line") {
+  CHECK(mistakes(minimal("log = \"\"\"8GiB\"\"\"")) ==
+        "f:15: a string with three quotation marks; write it with one (\") on one line");
+  CHECK(mistakes(minimal("log = '''8GiB'''")) ==
+        "f:15: a string with three quotation marks; write it with one (') on one line");
+  CHECK(mistakes(minimal("log = \"8\nGiB\"")) == "f:15: a string does not end on its line");
+  CHECK(mistakes(minimal("log = \"8\\\nGiB\"")) == "f:15: a string does not end on its line");
+  CHECK(mistakes(minimal("log = \"8GiB")).starts_with("f:15: "));
+  CHECK(mistakes(minimal("log = \"8GiB\\")).starts_with("f:15: "));
 }
 
 TEST_CASE("every mistake is told, in the order of the lines") {
@@ -289,6 +323,14 @@ TEST_CASE("large and deeply nested files are refused in short time") {
   CHECK(mistakes("\n" + deep + " = 1") == "f:2: more than 64 dots in one line; no key needs them");
   CHECK(mistakes("a = " + std::string(1000, '{')) == "f:1: more than 32 \"{\" in the file; no key needs them");
   CHECK(mistakes("a = " + std::string(100'000, '[')).starts_with("f:1: "));
+  // As deep as is let through.
+  std::string dotted = "a";
+  for (int i = 0; i < 63; ++i) dotted += ".a";
+  std::string nested = "[" + dotted + "]\n" + dotted + " = [";
+  for (int i = 0; i < 32; ++i) nested += "\n{" + dotted + " = [";
+  nested += "1";
+  for (int i = 0; i < 32; ++i) nested += "]}";
+  CHECK(mistakes(nested + "]").find("f:1: a: unknown section") != std::string::npos);
   std::string many;
   for (int i = 0; i < 50'000; ++i) many += fmt::format("k{}=1\n", i);
   CHECK(mistakes(many).ends_with(" more mistakes"));

@@ -1,11 +1,11 @@
 // What it costs to send and to receive the messages of a write and of a create, without the socket.
 //
 //   codec_bench [ROUNDS]     nanoseconds a call, the best of ten batches of ROUNDS
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-
-#include <fmt/format.h>
 
 #include "core/check.h"
 #include "samples.h"

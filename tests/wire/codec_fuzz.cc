@@ -3,8 +3,8 @@
 //   CXX=clang++-19 meson setup build-fuzz -Dfuzz=true && ninja -C build-fuzz tests/wire/codec_fuzz
 //   build-fuzz/tests/wire/codec_fuzz -max_len=65536 corpus/
 //
-// The first byte says what the rest is: a frame, a record, or (less 2) the body of a message of that type. Checksums are
-// made right, so that the fuzzer gets behind them. What is accepted must survive being sent on.
+// The first byte says what the rest is: a frame, a record, or (less 2) the body of a message of that type. Checksums
+// are made right, so that the fuzzer gets behind them. What is accepted must survive being sent on.
 #include <cstdint>
 
 #include "core/check.h"

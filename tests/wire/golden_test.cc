@@ -3,13 +3,12 @@
 //   build/tests/wire/wire "[write-golden]"
 //
 // writes them anew, and the commit that raises the version has them.
-#include "../catch.h"
+#include <fmt/format.h>
 
 #include <fstream>
 #include <iterator>
 
-#include <fmt/format.h>
-
+#include "../catch.h"
 #include "samples.h"
 #include "wire/codec.h"
 
@@ -21,7 +20,8 @@ namespace {
 std::string hex(Bytes bytes) {
   std::string text;
   for (std::size_t i = 0; i < bytes.size(); ++i) {
-    text += fmt::format("{:02x}{}", static_cast<unsigned>(bytes[i]), i % 16 == 15 || i + 1 == bytes.size() ? "\n" : " ");
+    text +=
+        fmt::format("{:02x}{}", static_cast<unsigned>(bytes[i]), i % 16 == 15 || i + 1 == bytes.size() ? "\n" : " ");
   }
   return text;
 }

@@ -1,9 +1,8 @@
 // Bytes from anybody: never a crash, never accepted where a checksum covers them, and an error that says what is wrong.
-#include "../catch.h"
-
 #include <cstring>
 #include <functional>
 
+#include "../catch.h"
 #include "core/checksum.h"
 #include "frames.h"
 #include "samples.h"
@@ -154,17 +153,39 @@ TEST_CASE("a header is refused before anything is allocated") {
   for (std::size_t length = 0; length < kHeaderBytes; ++length) CHECK_FALSE(decode_header(Bytes(header).first(length)));
 }
 
+TEST_CASE("a header that was made up is refused with its body") {
+  const auto frame = encode(Ping{1, 2}, 0);
+  const Bytes body = Bytes(frame).subspan(kHeaderBytes);
+  const FrameHeader good = *decode_header(Bytes(frame).first(kHeaderBytes));
+  REQUIRE(decode_body(good, body));
+  FrameHeader header = good;
+  header.payload_bytes = 1;
+  CHECK_THAT(decode_body(header, body).error().text, Catch::Contains("PING: a payload of 1"));
+  header = good;
+  header.type = 255;
+  CHECK_THAT(decode_body(header, body).error().text, Catch::Contains("unknown type"));
+  header = good;
+  header.body_bytes += 1;
+  CHECK_THAT(decode_body(header, body).error().text, Catch::Contains("PING: a body of"));
+  header = good;
+  header.body_checksum += 1;
+  CHECK_THAT(decode_body(header, body).error().text, Catch::Contains("PING: its body does not match"));
+}
+
 TEST_CASE("effects that break a rule are refused by name") {
   using Catch::Contains;
   REQUIRE(refusal_of_effect([](Effect&) {}).empty());
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.seq = Seq(0); }), Contains("MIRROR: effect.seq"));
+  CHECK_THAT(refusal(Commit{Effect{}}), Contains("COMMIT: effect.seq"));
+  CHECK_FALSE(decode_record(encode_record(Effect{})));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.checksums.clear(); }), Contains("MIRROR: effect.checksums"));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.checksums.push_back(1); }), Contains("effect.checksums"));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.writes[0].address += 1; }), Contains("effect.checksums"));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.writes[0].length = 0; }), Contains("effect.writes: a write without"));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.writes[0].address = ~std::uint64_t{0}; }), Contains("effect.writes"));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.writes[0].length = ~std::uint64_t{0}; }), Contains("effect.writes"));
-  CHECK_THAT(refusal_of_effect([](Effect& e) { e.turns = {{Turn::Kind{2}, InodeId(1), 0, 1}}; }), Contains("effect.turns"));
+  CHECK_THAT(refusal_of_effect([](Effect& e) { e.turns = {{Turn::Kind{2}, InodeId(1), 0, 1}}; }),
+             Contains("effect.turns"));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.turns.assign(kRangesMax + 1, {{}, InodeId(1), 0, 1}); }),
              Contains("effect.turns: too many"));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.writes.assign(kRangesMax + 1, {0, 1, false, false}); }),
@@ -187,7 +208,6 @@ TEST_CASE("effects that break a rule are refused by name") {
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.batch.assign(kBatchKeysMax + 1, {"k", std::nullopt}); }),
              Contains("effect.batch: number"));
   CHECK_THAT(refusal_of_effect([](Effect&) {}, 4095), Contains("MIRROR: payload"));
-  CHECK_THAT(refusal(Commit{samples::overwrite()}, 1), Contains("COMMIT: payload"));
   CHECK_THAT(refusal(Record{samples::overwrite()}, 0), Contains("RECORD: payload"));
 }
 
@@ -215,12 +235,15 @@ TEST_CASE("operations that break a rule are refused by name") {
   CHECK_THAT(refusal_of_operation(OpKind::set_xattr, [&](Operation& o) { o.name = zero; }), Contains("operation.name"));
   CHECK_THAT(refusal_of_operation(OpKind::unlink, [](Operation& o) { o.name = std::string(256, 'n'); }),
              Contains("operation.name: too long"));
-  CHECK_THAT(refusal_of_operation(OpKind::set_xattr, [](Operation& o) { o.text = std::string(kXattrBytesMax + 1, 'v'); }),
-             Contains("operation.text: too long"));
-  CHECK(refusal_of_operation(OpKind::set_xattr, [](Operation& o) { o.text = std::string(kXattrBytesMax, 'v'); }).empty());
+  CHECK_THAT(
+      refusal_of_operation(OpKind::set_xattr, [](Operation& o) { o.text = std::string(kXattrBytesMax + 1, 'v'); }),
+      Contains("operation.text: too long"));
+  CHECK(
+      refusal_of_operation(OpKind::set_xattr, [](Operation& o) { o.text = std::string(kXattrBytesMax, 'v'); }).empty());
   CHECK_THAT(refusal_of_operation(OpKind::create, [](Operation& o) { o.text = std::string(4096, 't'); }),
              Contains("operation.text: too long"));
-  CHECK_THAT(refusal_of_operation(OpKind::create, [](Operation& o) { o.anonymous = true; }), Contains("operation.name"));
+  CHECK_THAT(refusal_of_operation(OpKind::create, [](Operation& o) { o.anonymous = true; }),
+             Contains("operation.name"));
   CHECK_THAT(refusal_of_operation(OpKind::sync, [](Operation& o) { o.kind = OpKind{15}; }), Contains("operation.kind"));
   CHECK_THAT(refusal_of_operation(OpKind::allocate, [](Operation& o) { o.offset = std::uint64_t{1} << 63; }),
              Contains("operation.offset"));

@@ -1,8 +1,7 @@
 // Every field of every message comes back; what is not set comes back not set.
-#include "../catch.h"
-
 #include <set>
 
+#include "../catch.h"
 #include "core/checksum.h"
 #include "fields.h"
 #include "frames.h"
@@ -67,6 +66,8 @@ TEST_CASE("empty messages come back empty") {
   effect.seq = Seq(1);
   round_trip(Mirror{effect}, 0);
   round_trip(Commit{effect, false}, 0);
+  effect.seq = Seq(0);
+  round_trip(Record{effect}, 0);
 }
 
 TEST_CASE("extreme values come back") {

@@ -36,7 +36,8 @@ Effect full_effect() {
   effect.batch[1].value.reset();
   effect.batch.push_back({"key", ""});
   // Blocks 2 and 3 in part, 8 and 9 as a whole.
-  effect.writes = {{2 * kBlockBytes + 100, kEffectPayloadBytes, true, false}, {8 * kBlockBytes, 2 * kBlockBytes, false, true}};
+  effect.writes = {{2 * kBlockBytes + 100, kEffectPayloadBytes, true, false},
+                   {8 * kBlockBytes, 2 * kBlockBytes, false, true}};
   effect.checksums = {101, 102, 103, 104};
   effect.drops = {{Drop::Kind::attributes, InodeId(7), {}, {}},
                   {Drop::Kind::pages, InodeId(8), {4096, 8192}, {}},
@@ -105,7 +106,6 @@ std::vector<Sample> all() {
   add("grant", filled<Grant>());
   add("data", filled<Data>(), 5000);
   add("commit", with_effect<Commit>());
-  add("commit_payload", with_effect<Commit>(), kEffectPayloadBytes);
   add("dropped", filled<DroppedAt>());
   add("refusal", filled<Refusal>());
   add("mirror", with_effect<Mirror>(), kEffectPayloadBytes);

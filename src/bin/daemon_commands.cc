@@ -1,0 +1,113 @@
+#include "bin/daemon_commands.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+
+#include "bin/status_view.h"
+#include "bin/trace_view.h"
+#include "bin/units.h"
+#include "control/client.h"
+#include "control/lines.h"
+#include "control/members.h"
+
+namespace lockstep::cli {
+namespace {
+
+using nlohmann::json;
+using control::flag, control::is_true, control::member, control::number, control::text, control::texts;
+
+/// A daemon answers status from memory; one that needs longer is stuck.
+constexpr std::chrono::seconds kStatusPatience{10};
+
+void complain(std::string_view text) { fmt::print(stderr, "lockstep: {}\n", text); }
+
+void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+/// Asks, and complains when there is no answer or the answer is an error; null then.
+json ask(const std::string& control, const json& request, const std::function<void(const json&)>& on_line,
+         std::optional<std::chrono::milliseconds> patience) {
+  Result<control::Client> client = control::Client::connect(control);
+  if (!client) {
+    complain(client.error().text);
+    return nullptr;
+  }
+  Result<json> answer = client->call(request, on_line, patience);
+  if (!answer) {
+    complain(answer.error().text);
+    return nullptr;
+  }
+  if (answer->contains("error")) {
+    complain(text(*answer, "error"));
+    return nullptr;
+  }
+  return std::move(*answer);
+}
+
+void show_progress(const json& line) {
+  const json& progress = member(line, "progress");
+  const std::uint64_t done = number(progress, "blocks"), all = number(progress, "of");
+  if (all == 0) return;
+  fmt::print(stderr, "\r{:3} % of {} blocks compared", done * 100 / all, all);
+  std::fflush(stderr);
+}
+
+std::string render_verdict(const json& answer) {
+  if (is_true(answer, "equal")) {
+    return fmt::format("EQUAL: {} blocks ({}) and {} keys are the same at both sites, at seq {}\n", number(answer, "blocks"),
+                       human_bytes(number(answer, "bytes")), number(answer, "keys"), number(answer, "seq"));
+  }
+  std::string out = fmt::format("DIFFERENT: {} of {} blocks and {} keys are not the same at both sites\n", number(answer, "differences"),
+                                number(answer, "blocks"), number(answer, "keys"));
+  const std::vector<std::string> first = texts(answer, "first_differences");
+  for (const std::string& difference : first) out += "  " + difference + "\n";
+  if (first.size() < number(answer, "differences")) out += fmt::format("  ... and {} more\n", number(answer, "differences") - first.size());
+  return out + "to do: stop writing, keep both areas as they are, and report this with the logs of both daemons\n";
+}
+
+}  // namespace
+
+ExitStatus show_status(const std::string& control, bool as_json) {
+  const json answer = ask(control, {{"command", "status"}}, {}, kStatusPatience);
+  if (answer.is_null()) return kCouldNot;
+  print(as_json ? control::to_line(answer) : render_status(answer));
+  return text(answer, "state") == "in-sync" ? kYes : kNo;
+}
+
+ExitStatus verify(const std::string& control, bool as_json) {
+  const bool show = !as_json && ::isatty(STDERR_FILENO) == 1;
+  // No limit of time: an area may be large, and a verify that waits for the other site goes on when it is back.
+  const json answer = ask(control, {{"command", "verify"}}, [&](const json& line) { if (show) show_progress(line); }, std::nullopt);
+  if (show) fmt::print(stderr, "\r{:40}\r", "");
+  if (answer.is_null()) return kCouldNot;
+  if (!flag(answer, "equal")) {
+    complain("lockstepd did not say whether the sites are equal; is it of the version of this program?");
+    return kCouldNot;
+  }
+  print(as_json ? control::to_line(answer) : render_verdict(answer));
+  return is_true(answer, "equal") ? kYes : kNo;
+}
+
+ExitStatus trace(const std::string& control, const TraceOptions& options) {
+  bool first = true;
+  const auto show = [&](const json& line) {
+    if (const json& row = member(line, "profile"); row.is_object()) {
+      if (first) print(profile_heading() + "\n");
+      print(render_profile(row) + "\n");
+    } else if (const json& step = member(line, "trace"); step.is_object()) {
+      print(render_step(step) + "\n");
+    } else if (const std::uint64_t missed = number(line, "missed"); missed != 0) {
+      print(fmt::format("... {} steps are missing here: they came faster than they were read\n", missed));
+    }
+    first = false;
+    std::fflush(stdout);
+  };
+  json request = {{"command", "trace"}, {"follow", options.follow}, {"profile", options.profile}};
+  if (options.count != 0) request["count"] = options.count;
+  const json answer = ask(control, request, show, std::nullopt);
+  return answer.is_null() ? kCouldNot : kYes;
+}
+
+}  // namespace lockstep::cli

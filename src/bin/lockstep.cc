@@ -1,0 +1,104 @@
+// lockstep - the command line. lockstep(1).
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+
+#include "bin/daemon_commands.h"
+#include "bin/exit_status.h"
+#include "bin/format_command.h"
+#include "config/config.h"
+
+namespace lockstep::cli {
+namespace {
+
+struct Options {
+  std::string config = "/etc/lockstep/lockstep.toml";
+  std::string site;
+  bool json = false;
+  FormatCommand format;
+  TraceOptions trace;
+};
+
+ExitStatus complain(std::string_view text) {
+  fmt::print(stderr, "{}{}\n", text.starts_with("lockstep: ") ? "" : "lockstep: ", text);
+  return kCouldNot;
+}
+
+ExitStatus check_configuration(const Options& options) {
+  const Result<config::Config> config = config::load(options.config);
+  if (!config) {
+    fmt::print(stderr, "{}\n", config.error().text);
+    return config.error().code == Errc::invalid ? kNo : kCouldNot;
+  }
+  fmt::print("{}: no mistakes; volume {}, primary {}, sites", options.config, config->volume, config->at(config->primary).name);
+  for (const config::Site& site : config->sites) fmt::print(" {} ({})", site.name, site.address.text());
+  fmt::print("\n");
+  return kYes;
+}
+
+/// Calls `command` with the configuration and this site in it.
+template <class Command>
+ExitStatus at_site(const Options& options, Command command) {
+  const Result<config::Config> config = config::load(options.config);
+  if (!config) return complain(config.error().text);
+  if (options.site.empty()) {
+    std::string names;
+    for (const config::Site& site : config->sites) names += (names.empty() ? "" : " or ") + site.name;
+    return complain(fmt::format("which site? give --site NAME (or set LOCKSTEP_SITE): {}", names));
+  }
+  const Result<SiteId> site = config->site(options.site);
+  if (!site) return complain(site.error().text);
+  return command(*config, *site);
+}
+
+int run(int argc, char** argv) {
+  Options options;
+  CLI::App app("Lockstep: one volume, mounted at two sites, every write at both before it is acknowledged.", "lockstep");
+  app.set_version_flag("--version", std::string("lockstep ") + LOCKSTEP_VERSION);
+  app.add_option("--config", options.config, "configuration file")->envname("LOCKSTEP_CONFIG")->capture_default_str()->type_name("FILE");
+  app.add_option("--site", options.site, "the site whose daemon or area is meant")->envname("LOCKSTEP_SITE")->type_name("NAME");
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.footer("Exit status: 0 done or yes, 1 no (not in sync, not equal, mistakes), 2 could not. See lockstep(1).");
+
+  CLI::App* format = app.add_subcommand("format", "make the storage area of the site; what is in it goes");
+  format->add_flag("--force", options.format.force, "also when there is an area already");
+  format->add_option("--size", options.format.size, "bytes of the area, instead of limits.area")->type_name("SIZE");
+
+  CLI::App* status = app.add_subcommand("status", "is the data safe, what is wrong, what to do");
+  status->add_flag("--json", options.json, "one line for programs");
+
+  CLI::App* verify_command = app.add_subcommand("verify", "compare every block and key of both sites, while in use");
+  verify_command->add_flag("--json", options.json, "one line for programs");
+
+  CLI::App* trace_command = app.add_subcommand("trace", "the steps of requests: the last ones that the daemon remembers");
+  trace_command->add_flag("--follow", options.trace.follow, "go on with what happens, until interrupted");
+  trace_command->add_flag("--profile", options.trace.profile, "what each step costs: time, system calls, switches, hops");
+  trace_command->add_option("--count", options.trace.count, "end after so many lines")->type_name("N")->check(CLI::PositiveNumber);
+
+  CLI::App* config_command = app.add_subcommand("config", "about the configuration");
+  config_command->require_subcommand(1);
+  CLI::App* config_check = config_command->add_subcommand("check", "say every mistake in the configuration");
+  config_command->fallthrough();
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kYes : kCouldNot;
+  }
+
+  if (config_check->parsed()) return check_configuration(options);
+  return at_site(options, [&](const config::Config& config, SiteId site) -> ExitStatus {
+    const std::string& control = config.at(site).control;
+    if (format->parsed()) return format_area(config, site, options.format);
+    if (status->parsed()) return show_status(control, options.json);
+    if (verify_command->parsed()) return verify(control, options.json);
+    return trace(control, options.trace);
+  });
+}
+
+}  // namespace
+}  // namespace lockstep::cli
+
+int main(int argc, char** argv) { return lockstep::cli::run(argc, argv); }

@@ -1,0 +1,168 @@
+// lockstepd - the daemon of one site. lockstepd(8).
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+
+#include "config/config.h"
+#include "core/log.h"
+#include "site/site.h"
+#include "uring/clock.h"
+#include "uring/disk.h"
+#include "uring/fuse_kernel.h"
+#include "uring/key_value.h"
+#include "uring/loop.h"
+#include "uring/net.h"
+#include "uring/pool.h"
+#include "uring/signals.h"
+
+namespace {
+
+using namespace lockstep;
+
+constexpr unsigned kDiskThreads = 4;
+
+/// The id that the kernel makes at each boot of the machine.
+Uuid host_boot_id() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string text;
+  file >> text;
+  Uuid id;
+  std::size_t digits = 0;
+  for (const char c : text) {
+    if (c == '-' || digits >= 32) continue;
+    const int value = c >= 'a' ? c - 'a' + 10 : c - '0';
+    id.bytes[digits / 2] = static_cast<std::uint8_t>(id.bytes[digits / 2] << 4 | (value & 15));
+    ++digits;
+  }
+  return id;
+}
+
+std::uint64_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  std::uint64_t whole = 0, resident = 0;
+  file >> whole >> resident;
+  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+nlohmann::json loop_counters(const uring::Statistics& s) {
+  return {{"system_calls", s.system_calls()}, {"enters", s.enters},   {"yields", s.yields},
+          {"reads", s.reads},                 {"writes", s.writes},   {"sends", s.sends},
+          {"passes", s.passes},               {"sleeps", s.sleeps},   {"spins", s.spins},
+          {"spins_won", s.spins_won},         {"hops", s.pool_hops},  {"slow_writes", s.slow_writes},
+          {"stalled_applies", s.stalled_applies}};
+}
+
+controller::Costs costs_of(void* loop) {
+  const uring::Statistics& s = static_cast<uring::Loop*>(loop)->statistics();
+  rusage usage{};
+  ::getrusage(RUSAGE_THREAD, &usage);
+  return {.system_calls = s.system_calls(),
+          .context_switches = static_cast<std::uint64_t>(usage.ru_nvcsw + usage.ru_nivcsw),
+          .thread_hops = s.pool_hops};
+}
+
+runtime::Task<void> run(site::Site& site, runtime::Event& asked_to_stop, const uring::Signals& signals, bool& failed) {
+  const Result<> started = co_await site.start();
+  if (!started) {
+    log::error("this site can't start: {}", started.error().text);
+    failed = true;
+  } else {
+    ::sd_notify(0, "READY=1");
+    while (!asked_to_stop.is_set()) co_await asked_to_stop.wait();
+    log::info("stopping on signal {}", signals.last());
+    ::sd_notify(0, "STOPPING=1");
+  }
+  co_await site.stop();
+}
+
+int serve(const config::Config& config, SiteId self) {
+  const config::Site& me = config.at(self);
+  uring::LoopOptions loop_options;
+  loop_options.spin = config.timing.spin;
+  Result<std::unique_ptr<uring::Loop>> loop = uring::Loop::make(loop_options);
+  if (!loop) {
+    log::error("{}", loop.error().text);
+    return 1;
+  }
+  runtime::Event asked_to_stop(**loop);
+  Result<std::unique_ptr<uring::Signals>> signals = uring::Signals::make(**loop, asked_to_stop);
+  if (!signals) {
+    log::error("{}", signals.error().text);
+    return 1;
+  }
+  uring::Pool pool(**loop, kDiskThreads, "lockstep-disk");
+  Result<std::unique_ptr<uring::DirectoryDisk>> disk = uring::DirectoryDisk::open_directory(**loop, pool, me.area);
+  if (!disk) {
+    log::error("the area {} can't be opened: {}; make it with lockstep --site {} format", me.area, disk.error().text, me.name);
+    return 1;
+  }
+  if (const Result<> locked = (*disk)->lock(); !locked) {
+    log::error("{}", locked.error().text);
+    return 1;
+  }
+  if (::access((me.area + "/superblock").c_str(), F_OK) != 0) {
+    log::error("{} holds no area; make it with: lockstep --site {} format", me.area, me.name);
+    return 1;
+  }
+  uring::KeyStoreOptions store;
+  store.cache_bytes = config.limits.memory_bytes / 4;
+  Result<std::unique_ptr<uring::KeyStore>> keys = uring::KeyStore::open(**loop, pool, me.area + "/meta", store);
+  if (!keys) {
+    log::error("{}", keys.error().text);
+    return 1;
+  }
+  uring::SocketNet net(**loop);
+  uring::RealClock clock(**loop);
+  uring::RealRandom random;
+  uring::FuseOptions fuse;
+  fuse.mount.path = me.mount;
+  fuse.mount.area = me.area;
+  fuse.mount.name = config.volume;
+  uring::FuseKernel kernel(**loop, fuse);
+  runtime::World world{**loop, **disk, **keys, net, clock, random, kernel};
+
+  site::Surroundings surroundings;
+  surroundings.host_boot = host_boot_id();
+  surroundings.memory_bytes = resident_bytes;
+  surroundings.loop_counters = [&loop] { return loop_counters((*loop)->statistics()); };
+  surroundings.costs = costs_of;
+  surroundings.costs_with = loop->get();
+  bool failed = false;
+  {
+    site::Site site(world, config, self, std::move(surroundings));
+    (*loop)->run(run(site, asked_to_stop, **signals, failed));
+  }
+  return failed ? 1 : 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"lockstepd: serves one site of a mirrored volume; see lockstepd(8)"};
+  std::string config_path = "/etc/lockstep/lockstep.toml";
+  std::string site;
+  app.add_option("--config", config_path, "configuration file, the same at every site")->envname("LOCKSTEP_CONFIG");
+  app.add_option("--site", site, "name of this site in it")->envname("LOCKSTEP_SITE")->required();
+  app.set_version_flag("--version", std::string("lockstepd ") + LOCKSTEP_VERSION);
+  CLI11_PARSE(app, argc, argv);
+
+  log::set_up(site, log::Level::info);
+  const Result<config::Config> config = config::load(config_path);
+  if (!config) {
+    log::error("{}", config.error().text);
+    return 1;
+  }
+  const Result<SiteId> self = config->site(site);
+  if (!self) {
+    log::error("{}", self.error().text);
+    return 1;
+  }
+  log::set_up(site, config->options.log_level);
+  return serve(*config, *self);
+}

@@ -1,0 +1,56 @@
+// cluster.h - two simulated machines, each with an area and (when it is up) the daemon's own Site on it.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "config/config.h"
+#include "sim/machine.h"
+#include "sim/network.h"
+#include "sim/process.h"
+#include "sim/universe.h"
+#include "site/site.h"
+
+namespace lockstep::simulator {
+
+inline constexpr std::array<const char*, 2> kSites = {"east", "west"};  // east is the primary
+
+class Cluster {
+ public:
+  explicit Cluster(std::uint64_t seed);
+
+  /// Makes both areas. False: it failed; said in problem().
+  bool format();
+  /// Starts the daemon of a site whose daemon is not up.
+  void start(std::size_t index);
+  void kill(std::size_t index);
+  [[nodiscard]] bool up(std::size_t index) const { return daemons_[index].process != nullptr; }
+  /// Both daemons are up and in sync.
+  [[nodiscard]] bool in_sync();
+  /// An orderly end of the daemon.
+  bool stop(std::size_t index);
+
+  [[nodiscard]] sim::Universe& universe() { return universe_; }
+  [[nodiscard]] sim::Machine& machine(std::size_t index) { return *universe_.machines()[index]; }
+  [[nodiscard]] site::Site& site(std::size_t index) { return *daemons_[index].site; }
+  [[nodiscard]] sim::Process& process(std::size_t index) { return *daemons_[index].process; }
+
+  /// What the areas hold that differs between the sites; nullopt: nothing. Requires: both up, in sync, nothing going on.
+  std::optional<std::string> difference();
+  [[nodiscard]] const std::string& problem() const { return problem_; }
+
+ private:
+  struct Daemon {
+    sim::Process* process = nullptr;
+    site::Site* site = nullptr;
+    std::shared_ptr<bool> failed;
+  };
+  sim::Universe universe_;
+  config::Config config_;
+  std::array<Daemon, 2> daemons_;
+  std::string problem_;
+};
+
+}  // namespace lockstep::simulator

@@ -1,0 +1,46 @@
+// cache_drops.h - making this site's kernel forget what another site changed (R3), in bounded time whatever its locks
+// are held by.
+//
+//   attributes, listings   inline; an object that the kernel is just being told of: again, until it knows or forgot it
+//   pages                  awaited. What may hold a page: a READ, which is answered without waiting for another site; a
+//                          write-back, which is answered at once; a write of a part of a page, whose pages are left out,
+//                          also when it comes while the drop is under way
+//   names                  awaited with patience, then all names of the mount are dropped at once, which takes no lock
+//
+// What the kernel does not keep needs nothing; see inode_table.h.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "controller/host_caches.h"
+#include "fuse/file_writes.h"
+#include "fuse/mount_state.h"
+
+namespace lockstep::fuse {
+
+class CacheDrops {
+ public:
+  CacheDrops(MountState& state, FileWrites& writes) : state_(state), writes_(writes) {}
+
+  bool now(std::span<const wire::Drop> drops);
+  runtime::Task<void> wait(std::vector<wire::Drop> drops);
+
+ private:
+  /// False: it has to wait.
+  bool now(const wire::Drop& drop);
+  bool attributes_now(InodeId inode, bool listing);
+  runtime::Task<void> attributes(InodeId inode, bool listing);
+  runtime::Task<void> pages(InodeId inode, ByteRange range);
+  runtime::Task<void> part(InodeId inode, ByteRange range, std::shared_ptr<RunningDrop> whole, std::uint32_t round);
+  runtime::Task<void> name(InodeId directory, std::string name);
+  void all_names();
+
+  MountState& state_;
+  FileWrites& writes_;
+};
+
+/// The parts of `range` (length 0: to the end) that can be dropped while `writes` are pending, in order.
+[[nodiscard]] std::vector<ByteRange> without_locked_pages(ByteRange range, std::span<PendingWrite* const> writes);
+
+}  // namespace lockstep::fuse

@@ -1,0 +1,288 @@
+#include "fuse/changing.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "core/check.h"
+
+namespace lockstep::fuse {
+
+using namespace runtime;
+using wire::Operation;
+using wire::OpKind;
+using wire::Outcome;
+
+namespace {
+
+constexpr std::uint32_t kTypeBits = 0170000;
+/// Growths from which on a file has space ahead of its end.
+constexpr std::uint32_t kGrowthsWithSpaceAhead = 2;
+
+Operation operation_by(const HostRequest& request, OpKind kind) {
+  Operation o;
+  o.kind = kind;
+  o.inode = request.inode;
+  o.name = request.name;
+  o.uid = request.caller.uid;
+  o.gid = request.caller.gid;
+  return o;
+}
+
+Operation creation(const HostRequest& request, std::uint32_t mode) {
+  Operation o = operation_by(request, OpKind::create);
+  o.mode = mode;
+  o.rdev = request.rdev;
+  o.exclusive = true;
+  return o;
+}
+
+/// What `request` asks for; all that do with one operation.
+Operation operation_of(const HostRequest& request) {
+  switch (request.op) {
+    case HostOp::mknod: return creation(request, (request.mode & kTypeBits) == 0 ? request.mode | S_IFREG : request.mode);
+    case HostOp::mkdir: return creation(request, (request.mode & ~kTypeBits) | S_IFDIR);
+    case HostOp::symlink: {
+      Operation o = creation(request, S_IFLNK | 0777);
+      o.text = request.other_name;
+      return o;
+    }
+    case HostOp::setattr: {
+      Operation o = operation_by(request, OpKind::set_attributes);
+      o.change = request.change;
+      return o;
+    }
+    case HostOp::link: {
+      Operation o = operation_by(request, OpKind::link);
+      o.other = request.other;
+      return o;
+    }
+    case HostOp::unlink: return operation_by(request, OpKind::unlink);
+    case HostOp::rmdir: return operation_by(request, OpKind::rmdir);
+    case HostOp::rename: {
+      Operation o = operation_by(request, OpKind::rename);
+      o.other = request.other;
+      o.text = request.other_name;
+      o.flags = request.flags;
+      return o;
+    }
+    case HostOp::setxattr: {
+      Operation o = operation_by(request, OpKind::set_xattr);
+      o.text.assign(reinterpret_cast<const char*>(request.data.data()), request.data.size());
+      o.flags = request.flags;
+      return o;
+    }
+    case HostOp::removexattr: return operation_by(request, OpKind::remove_xattr);
+    case HostOp::fallocate: {
+      Operation o = operation_by(request, OpKind::allocate);
+      o.offset = request.offset;
+      o.length = request.size;
+      o.flags = request.flags;
+      return o;
+    }
+    case HostOp::copy_file_range: {
+      Operation o = operation_by(request, OpKind::copy);
+      o.offset = request.offset;
+      o.other = request.other;
+      o.other_offset = request.other_offset;
+      o.length = std::min(request.size, kTransferBytesMax);  // the caller asks again for the rest
+      return o;
+    }
+    default: CHECK(false);
+  }
+}
+
+/// The caller owns `a` and its bits allow what `flags` ask: no group and no ACL needs to be known for that.
+bool plainly_allowed(const HostRequest& request, const HostAttributes& a) {
+  if (request.caller.uid == 0) return true;
+  if (request.caller.uid != a.uid) return false;
+  const std::uint32_t how = request.flags & O_ACCMODE;
+  const std::uint32_t needed = how == O_RDONLY ? S_IRUSR : how == O_WRONLY ? S_IWUSR : S_IRUSR | S_IWUSR;
+  return (a.mode & needed) == needed;
+}
+
+}  // namespace
+
+void Changing::start(HostRequest request) {
+  const std::uint64_t unique = request.unique;
+  switch (request.op) {
+    case HostOp::open: return state_.launch(unique, open_truncated(std::move(request)));
+    case HostOp::create: return state_.launch(unique, create(std::move(request)));
+    case HostOp::tmpfile: return state_.launch(unique, create_nameless(std::move(request)));
+    default: return state_.launch(unique, carry_out(std::move(request)));
+  }
+}
+
+Task<void> Changing::carry_out(HostRequest request) {
+  // A renamed name is known in its new directory without having been looked up there.
+  if (request.op == HostOp::rename) {
+    state_.inodes.name_handed_out(request.inode);
+    state_.inodes.name_handed_out(request.other);
+  }
+  Operation operation = operation_of(request);
+  const Outcome outcome = co_await state_.changes.change(std::move(operation), Bytes(), request.lease);
+  answer(request, outcome);
+}
+
+EntryReply Changing::made(const HostRequest& request, const Outcome& outcome) {
+  auto now = state_.volume.lookup(request.inode, request.name);
+  if (now.value() != nullptr && now.value()->inode == outcome.attributes.inode) return state_.entry_of(*now.value());
+  EntryReply entry;
+  entry.attributes = outcome.attributes;
+  return entry;
+}
+
+void Changing::answer(const HostRequest& request, const Outcome& outcome) {
+  if (outcome.error != 0) return state_.answer_error(request, outcome.error);
+  switch (request.op) {
+    case HostOp::mknod:
+    case HostOp::mkdir:
+    case HostOp::symlink:
+      state_.hand_out(request, request.inode, made(request, outcome), outcome.attributes.inode);
+      return;
+    case HostOp::link: {
+      // The kernel takes the attributes of a known object from this answer whatever was dropped meanwhile.
+      EntryReply entry = made(request, outcome);
+      entry.attributes_valid = Duration::zero();
+      state_.hand_out(request, request.inode, entry, outcome.attributes.inode);
+      return;
+    }
+    case HostOp::setattr: {
+      auto now = state_.volume.attributes(request.inode);
+      AttributesReply reply;
+      if (now.value() != nullptr) {
+        reply = {*now.value(), state_.options.attributes_valid};
+      } else {
+        reply.attributes = outcome.attributes;
+      }
+      (void)state_.kernel.reply(request.unique, reply);
+      return;
+    }
+    case HostOp::copy_file_range: (void)state_.kernel.reply(request.unique, CountReply{outcome.value}); return;
+    default: return state_.answer_error(request, 0);
+  }
+}
+
+Task<Outcome> Changing::truncate(const HostRequest& request, InodeId inode) {
+  Operation o = operation_by(request, OpKind::set_attributes);
+  o.inode = inode;
+  o.name.clear();
+  o.change.size_set = true;
+  o.change.kill_suid_gid = request.kill_suid_gid;
+  return state_.changes.change(std::move(o), Bytes(), request.lease);
+}
+
+Task<void> Changing::open_truncated(HostRequest request) {
+  const Outcome outcome = co_await truncate(request, request.inode);
+  if (outcome.error != 0) {
+    state_.answer_error(request, outcome.error);
+    co_return;
+  }
+  reading_.start(std::move(request));
+}
+
+Task<void> Changing::create(HostRequest request) {
+  Operation o = creation(request, (request.mode & ~kTypeBits) | S_IFREG);
+  o.exclusive = (request.flags & O_EXCL) != 0;
+  Outcome outcome = co_await state_.changes.change(std::move(o), Bytes(), request.lease);
+  if (outcome.error != 0) {
+    state_.answer_error(request, outcome.error);
+    co_return;
+  }
+  const bool existed = outcome.existed;
+  if (existed && ((outcome.attributes.mode & kTypeBits) != S_IFREG || !plainly_allowed(request, outcome.attributes))) {
+    state_.answer_error(request, ESTALE);
+    co_return;
+  }
+  if (existed && (request.flags & O_TRUNC) != 0) {
+    const Outcome truncated = co_await truncate(request, outcome.attributes.inode);
+    if (truncated.error != 0) {
+      state_.answer_error(request, truncated.error);
+      co_return;
+    }
+  }
+  const InodeId inode = outcome.attributes.inode;
+  auto now = state_.volume.attributes(inode);
+  while (now.miss() != nullptr) {
+    const bool loaded = co_await load_or_answer(state_, request, std::move(*now.miss()));
+    if (!loaded) co_return;
+    now = state_.volume.attributes(inode);
+  }
+  if (now.value() == nullptr || (now.value()->links == 0 && !state_.inodes.is_open(inode))) {
+    state_.answer_error(request, ESTALE);  // removed meanwhile: the kernel tries again
+    co_return;
+  }
+  outcome.attributes = *now.value();
+  CreateReply reply{made(request, outcome), state_.open_of(request.flags)};
+  // As with LINK: the kernel may know the object already.
+  if (existed) reply.entry.attributes_valid = Duration::zero();
+  state_.inodes.opened(inode);
+  if (state_.hand_out(request, request.inode, reply, inode)) co_return;
+  std::uint32_t growths = 0;
+  (void)state_.inodes.closed(inode, growths);
+}
+
+Task<void> Changing::create_nameless(HostRequest request) {
+  Operation o = creation(request, (request.mode & ~kTypeBits) | S_IFREG);
+  o.anonymous = true;
+  o.name.clear();
+  ++nameless_pending_;
+  const Outcome outcome = co_await state_.changes.change(std::move(o), Bytes(), request.lease);
+  if (outcome.error != 0) {
+    state_.answer_error(request, outcome.error);
+  } else {
+    const InodeId inode = outcome.attributes.inode;
+    const CreateReply reply{state_.entry_of(outcome.attributes), state_.open_of(request.flags)};
+    state_.inodes.opened(inode);
+    if (!state_.hand_out(request, kNoInode, reply, inode)) {
+      std::uint32_t growths = 0;
+      (void)state_.inodes.closed(inode, growths);
+    }
+  }
+  nameless_ended();
+}
+
+bool Changing::may_be_opening(InodeId inode) {
+  if (nameless_pending_ == 0) return false;
+  said_open_.insert(inode);
+  return true;
+}
+
+void Changing::nameless_ended() {
+  if (--nameless_pending_ != 0) return;
+  for (const InodeId inode : std::exchange(said_open_, {})) {
+    if (!state_.inodes.is_open(inode)) state_.changes.orphan_closed(inode);
+  }
+}
+
+void Changing::last_handle_closed(InodeId inode, std::uint32_t growths) {
+  auto now = state_.volume.attributes(inode);
+  if (now.error() != nullptr) return;
+  if (now.value() != nullptr && now.value()->links != 0 && growths < kGrowthsWithSpaceAhead) return;
+  (void)state_.scope.spawn(after_last_close(inode, growths));
+}
+
+Task<void> Changing::after_last_close(InodeId inode, std::uint32_t growths) {
+  auto now = state_.volume.attributes(inode);
+  while (now.miss() != nullptr) {
+    const Result<> loaded = co_await state_.volume.load(std::move(*now.miss()));
+    if (!loaded) co_return;  // the next close, or the next start, sees to it
+    now = state_.volume.attributes(inode);
+  }
+  if (now.value() == nullptr || state_.inodes.is_open(inode)) co_return;
+  if (now.value()->links == 0) {
+    state_.changes.orphan_closed(inode);
+    co_return;
+  }
+  if (growths < kGrowthsWithSpaceAhead) co_return;
+  Operation o;
+  o.kind = OpKind::trim;
+  o.inode = inode;
+  const Outcome outcome = co_await state_.changes.change(std::move(o), Bytes(), nullptr);
+  // The kernel's count of blocks is out of date; nothing else is.
+  if (outcome.error == 0 && state_.inodes.known(inode)) (void)state_.kernel.drop_attributes(inode);
+}
+
+}  // namespace lockstep::fuse

@@ -1,0 +1,45 @@
+// changing.h - requests that change names and attributes: each becomes one operation for the controller.
+//
+// What is answered about an object is looked up again when the change has returned, in the step that answers: another
+// site may have changed it since, and dropped what the kernel did not keep yet. What is not as it was made is answered
+// with no validity, so that the kernel asks again. CREATE of a name that exists opens it if the caller plainly may, else
+// it is answered ESTALE: then the kernel looks the name up and checks the rights itself.
+#pragma once
+
+#include <set>
+
+#include "fuse/mount_state.h"
+#include "fuse/reading.h"
+
+namespace lockstep::fuse {
+
+class Changing {
+ public:
+  Changing(MountState& state, Reading& reading) : state_(state), reading_(reading) {}
+
+  void start(runtime::HostRequest request);
+  /// A last handle was closed: gives space ahead back, or says that the object may go.
+  void last_handle_closed(InodeId inode, std::uint32_t growths);
+
+  /// Objects without a name that may be open here in a moment.
+  [[nodiscard]] bool may_be_opening(InodeId inode);
+
+ private:
+  runtime::Task<void> carry_out(runtime::HostRequest request);
+  runtime::Task<void> open_truncated(runtime::HostRequest request);
+  runtime::Task<void> create(runtime::HostRequest request);
+  runtime::Task<void> create_nameless(runtime::HostRequest request);
+  runtime::Task<void> after_last_close(InodeId inode, std::uint32_t growths);
+  runtime::Task<wire::Outcome> truncate(const runtime::HostRequest& request, InodeId inode);
+  void answer(const runtime::HostRequest& request, const wire::Outcome& outcome);
+  /// An object as it is to be handed out under `request.name`; what was made is in `outcome`.
+  [[nodiscard]] runtime::EntryReply made(const runtime::HostRequest& request, const wire::Outcome& outcome);
+  void nameless_ended();
+
+  MountState& state_;
+  Reading& reading_;
+  std::uint32_t nameless_pending_ = 0;
+  std::set<InodeId> said_open_;  ///< answered by may_be_opening() while a nameless file was being made
+};
+
+}  // namespace lockstep::fuse

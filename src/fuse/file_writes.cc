@@ -1,0 +1,154 @@
+#include "fuse/file_writes.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "core/log.h"
+
+namespace lockstep::fuse {
+
+using namespace runtime;
+using wire::Operation;
+using wire::OpKind;
+using wire::Outcome;
+
+namespace {
+
+constexpr std::uint64_t page_down(std::uint64_t at) { return at / kBlockBytes * kBlockBytes; }
+constexpr std::uint64_t page_up(std::uint64_t at) { return (at + kBlockBytes - 1) / kBlockBytes * kBlockBytes; }
+
+/// In pages; a drop of length 0 goes to the end.
+bool overlap(ByteRange drop, ByteRange write) {
+  return page_down(drop.offset) < page_up(write.end()) && (drop.empty() || page_up(drop.end()) > page_down(write.offset));
+}
+
+}  // namespace
+
+ByteRange whole_pages(ByteRange range) {
+  const std::uint64_t from = page_up(range.offset), end = page_down(range.end());
+  return from < end ? ByteRange{from, end - from} : ByteRange{from, 0};
+}
+
+void FileWrites::start_write(HostRequest request) {
+  if (request.data.size() > kTransferBytesMax || request.offset + request.data.size() < request.offset) {
+    return state_.answer_error(request, EINVAL);
+  }
+  const std::uint64_t unique = request.unique;
+  state_.launch(unique, write(std::move(request)));
+}
+
+bool FileWrites::clears_mode_bits(const HostRequest& request) {
+  if (!request.kill_suid_gid) return false;
+  auto now = state_.volume.attributes(request.inode);
+  return now.value() == nullptr || (now.value()->mode & (S_ISUID | S_ISGID)) != 0;
+}
+
+void FileWrites::answer_early(Activity& activity, PendingWrite& write) {
+  if (!write.from_cache || write.answered) return;
+  write.answered = true;
+  ++activity.answered_early;
+  ++state_.counters.answered_early;
+  (void)state_.kernel.reply(write.unique, CountReply{write.range.length});
+}
+
+void FileWrites::meet_drop(Activity& activity, RunningDrop& drop) {
+  for (PendingWrite* write : activity.writes) {
+    if (!write->buffered || !overlap(drop.range, write->range)) continue;
+    write->drop_again = true;
+    answer_early(activity, *write);
+  }
+}
+
+void FileWrites::meet_drops(Activity& activity, PendingWrite& write) {
+  for (RunningDrop* drop : activity.drops) {
+    if (!overlap(drop->range, write.range)) continue;
+    answer_early(activity, write);
+    if (!write.buffered) continue;
+    write.drop_again = true;
+    if (write.answered) continue;
+    drop->disturbed = true;
+    drop->wake.set();
+  }
+}
+
+Task<void> FileWrites::write(HostRequest request) {
+  ++state_.counters.writes;
+  KnownInode& node = state_.inodes.pin(request.inode);
+  Activity& activity = state_.inodes.activity(node);
+  PendingWrite pending;
+  pending.range = {request.offset, request.data.size()};
+  pending.unique = request.unique;
+  pending.from_cache = request.from_cache;
+  pending.buffered = request.from_cache || (request.handle & kHandleDirect) == 0;
+  if (pending.buffered) state_.inodes.pages_kept(request.inode, pending.range);
+  activity.writes.push_back(&pending);
+  meet_drops(activity, pending);
+
+  Operation o;
+  o.kind = OpKind::write;
+  o.inode = request.inode;
+  o.offset = request.offset;
+  o.length = request.data.size();
+  o.uid = request.caller.uid;
+  o.gid = request.caller.gid;
+  // What a mapping changed stands where it stands, however its file was opened.
+  o.append = (request.flags & O_APPEND) != 0 && !request.from_cache;
+  o.kill_suid_gid = request.kill_suid_gid;
+  const bool mode_changes = clears_mode_bits(request);
+  auto before = state_.volume.attributes(request.inode);
+  const bool grows = o.append || before.value() == nullptr || request.offset + request.data.size() > before.value()->size;
+
+  const Outcome outcome = co_await state_.changes.change(std::move(o), request.data, request.lease);
+
+  std::erase(activity.writes, &pending);
+  if (outcome.error != 0) {
+    if (pending.answered) {
+      log::error("inode {}: pages of a mapping at {}, {} bytes, could not be written: errno {}; they are lost",
+                 request.inode.value, request.offset, request.data.size(), outcome.error);
+    } else {
+      state_.answer_error(request, outcome.error);
+    }
+  } else {
+    if (grows) ++node.growths;
+    if (outcome.offset != request.offset && state_.inodes.may_keep_pages(request.inode, {outcome.offset, outcome.value})) {
+      // Appended elsewhere than the kernel thought: it made room at its own place only.
+      ++state_.counters.dropped_pages;
+      (void)co_await state_.kernel.drop_pages(request.inode, ByteRange{outcome.offset, outcome.value});
+    }
+    const ByteRange whole = whole_pages(pending.range);
+    if (pending.drop_again && !pending.answered && !whole.empty()) {
+      ++state_.counters.dropped_pages;
+      (void)co_await state_.kernel.drop_pages(request.inode, whole);
+    }
+    if (mode_changes) (void)state_.kernel.drop_attributes(request.inode);
+    if (!pending.answered) (void)state_.kernel.reply(request.unique, CountReply{outcome.value});
+  }
+  if (pending.drop_again) {
+    ++state_.counters.dropped_pages;
+    (void)co_await state_.kernel.drop_pages(request.inode, pending.range);
+  }
+  if (pending.answered && --activity.answered_early == 0) activity.quiet.notify_all();
+  state_.inodes.unpin(request.inode);
+}
+
+void FileWrites::start_sync(HostRequest request) {
+  const std::uint64_t unique = request.unique;
+  state_.launch(unique, sync(std::move(request)));
+}
+
+Task<void> FileWrites::sync(HostRequest request) {
+  KnownInode& node = state_.inodes.pin(request.inode);
+  while (node.activity && node.activity->answered_early != 0) co_await node.activity->quiet.wait();
+  state_.inodes.unpin(request.inode);
+  Operation o;
+  o.kind = OpKind::sync;
+  o.inode = request.inode;
+  o.data_only = request.data_only;
+  const Outcome outcome = co_await state_.changes.change(std::move(o), Bytes(), request.lease);
+  state_.answer_error(request, outcome.error);
+}
+
+}  // namespace lockstep::fuse

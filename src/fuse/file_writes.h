@@ -1,0 +1,39 @@
+// file_writes.h - WRITE and FSYNC, and what a change of another site means for a write of this site's host.
+//
+// A buffered write has its data in the page cache before it arrives here, and waits with the partial pages at its edges
+// locked. Where a drop of another site's change overlaps it:
+//   - the drop leaves those edges out (nobody can read a page that is locked and not up to date);
+//   - when the write was published, its whole pages are dropped before it is answered, and the edges after: readers may
+//     have brought back what stood there before.
+// A write-back of a mapping holds all its pages until it is answered, and the drop waits for them: it is answered at once
+// and carried out behind the change. An fsync waits for such writes.
+#pragma once
+
+#include "fuse/mount_state.h"
+
+namespace lockstep::fuse {
+
+/// `range` without the pages that a pending write holds locked: its first and last, where it fills only a part of them.
+[[nodiscard]] ByteRange whole_pages(ByteRange range);
+
+class FileWrites {
+ public:
+  explicit FileWrites(MountState& state) : state_(state) {}
+
+  void start_write(runtime::HostRequest request);
+  void start_sync(runtime::HostRequest request);
+  /// `drop` begins: write-backs that it would wait for are answered; what it overlaps is dropped again later.
+  void meet_drop(Activity& activity, RunningDrop& drop);
+
+ private:
+  runtime::Task<void> write(runtime::HostRequest request);
+  runtime::Task<void> sync(runtime::HostRequest request);
+  void answer_early(Activity& activity, PendingWrite& write);
+  /// `write` begins: the same, and running drops are told that it locked pages they may be waiting for.
+  void meet_drops(Activity& activity, PendingWrite& write);
+  [[nodiscard]] bool clears_mode_bits(const runtime::HostRequest& request);
+
+  MountState& state_;
+};
+
+}  // namespace lockstep::fuse

@@ -1,0 +1,115 @@
+// inode_table.h - what this site's kernel may keep of each object that it was told of.
+//
+//   lookups   how often the object was handed out and not forgotten; counted before the reply is written, so that a drop
+//             that comes while the reply is on its way is repeated until the kernel knows the object
+//   opens     handles
+//   pages     hull of the ranges that were read or written through the page cache
+//   names     a name in this directory was handed out since all names were dropped last
+//
+// Invariants:
+//   (1) What is not in the table the kernel does not keep: nothing needs to be dropped.
+//   (2) An entry goes when it has no lookups, no opens and no pins. The root always stays.
+//   (3) So memory is bounded by what the kernel keeps itself.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "core/types.h"
+#include "runtime/sync.h"
+
+namespace lockstep::fuse {
+
+/// A write of this site's host that is not answered.
+struct PendingWrite {
+  ByteRange range;
+  std::uint64_t unique = 0;
+  bool buffered = false;    ///< it went through the page cache: its partial pages are locked
+  bool from_cache = false;  ///< written back from a mapping: all its pages are under write-back
+  bool answered = false;    ///< early, because a drop waits for its pages
+  bool drop_again = false;  ///< another site changed something in its range while it waited
+};
+
+/// A drop of pages that is under way.
+struct RunningDrop {
+  ByteRange range;  ///< length 0: to the end
+  runtime::Event wake;
+  std::uint32_t round = 0, outstanding = 0;
+  bool disturbed = false;  ///< a write locked pages that the kernel may be waiting for
+
+  RunningDrop(runtime::Scheduler& scheduler, ByteRange r) : range(r), wake(scheduler) {}
+};
+
+/// What goes on with an object; only while something does.
+struct Activity {
+  explicit Activity(runtime::Scheduler& scheduler) : quiet(scheduler) {}
+  std::vector<PendingWrite*> writes;
+  std::vector<RunningDrop*> drops;
+  std::vector<runtime::Event*> direct_readers;  ///< wait for their turn
+  std::uint32_t answered_early = 0;             ///< writes that were answered and still run
+  runtime::Event quiet;                         ///< notified when that becomes 0
+};
+
+struct KnownInode {
+  std::uint64_t lookups = 0;
+  std::uint32_t opens = 0;
+  std::uint32_t pins = 0;
+  std::uint32_t growths = 0;  ///< writes that made the file longer, since it was opened
+  std::uint64_t names_age = 0;
+  std::uint64_t pages_from = 0, pages_end = 0;  ///< equal: none
+  std::unique_ptr<Activity> activity;
+};
+
+class InodeTable {
+ public:
+  explicit InodeTable(runtime::Scheduler& scheduler);
+
+  /// nullptr: the kernel does not know it.
+  [[nodiscard]] KnownInode* find(InodeId inode);
+  /// The kernel is about to be told of `inode`, or was.
+  void count(InodeId inode) { ++known_[inode].lookups; }
+  /// It was not, or forgot.
+  void forget(InodeId inode, std::uint64_t count);
+  [[nodiscard]] bool known(InodeId inode);
+
+  void opened(InodeId inode) { ++known_[inode].opens; }
+  /// True: that was the last handle; `growths` then says how often the file grew.
+  bool closed(InodeId inode, std::uint32_t& growths);
+  [[nodiscard]] bool is_open(InodeId inode);
+  /// In order of their numbers.
+  [[nodiscard]] std::vector<InodeId> all_open() const;
+
+  /// Pages of `range` may be kept from now on.
+  void pages_kept(InodeId inode, ByteRange range);
+  [[nodiscard]] bool may_keep_pages(InodeId inode, ByteRange range);
+  /// All pages are about to be dropped.
+  void pages_dropped(InodeId inode);
+
+  void name_handed_out(InodeId directory) {
+    if (KnownInode* node = find(directory)) node->names_age = names_age_;
+  }
+  [[nodiscard]] bool may_keep_names(InodeId directory);
+  void all_names_dropped() { ++names_age_; }
+
+  /// Keeps the entry, be it new, until unpin().
+  KnownInode& pin(InodeId inode);
+  void unpin(InodeId inode);
+  /// The activity of a pinned entry.
+  Activity& activity(KnownInode& node);
+
+  /// The kernel is gone and keeps nothing.
+  void clear();
+  [[nodiscard]] std::size_t size() const { return known_.size(); }
+
+ private:
+  using Known = std::unordered_map<InodeId, KnownInode>;
+  void remove_if_unused(Known::iterator it);
+
+  runtime::Scheduler& scheduler_;
+  Known known_;
+  std::uint64_t names_age_ = 1;
+};
+
+}  // namespace lockstep::fuse

@@ -1,0 +1,59 @@
+#include "fuse/mount_state.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+
+#include "core/log.h"
+
+namespace lockstep::fuse {
+
+using namespace runtime;
+
+void MountState::launch(std::uint64_t unique, Task<void> task) {
+  if (!scope.spawn(std::move(task))) (void)kernel.reply(unique, ErrorReply{EIO});
+}
+
+void MountState::answer_error(const HostRequest& request, int number) {
+  (void)kernel.reply(request.unique, ErrorReply{number});
+}
+
+int MountState::errno_of(const Error& error, const HostRequest& request) {
+  if (error.code == Errc::posix) return error.posix;
+  log::error("request {} on inode {} at {}, {} bytes: {}; the host got EIO", static_cast<int>(request.op),
+             request.inode.value, request.offset, request.size, error.text);
+  return EIO;
+}
+
+EntryReply MountState::entry_of(const HostAttributes& attributes) const {
+  return {attributes, options.attributes_valid, options.entries_valid};
+}
+
+OpenReply MountState::open_of(std::uint32_t flags) const {
+  OpenReply open;
+  // The kernel places data of O_APPEND at the end that it knows, and would keep it there.
+  const bool append = (flags & O_APPEND) != 0 && (flags & O_ACCMODE) != O_RDONLY;
+  open.direct = options.strict || append || (flags & O_DIRECT) != 0;
+  open.parallel_direct = open.direct && !append;
+  open.keep_cache = true;
+  open.no_flush = true;
+  open.handle = open.direct ? kHandleDirect : 0;
+  return open;
+}
+
+bool MountState::hand_out(const HostRequest& request, InodeId directory, const HostReply& reply, InodeId inode) {
+  inodes.count(inode);
+  if (directory != kNoInode) inodes.name_handed_out(directory);
+  if (kernel.reply(request.unique, reply)) return true;
+  inodes.forget(inode, 1);
+  return false;
+}
+
+Task<bool> load_or_answer(MountState& state, const HostRequest& request, volume::Miss miss) {
+  const Result<> loaded = co_await state.volume.load(std::move(miss));
+  if (loaded) co_return true;
+  state.answer_error(request, state.errno_of(loaded.error(), request));
+  co_return false;
+}
+
+}  // namespace lockstep::fuse

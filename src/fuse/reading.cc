@@ -1,0 +1,165 @@
+#include "fuse/reading.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "core/check.h"
+
+namespace lockstep::fuse {
+
+using namespace runtime;
+
+void Reading::start(HostRequest request) {
+  volume::Miss miss;
+  if (answer(request, miss)) return;
+  const std::uint64_t unique = request.unique;
+  state_.launch(unique, later(std::move(request), std::move(miss)));
+}
+
+Task<void> Reading::later(HostRequest request, volume::Miss miss) {
+  for (;;) {
+    const bool loaded = co_await load_or_answer(state_, request, std::move(miss));
+    if (!loaded) co_return;
+    miss = {};
+    if (answer(request, miss)) co_return;
+  }
+}
+
+bool Reading::answer(const HostRequest& request, volume::Miss& miss) {
+  switch (request.op) {
+    case HostOp::lookup: return lookup(request, miss);
+    case HostOp::getattr: return getattr(request, miss);
+    case HostOp::open: return open(request, miss);
+    case HostOp::opendir: return opendir(request, miss);
+    case HostOp::readlink: return readlink(request, miss);
+    case HostOp::getxattr: return getxattr(request, miss);
+    case HostOp::lseek: return lseek(request, miss);
+    case HostOp::statfs: statfs(request); return true;
+    default: CHECK(false);
+  }
+}
+
+template <class T>
+bool Reading::has_value(volume::Attempt<T>& attempt, const HostRequest& request, volume::Miss& miss, bool& done) {
+  done = false;
+  if (attempt.value() != nullptr) return true;
+  if (attempt.miss() != nullptr) {
+    miss = std::move(*attempt.miss());
+    return false;
+  }
+  state_.answer_error(request, state_.errno_of(*attempt.error(), request));
+  done = true;
+  return false;
+}
+
+bool Reading::lookup(const HostRequest& request, volume::Miss& miss) {
+  auto found = state_.volume.lookup(request.inode, request.name);
+  bool done = false;
+  if (!has_value(found, request, miss, done)) return done;
+  state_.hand_out(request, request.inode, state_.entry_of(*found.value()), found.value()->inode);
+  return true;
+}
+
+bool Reading::getattr(const HostRequest& request, volume::Miss& miss) {
+  auto found = state_.volume.attributes(request.inode);
+  bool done = false;
+  if (!has_value(found, request, miss, done)) return done;
+  (void)state_.kernel.reply(request.unique, AttributesReply{*found.value(), state_.options.attributes_valid});
+  return true;
+}
+
+bool Reading::open(const HostRequest& request, volume::Miss& miss) {
+  auto found = state_.volume.attributes(request.inode);
+  bool done = false;
+  if (!has_value(found, request, miss, done)) return done;
+  if (found.value()->links == 0 && !state_.inodes.is_open(request.inode)) {
+    state_.answer_error(request, ESTALE);  // about to be removed for good
+    return true;
+  }
+  state_.inodes.opened(request.inode);
+  if (!state_.kernel.reply(request.unique, state_.open_of(request.flags))) {
+    std::uint32_t growths = 0;
+    (void)state_.inodes.closed(request.inode, growths);
+  }
+  return true;
+}
+
+bool Reading::opendir(const HostRequest& request, volume::Miss& miss) {
+  auto found = state_.volume.attributes(request.inode);
+  bool done = false;
+  if (!has_value(found, request, miss, done)) return done;
+  OpenReply open;
+  open.handle = next_directory_handle_++;
+  open.keep_cache = true;
+  open.cache_listing = true;
+  (void)state_.kernel.reply(request.unique, open);
+  return true;
+}
+
+bool Reading::readlink(const HostRequest& request, volume::Miss& miss) {
+  auto found = state_.volume.symlink_target(request.inode);
+  bool done = false;
+  if (!has_value(found, request, miss, done)) return done;
+  (void)state_.kernel.reply(request.unique, DataReply{std::as_bytes(std::span(*found.value()))});
+  return true;
+}
+
+bool Reading::getxattr(const HostRequest& request, volume::Miss& miss) {
+  auto found = state_.volume.xattr(request.inode, request.name);
+  bool done = false;
+  if (!has_value(found, request, miss, done)) return done;
+  answer_xattr(request, *found.value());
+  return true;
+}
+
+void Reading::answer_xattr(const HostRequest& request, const std::string& value) {
+  if (request.size == 0) {
+    (void)state_.kernel.reply(request.unique, CountReply{value.size()});
+  } else if (value.size() > request.size) {
+    state_.answer_error(request, ERANGE);
+  } else {
+    (void)state_.kernel.reply(request.unique, DataReply{std::as_bytes(std::span(value))});
+  }
+}
+
+bool Reading::lseek(const HostRequest& request, volume::Miss& miss) {
+  if (request.flags != SEEK_DATA && request.flags != SEEK_HOLE) {
+    state_.answer_error(request, EINVAL);  // the kernel does the others itself
+    return true;
+  }
+  auto found = state_.volume.seek(request.inode, request.offset, request.flags == SEEK_DATA);
+  bool done = false;
+  if (!has_value(found, request, miss, done)) return done;
+  (void)state_.kernel.reply(request.unique, CountReply{*found.value()});
+  return true;
+}
+
+void Reading::statfs(const HostRequest& request) {
+  const volume::Statistics s = state_.volume.statistics();
+  StatfsReply reply;
+  reply.block_bytes = kBlockBytes;
+  reply.blocks = s.blocks;
+  reply.blocks_free = s.blocks_free;
+  // Inodes come out of the same space as data: as many as there are blocks.
+  reply.files = s.files + s.blocks_free;
+  reply.files_free = s.blocks_free;
+  (void)state_.kernel.reply(request.unique, reply);
+}
+
+void Reading::start_listxattr(HostRequest request) {
+  const std::uint64_t unique = request.unique;
+  state_.launch(unique, listxattr(std::move(request)));
+}
+
+Task<void> Reading::listxattr(HostRequest request) {
+  const Result<std::string> names = co_await state_.volume.xattr_names(request.inode);
+  if (names) {
+    answer_xattr(request, *names);
+  } else {
+    state_.answer_error(request, state_.errno_of(names.error(), request));
+  }
+}
+
+}  // namespace lockstep::fuse

@@ -1,0 +1,82 @@
+// site.h - one site, put together: area, volume, controller, link, host's side, control socket; start, stop, commands.
+//
+// Order of start: area (locked) -> volume (keys brought up to date from the log) -> controller -> mount -> link -> control.
+// Hosts see the mount at once; their requests wait until the site has met the other one (wait_serving).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "area/area.h"
+#include "config/config.h"
+#include "control/server.h"
+#include "controller/controller.h"
+#include "fuse/host_side.h"
+#include "peer/link.h"
+#include "resync/verify.h"
+#include "runtime/world.h"
+#include "volume/volume.h"
+
+namespace lockstep::site {
+
+/// What only the program around the site knows.
+struct Surroundings {
+  Uuid host_boot;                                    ///< of the machine
+  std::function<std::uint64_t()> memory_bytes;       ///< resident; null: unknown
+  std::function<nlohmann::json()> loop_counters;     ///< null: none
+  controller::Costs (*costs)(void*) = nullptr;       ///< for `trace --profile`
+  void* costs_with = nullptr;
+  bool control = true;                               ///< open the control socket
+};
+
+class Site final : public control::Commands {
+ public:
+  Site(runtime::World& world, const config::Config& config, SiteId self, Surroundings surroundings);
+  ~Site();
+
+  /// Errc::refused, Errc::corrupt, Errc::io: what is wrong and what to do; nothing runs then. Suspends.
+  runtime::Task<Result<>> start();
+  /// Takes the mount away, ends what runs, closes the area. Suspends.
+  runtime::Task<void> stop();
+
+  runtime::Task<nlohmann::json> execute(nlohmann::json request, control::Stream& stream) override;
+
+  /// start() ended well and stop() was not called.
+  [[nodiscard]] bool ready() const { return ready_ && !stopping_; }
+  [[nodiscard]] controller::Controller& controller() { return *controller_; }
+  [[nodiscard]] volume::Volume& volume() { return *volume_; }
+  [[nodiscard]] area::Area& area() { return *area_; }
+  [[nodiscard]] fuse::HostSide& host_side() { return *host_side_; }
+  [[nodiscard]] peer::Link& link() { return *link_; }
+  [[nodiscard]] resync::Verify* verify() { return verify_ ? &*verify_ : nullptr; }
+
+ private:
+  nlohmann::json status();
+  runtime::Task<nlohmann::json> run_verify(control::Stream& stream);
+  runtime::Task<nlohmann::json> run_trace(nlohmann::json request, control::Stream& stream);
+  nlohmann::json step_line(const controller::StepEvent& event) const;
+  [[nodiscard]] std::string site_name(SiteId id) const;
+
+  runtime::World& world_;
+  const config::Config& config_;
+  SiteId self_;
+  Surroundings surroundings_;
+  Uuid start_;
+  std::unique_ptr<area::Area> area_;
+  std::unique_ptr<volume::Volume> volume_;
+  std::optional<controller::Controller> controller_;
+  std::optional<fuse::HostSide> host_side_;
+  std::optional<peer::Link> link_;
+  std::optional<resync::Verify> verify_;
+  std::optional<resync::Comparison> comparison_;
+  std::optional<control::Server> control_;
+  bool stopping_ = false;
+  bool mounted_ = false;
+  bool ready_ = false;
+  Instant since_;
+};
+
+}  // namespace lockstep::site

@@ -1,0 +1,19 @@
+// fuse_init.h - the answer to FUSE_INIT: what the kernel may do by itself on this mount.
+//
+//   on    parallel lookups in a directory, readdirplus, cached symlinks, O_TRUNC in open, asynchronous direct I/O,
+//         mappings of direct files, explicit invalidation of data
+//         kill setuid in the daemon (else each write is preceded by a getxattr)
+//   off   write-back cache (data must reach every site before the write returns), automatic invalidation of data when a
+//         file's time changes (it would drop the pages of one's own writes), ACLs, locks (they are local to a site)
+#pragma once
+
+#include <cstdint>
+
+#include "uring/fuse_protocol.h"
+
+namespace lockstep::uring {
+
+/// `offered`: flags of the kernel's INIT, the second word in the upper half.
+[[nodiscard]] fuse_init_out answer_to_init(std::uint32_t minor, std::uint64_t offered, std::uint32_t max_readahead);
+
+}  // namespace lockstep::uring

@@ -1,0 +1,254 @@
+#include "uring/fuse_kernel.h"
+
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+
+#include "core/check.h"
+#include "core/log.h"
+#include "uring/fuse_init.h"
+#include "uring/fuse_operations.h"
+
+namespace lockstep::uring {
+namespace {
+
+using runtime::Task;
+
+/// Requests taken in one pass: others have their turn in between.
+constexpr int kBudget = 64;
+constexpr int kEagernessMax = 16;
+/// While requests come one by one, so often a second read is tried.
+constexpr unsigned kTryEvery = 16;
+constexpr std::uint32_t kOpcodeTmpfile = 51;
+
+/// Messages of libfuse, into the log.
+void log_of_libfuse(fuse_log_level level, const char* format, va_list arguments) {
+  char line[512];
+  std::vsnprintf(line, sizeof line, format, arguments);
+  std::string_view text = line;
+  while (text.ends_with('\n')) text.remove_suffix(1);
+  if (level <= FUSE_LOG_ERR) {
+    log::error("libfuse: {}", text);
+  } else {
+    log::debug("libfuse: {}", text);
+  }
+}
+
+}  // namespace
+
+FuseKernel::FuseKernel(Loop& loop, FuseOptions options)
+    : loop_(loop),
+      options_(std::move(options)),
+      memory_(options_.request_bytes_max,
+              [this] {
+                if (!room_told_.exchange(true)) loop_.hand_back(*this);
+              }),
+      page_pool_(loop, options_.page_threads, "fuse-pages"),
+      name_pool_(loop, options_.name_threads, "fuse-names"),
+      wake_(loop),
+      scope_(loop),
+      notifying_(loop),
+      answered_(loop) {
+  answered_.set();
+}
+
+FuseKernel::~FuseKernel() { CHECK(session_ == nullptr); }
+
+Result<> FuseKernel::mount(runtime::HostHandler& handler) {
+  CHECK(session_ == nullptr && handler_ == nullptr);
+  auto path = prepare_mount_point(options_.mount);
+  if (!path) return std::unexpected(path.error());
+  path_ = *path;
+  handler_ = &handler;
+  fuse_set_log_func(&log_of_libfuse);
+  char name[] = "lockstep";
+  char* argv[] = {name, nullptr};
+  fuse_args arguments = FUSE_ARGS_INIT(1, argv);
+  session_ = fuse_session_new(&arguments, &FuseOperations::table(), sizeof(fuse_lowlevel_ops), this);
+  if (session_ == nullptr) return fail_io(ENOMEM, "libfuse gives no session");
+  auto fd = open_channel(path_, options_.mount);
+  if (!fd) {
+    fuse_session_destroy(std::exchange(session_, nullptr));
+    handler_ = nullptr;
+    return std::unexpected(fd.error());
+  }
+  fd_ = *fd;
+  fuse_custom_io io{};
+  io.writev = write_hook;
+  io.read = read_hook;
+  CHECK(fuse_session_custom_io(session_, &io, fd_) == 0);
+  connected_ = true;
+  watch_ = loop_.watch(fd_, *this);
+  CHECK(scope_.spawn(serve()));
+  return {};
+}
+
+Task<void> FuseKernel::unmount() {
+  if (session_ == nullptr) co_return;
+  if (connected_) {
+    // The last references of hosts end here, with writes and forgets that the loop goes on serving.
+    auto work = [path = path_] { return take_away(path); };
+    const bool away = co_await page_pool_.run(work);
+    if (!away) log::error("mount point {}: cannot unmount: run: umount -l {}", path_, path_);
+  }
+  // A read now says that the connection is gone; where it does not (a mount in another namespace still holds it), closing
+  // the descriptor ends it.
+  ending_ = true;
+  wake_.set();
+  co_await scope_.join();
+  co_await answered_.wait();
+  notifying_.close();
+  co_await notifying_.idle();
+  watch_.reset();
+  arriving_ = {};
+  fuse_session_destroy(std::exchange(session_, nullptr));  // closes the descriptor
+  fd_ = -1;
+}
+
+void FuseKernel::readable() { wake_.set(); }
+
+void FuseKernel::returned() {
+  room_told_ = false;
+  starved_ = false;
+  wake_.set();
+}
+
+Task<void> FuseKernel::serve() {
+  for (;;) {
+    if (!starved_) watch_->arm();
+    co_await wake_.wait();
+    wake_.reset();
+    if (!take_requests() || ending_) break;
+  }
+  gone();
+}
+
+bool FuseKernel::take_requests() {
+  for (int taken = 0; taken < kBudget; ++taken) {
+    if (taken > 0 && eagerness_ == 0 && ++since_try_ < kTryEvery) return true;
+    std::byte* const into = memory_.next();
+    if (into == nullptr) {
+      ++counters_.starved;
+      starved_ = true;  // until returned() says that there is room
+      return true;
+    }
+    ++counters_.reads;
+    const ssize_t n = ::read(fd_, into, RequestMemory::room());
+    if (n < 0) {
+      if (errno == EAGAIN) {
+        if (taken > 0) since_try_ = 0;
+        eagerness_ = std::max(0, eagerness_ - 1);
+        return true;
+      }
+      if (errno == EINTR || errno == ENOENT) continue;  // ENOENT: the request was taken back while it was read
+      if (errno != ENODEV) log::error("mount point {}: reading requests: {}; the mount is given up", path_, std::strerror(errno));
+      return false;
+    }
+    if (taken > 0) eagerness_ = std::min(kEagernessMax, eagerness_ + 4);
+    take(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
+void FuseKernel::take(std::size_t length) {
+  if (length < sizeof(fuse_in_header)) {
+    log::error("mount point {}: a request of {} bytes is shorter than its header", path_, length);
+    return;
+  }
+  arriving_ = memory_.take(length);
+  const auto& header = *reinterpret_cast<const fuse_in_header*>(arriving_.bytes);
+  if (header.opcode == FUSE_INIT && length >= sizeof header + 4 * sizeof(std::uint32_t)) {
+    fuse_init_in in{};
+    std::memcpy(&in, arriving_.bytes + sizeof header, std::min(sizeof in, length - sizeof header));
+    init_unique_ = header.unique;
+    kernel_minor_ = in.minor;
+    kernel_readahead_ = in.max_readahead;
+    kernel_flags_ = in.flags | ((in.flags & FUSE_INIT_EXT) != 0 ? std::uint64_t{in.flags2} << 32 : 0);
+    epochs_ = in.major == FUSE_KERNEL_VERSION && in.minor >= kMinorWithEpochs;
+    if (!epochs_) {
+      log::warning("mount point {}: FUSE {}.{} of this kernel cannot expire names (7.{} can): names are not kept, and "
+                   "each use looks them up", path_, in.major, in.minor, kMinorWithEpochs);
+    }
+  }
+  if (header.opcode == kOpcodeTmpfile) {
+    take_tmpfile(arriving_);
+  } else {
+    fuse_buf buffer{};
+    buffer.mem = arriving_.bytes;
+    buffer.size = arriving_.length;
+    fuse_session_process_buf(session_, &buffer);
+    if (header.opcode == FUSE_INIT && !set_read_ahead(path_, options_.read_ahead_kib)) {
+      log::warning("mount point {}: the kernel's read-ahead stays as it is: /sys is not writable", path_);
+    }
+  }
+  arriving_.lease.reset();
+}
+
+void FuseKernel::take_tmpfile(const RequestMemory::Request& from) {
+  const auto& header = *reinterpret_cast<const fuse_in_header*>(from.bytes);
+  if (from.length < sizeof header + sizeof(fuse_create_in)) {
+    Slot slot;
+    slot.raw = header.unique;
+    (void)send(slot, EINVAL, {});
+    return;
+  }
+  const auto& in = *reinterpret_cast<const fuse_create_in*>(from.bytes + sizeof header);
+  runtime::HostRequest request;
+  request.op = runtime::HostOp::tmpfile;
+  request.caller = {header.uid, header.gid, header.pid, in.umask};
+  request.inode = InodeId{header.nodeid};
+  request.mode = (in.mode & ~static_cast<mode_t>(S_IFMT)) | S_IFREG;
+  request.flags = in.flags;
+  hand_out(std::move(request), nullptr, header.unique);
+}
+
+void FuseKernel::hand_out(runtime::HostRequest request, fuse_req* from, std::uint64_t raw) {
+  if (free_slots_.empty()) {
+    free_slots_.push_back(static_cast<std::uint32_t>(slots_.size()));
+    slots_.emplace_back();
+  }
+  const std::uint32_t index = free_slots_.back();
+  free_slots_.pop_back();
+  Slot& slot = slots_[index];
+  slot.request = from;
+  slot.raw = raw;
+  slot.op = request.op;
+  slot.used = true;
+  request.unique = std::uint64_t{slot.generation} << 32 | index;
+  request.lease = arriving_.lease;
+  answered_.reset();
+  ++counters_.requests;
+  handler_->handle(std::move(request));
+}
+
+void FuseKernel::gone() {
+  connected_ = false;
+  fuse_session_exit(session_);  // libfuse need not complain about answers that nobody takes
+  log::info("mount point {}: unmounted", path_);
+  handler_->unmounted();
+}
+
+/// Where libfuse writes: answers, of which only that to INIT is looked at.
+long FuseKernel::write_hook(int fd, iovec* parts, int count, void* self) {
+  auto& kernel = *static_cast<FuseKernel*>(self);
+  const auto& header = *static_cast<const fuse_out_header*>(parts[0].iov_base);
+  if (kernel.init_unique_ == 0 || header.unique != kernel.init_unique_) return ::writev(fd, parts, count);
+  kernel.init_unique_ = 0;
+  if (header.error != 0) return ::writev(fd, parts, count);
+  fuse_init_out answer = answer_to_init(kernel.kernel_minor_, kernel.kernel_flags_, kernel.kernel_readahead_);
+  fuse_out_header patched{};
+  patched.len = sizeof patched + sizeof answer;
+  patched.unique = header.unique;
+  iovec whole[] = {{&patched, sizeof patched}, {&answer, sizeof answer}};
+  return ::writev(fd, whole, 2);
+}
+
+long FuseKernel::read_hook(int fd, void* into, std::size_t length, void*) { return ::read(fd, into, length); }
+
+}  // namespace lockstep::uring

@@ -1,0 +1,133 @@
+// fuse_kernel.h - runtime::Kernel for real: a FUSE mount, decoded by libfuse, read and answered on the loop.
+//
+//   /dev/fuse --read--> RequestMemory --fuse_session_process_buf--> libfuse's operations --HostRequest--> HostHandler
+//   /dev/fuse <-writev- reply()
+//
+// A request costs one read and one writev. The loop says when there is something to read; while requests come in bursts
+// more than one is read in a pass. libfuse 3.14 keeps several features from the kernel: the answer to INIT is written
+// here, whole (fuse_init.h).
+//
+// Notifications of attributes and listings are written on the loop: they take no lock that a request holds. Those of
+// pages and names may wait for requests to be answered, so they have threads of their own, apart from each other and
+// from the pool that serves reads: a name may wait for a request that waits for another site, a page never does.
+//
+// A kernel without FUSE_NOTIFY_INC_EPOCH (before 7.44) cannot forget all names at once: there every name is handed out
+// without validity, drop_all_names() has nothing to do, and each use of a name costs a lookup.
+//
+// Invariants:
+//   (1) Every request taken is answered exactly once, also those of a mount that is gone.
+//   (2) The descriptor is closed after every request was answered and every notification returned.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "runtime/kernel.h"
+#include "runtime/sync.h"
+#include "uring/fuse_mount.h"
+#include "uring/loop.h"
+#include "uring/pool.h"
+#include "uring/request_memory.h"
+
+struct fuse_session;
+struct fuse_req;
+struct iovec;
+
+namespace lockstep::uring {
+
+struct FuseOptions {
+  MountOptions mount;
+  std::size_t request_bytes_max = 128u << 20;  ///< of requests that are not answered yet
+  unsigned read_ahead_kib = 1024;
+  unsigned page_threads = 32;  ///< started when needed; each may wait for a write of a part of a page
+  unsigned name_threads = 4;
+};
+
+class FuseKernel final : public runtime::Kernel, private Watcher, private Returned {
+ public:
+  struct Counters {
+    std::uint64_t requests = 0, replies = 0, replies_lost = 0, reads = 0, starved = 0;
+    std::uint64_t drops_attributes = 0, drops_listing = 0, drops_pages = 0, drops_name = 0, names_late = 0,
+                  drops_all_names = 0;
+  };
+
+  FuseKernel(Loop& loop, FuseOptions options);
+  /// Requires: not mounted, or unmount() ended.
+  ~FuseKernel() override;
+
+  Result<> mount(runtime::HostHandler& handler) override;
+  /// Ends when every request was answered: whoever answers must not wait for another site without limit.
+  runtime::Task<void> unmount() override;
+  std::optional<std::size_t> reply(std::uint64_t unique, const runtime::HostReply& reply) override;
+  runtime::Dropped drop_attributes(InodeId inode) override;
+  runtime::Dropped drop_listing(InodeId inode) override;
+  runtime::Task<runtime::Dropped> drop_pages(InodeId inode, ByteRange range) override;
+  runtime::Task<runtime::Dropped> drop_name(InodeId directory, std::string name, Duration patience) override;
+  void drop_all_names() override;
+
+  [[nodiscard]] const Counters& counters() const { return counters_; }
+
+ private:
+  friend struct FuseOperations;  // libfuse's callbacks: fuse_operations.cc
+  class NameDrop;
+
+  /// A request that was handed out.
+  struct Slot {
+    fuse_req* request = nullptr;   ///< nullptr: one that libfuse does not know; `raw` is its number
+    std::uint64_t raw = 0;
+    std::uint32_t generation = 1;  ///< so that an answer given twice is noticed
+    runtime::HostOp op{};
+    bool used = false;
+  };
+
+  void readable() override;
+  void returned() override;
+  runtime::Task<void> serve();
+  /// Reads and hands out what there is, within a budget. False: the mount is gone.
+  bool take_requests();
+  void take(std::size_t length);
+  void take_tmpfile(const RequestMemory::Request& request);
+  void gone();
+
+  /// Hands `request` to the handler, to be answered as what libfuse calls `from`.
+  void hand_out(runtime::HostRequest request, fuse_req* from, std::uint64_t raw = 0);
+  [[nodiscard]] int send(const Slot& slot, int error, Bytes bytes);
+  [[nodiscard]] int send_listing(const Slot& slot, const runtime::ListingReply& listing, std::size_t& taken);
+  static long write_hook(int fd, iovec* parts, int count, void* self);
+  static long read_hook(int fd, void* into, std::size_t length, void* self);
+
+  Loop& loop_;
+  const FuseOptions options_;
+  std::string path_;
+  runtime::HostHandler* handler_ = nullptr;
+  fuse_session* session_ = nullptr;
+  int fd_ = -1;
+  std::unique_ptr<Watch> watch_;
+  RequestMemory memory_;
+  Pool page_pool_, name_pool_;
+
+  runtime::Event wake_;
+  runtime::Scope scope_;
+  runtime::Gate notifying_;  ///< drops on the pools
+  bool connected_ = false;
+  bool ending_ = false;      ///< unmount() took the mount away
+  bool starved_ = false;     ///< no memory to read into
+  std::atomic<bool> room_told_ = false;
+  int eagerness_ = 0;        ///< above 0: requests come in bursts
+  unsigned since_try_ = 0;
+
+  RequestMemory::Request arriving_;  ///< what libfuse is decoding
+  std::uint64_t init_unique_ = 0;
+  std::uint32_t kernel_minor_ = 0;
+  std::uint64_t kernel_flags_ = 0;
+  std::uint32_t kernel_readahead_ = 0;
+  bool epochs_ = false;  ///< the kernel can expire all names at once
+
+  std::vector<Slot> slots_;
+  std::vector<std::uint32_t> free_slots_;
+  runtime::Event answered_;  ///< no slot is used
+  Counters counters_;
+};
+
+}  // namespace lockstep::uring

@@ -1,0 +1,46 @@
+// fuse_mount.h - the mount point: is it fit, what is there already, mounting, taking away.
+//
+// Everything here may wait for the system and belongs to start, to end, or on a pool.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "core/result.h"
+
+namespace lockstep::uring {
+
+struct MountOptions {
+  std::string mount_point;
+  std::string area;          ///< directory that must not be in the mount, nor the mount in it; empty: not checked
+  std::string volume;        ///< shown as the source of the mount
+  bool suid = false;         ///< setuid programs and
+  bool devices = false;      ///< device files on the volume count
+};
+
+/// A mount as /proc/self/mountinfo shows it.
+struct Mounted {
+  std::string type;
+  std::string source;
+  std::string device;  ///< MAJOR:MINOR
+};
+
+/// What is mounted at `path` (on top, if several). Never asks the file system that is mounted there.
+[[nodiscard]] std::optional<Mounted> mounted_at(const std::string& path);
+
+/// The mount point without symbolic links, fit to be mounted on: an existing directory, nothing mounted on it, apart
+/// from the area. A mount whose daemon was killed is taken away first, with a line in the log. Errc::refused.
+[[nodiscard]] Result<std::string> prepare_mount_point(const MountOptions& options);
+
+/// Mounts on `path` (of prepare_mount_point) and returns the descriptor of the session, non-blocking. Errc::io.
+[[nodiscard]] Result<int> open_channel(const std::string& path, const MountOptions& options);
+
+/// Takes the mount away; where hosts still use it, it is cut off from them and their calls end with an error. True: done,
+/// or it was not there. Waits for answers to requests: not for the loop.
+[[nodiscard]] bool take_away(const std::string& path);
+
+/// Sets how far the kernel reads ahead on the mount at `path`. False: it would not.
+[[nodiscard]] bool set_read_ahead(const std::string& path, unsigned kib);
+
+}  // namespace lockstep::uring

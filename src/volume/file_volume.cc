@@ -1,0 +1,225 @@
+#include "volume/file_volume.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "core/check.h"
+#include "volume/plan.h"
+
+namespace lockstep::volume {
+namespace {
+
+using wire::OpKind;
+
+constexpr std::uint64_t kToTheEnd = ~std::uint64_t{0};
+
+Step<Planned> dispatch(Draft& draft, const wire::Operation& operation) {
+  switch (operation.kind) {
+    case OpKind::write: return plan_write(draft, operation);
+    case OpKind::set_attributes: return plan_set_attributes(draft, operation);
+    case OpKind::create: return plan_create(draft, operation);
+    case OpKind::link: return plan_link(draft, operation);
+    case OpKind::unlink: return plan_unlink(draft, operation);
+    case OpKind::rmdir: return plan_rmdir(draft, operation);
+    case OpKind::rename: return plan_rename(draft, operation);
+    case OpKind::set_xattr: return plan_set_xattr(draft, operation);
+    case OpKind::remove_xattr: return plan_remove_xattr(draft, operation);
+    case OpKind::allocate: return plan_allocate(draft, operation);
+    case OpKind::copy: return refuse(EOPNOTSUPP);  // whoever asked reads and writes instead
+    case OpKind::sync: return plan_sync(draft, operation);
+    case OpKind::trim: return plan_trim(draft, operation);
+    case OpKind::reap: return plan_reap(draft, operation);
+    case OpKind::settle: return plan_settle(draft, operation);
+  }
+  return refuse(EINVAL);
+}
+
+Turn data_turn(InodeId inode, std::uint64_t offset, std::uint64_t length) {
+  const std::uint64_t first = offset / kBlockBytes;
+  if (length > kToTheEnd - kBlockBytes - offset) return {Turn::Kind::data, inode, first, kToTheEnd};
+  return {Turn::Kind::data, inode, first, std::max<std::uint64_t>(blocks_for(offset + length), first + 1) - first};
+}
+
+Turn name_turn(InodeId directory, std::string_view name) {
+  return {Turn::Kind::names, directory, name_hash(name), 1};
+}
+
+/// No name has the hash 0: it stands for the attributes of an object.
+Turn attributes_turn(InodeId inode) { return {Turn::Kind::names, inode, 0, 1}; }
+
+}  // namespace
+
+std::vector<InodeId> orphans_made(const wire::Effect& effect) {
+  std::vector<InodeId> found;
+  for (const runtime::KeyChange& change : effect.batch) {
+    if (!change.value || !change.key.starts_with('O')) continue;
+    if (const Result<InodeId> inode = parse_inode_key(change.key)) found.push_back(*inode);
+  }
+  return found;
+}
+
+std::vector<InodeId> orphans_ended(const wire::Effect& effect) {
+  std::vector<InodeId> found;
+  for (const runtime::KeyChange& change : effect.batch) {
+    if (change.value || !change.key.starts_with('O')) continue;
+    if (const Result<InodeId> inode = parse_inode_key(change.key)) found.push_back(*inode);
+  }
+  return found;
+}
+
+wire::Operation reap_of(std::span<const InodeId> inodes) {
+  wire::Operation reap;
+  reap.kind = OpKind::reap;
+  for (const InodeId inode : inodes) reap.text += pack_u64(inode.value);
+  return reap;
+}
+
+std::vector<Turn> FileVolume::turns(const wire::Operation& op) {
+  switch (op.kind) {
+    case OpKind::write:
+      // Where an append goes is known only when it is planned.
+      return {op.append ? Turn{Turn::Kind::data, op.inode, 0, kToTheEnd} : data_turn(op.inode, op.offset, op.length)};
+    case OpKind::set_attributes:
+      if (op.change.size_set)
+        return {attributes_turn(op.inode), Turn{Turn::Kind::data, op.inode, op.change.size / kBlockBytes, kToTheEnd}};
+      return {attributes_turn(op.inode)};
+    case OpKind::create:
+      if (op.anonymous) return {};
+      return {name_turn(op.inode, op.name)};
+    case OpKind::unlink:
+    case OpKind::rmdir: return {name_turn(op.inode, op.name)};
+    case OpKind::link: return {name_turn(op.inode, op.name), attributes_turn(op.other)};
+    case OpKind::rename: return {name_turn(op.inode, op.name), name_turn(op.other, op.text)};
+    case OpKind::set_xattr:
+    case OpKind::remove_xattr: return {attributes_turn(op.inode)};
+    case OpKind::allocate: return {data_turn(op.inode, op.offset, op.length)};
+    case OpKind::copy: return {data_turn(op.inode, op.offset, op.length), data_turn(op.other, op.other_offset, op.length)};
+    case OpKind::sync:
+    case OpKind::trim:
+    case OpKind::reap:
+    case OpKind::settle: return {};
+  }
+  return {};
+}
+
+Attempt<Planned> FileVolume::plan(const wire::Operation& operation, WallTime now) {
+  Draft draft(state_, now);
+  Step<Planned> planned = dispatch(draft, operation);
+  if (draft.damage) return std::move(*draft.damage);
+  if (!draft.miss.empty()) return std::move(draft.miss);
+  if (planned) return std::move(*planned);
+  CHECK(planned.error().error != 0);
+  wire::Outcome outcome;
+  outcome.error = planned.error().error;
+  Planned refused = Draft::answer(outcome, nullptr);
+  refused.space_waits = outcome.error == ENOSPC && draft.space_waits;
+  return refused;
+}
+
+Result<> FileVolume::mark(const wire::Effect& effect) {
+  for (const runtime::KeyChange& change : effect.batch) {
+    if (change.key.empty() || change.key[0] == '\0') return fail(Errc::invalid, "an effect changes a key that belongs to one site");
+  }
+  for (const BlockRange& range : effect.allocated) {
+    if (const Result<> marked = state_.free_space.mark_allocated(range); !marked) return marked;
+  }
+  for (const BlockRange& range : effect.freed) {
+    if (const Result<> marked = state_.free_space.mark_freed(range); !marked) return marked;
+  }
+  for (const runtime::KeyChange& change : effect.batch) {
+    if (!change.key.starts_with('G') || !change.value) continue;
+    const Result<std::uint32_t> group = parse_group_key(change.key);
+    const Result<std::uint32_t> free = unpack_u32(*change.value);
+    if (!group || !free || *group >= state_.free_space.groups() || state_.free_space.free(*group) != *free)
+      return fail(Errc::corrupt, fmt::format("effect {} counts free blocks of a group otherwise than this site; run lockstep verify",
+                                             effect.seq.value));
+  }
+  return {};
+}
+
+/// Counters and times follow what the batch says.
+Result<> FileVolume::take_over(const runtime::KeyBatch& batch) {
+  for (const runtime::KeyChange& change : batch) {
+    if (change.key.starts_with('I')) {
+      const Result<InodeId> inode = parse_inode_key(change.key);
+      if (!inode) return std::unexpected(inode.error());
+      state_.lazy.erase(*inode);
+      if (!change.value) {
+        state_.dirty.forget(*inode);
+      } else if (inode->value >= state_.next_inode) {
+        state_.next_inode = inode->value + 1;
+        state_.dirty.clean(*inode);
+      }
+    } else if ((change.key == kNextInodeKey || change.key == kFilesKey) && change.value) {
+      const Result<std::uint64_t> n = unpack_u64(*change.value);
+      if (!n) return std::unexpected(n.error());
+      (change.key == kFilesKey ? state_.files : state_.inode_bound) = *n;
+    }
+  }
+  return {};
+}
+
+void FileVolume::note_data(const wire::Effect& effect) {
+  if (effect.times.inode != kNoInode) {
+    if (state_.lazy.size() >= kLazyTimesMax && !state_.lazy.contains(effect.times.inode)) state_.lazy.erase(state_.lazy.begin());
+    state_.lazy.insert_or_assign(effect.times.inode, effect.times);
+  }
+  if (effect.batch.empty() && effect.writes.empty()) {
+    const bool synced = !effect.sync.empty() || effect.sync_all;
+    if (synced && effect.outcome.attributes.inode != kNoInode) state_.dirty.clean(effect.outcome.attributes.inode);
+    return;
+  }
+  if (effect.writes.empty()) return;
+  InodeId written = effect.times.inode;
+  for (const runtime::KeyChange& change : effect.batch) {
+    if (!change.key.starts_with('I')) continue;
+    if (const Result<InodeId> inode = parse_inode_key(change.key)) written = *inode;
+  }
+  for (const wire::AreaWrite& write : effect.writes) {
+    const std::uint64_t from = write.address / kBlockBytes * kBlockBytes;
+    state_.dirty.add(written, {from, blocks_for(write.address + write.length) * kBlockBytes - from});
+  }
+}
+
+Result<> FileVolume::apply(const wire::Effect& effect) {
+  if (!effect.batch.empty()) {
+    if (const Result<> marked = mark(effect); !marked) return marked;
+    runtime::KeyBatch batch;
+    batch.reserve(effect.batch.size() + 1);
+    batch.assign(effect.batch.begin(), effect.batch.end());
+    batch.push_back({std::string(kSeqKey), pack_u64(effect.seq.value)});
+    if (const Result<> applied = state_.keys.apply(batch); !applied) return applied;
+    if (const Result<> taken = take_over(effect.batch); !taken) return taken;
+    state_.applied = effect.seq;
+  }
+  note_data(effect);
+  return {};
+}
+
+void FileVolume::release(std::span<const BlockRange> freed) {
+  for (const BlockRange& range : freed) state_.free_space.release(range);
+}
+
+std::vector<wire::LazyTimes> FileVolume::unsettled(std::size_t limit) const {
+  std::vector<wire::LazyTimes> found;
+  for (const auto& [inode, times] : state_.lazy) {
+    if (found.size() == limit) break;
+    found.push_back(times);
+  }
+  return found;
+}
+
+Statistics FileVolume::statistics() const {
+  const std::uint64_t free = state_.free_space.total_free();
+  return {state_.blocks, free - std::min(free, state_.reserve()), state_.files};
+}
+
+void FileVolume::check_invariants() const {
+  state_.free_space.check_invariants();
+  CHECK(state_.next_inode <= state_.inode_bound);
+  CHECK(state_.lazy.size() <= kLazyTimesMax);
+}
+
+}  // namespace lockstep::volume

@@ -1,0 +1,58 @@
+// file_volume.h - the volume: State, and what may be done with it.
+//
+// Planning is in plan_*.cc, reading in reading.cc, opening and loading in open_volume.cc; apply() is in file_volume.cc
+// and is the only place where State changes, but for what it merely keeps of the keys.
+#pragma once
+
+#include "volume/keys_format.h"
+#include "volume/state.h"
+#include "volume/volume.h"
+
+namespace lockstep::volume {
+
+class FileVolume final : public Volume {
+ public:
+  FileVolume(runtime::KeyValue& store, area::Allocator allocator) : state_(store, std::move(allocator)) {}
+
+  [[nodiscard]] Seq applied() const override { return state_.applied; }
+  runtime::Task<Result<>> load(Miss miss) override;
+
+  Attempt<runtime::HostAttributes> attributes(InodeId inode) override;
+  Attempt<runtime::HostAttributes> lookup(InodeId directory, std::string_view name) override;
+  Attempt<InodeId> parent(InodeId directory) override;
+  Attempt<std::vector<Piece>> map(InodeId inode, ByteRange range) override;
+  Attempt<std::uint64_t> seek(InodeId inode, std::uint64_t offset, bool data) override;
+  Attempt<std::string> symlink_target(InodeId inode) override;
+  Attempt<std::string> xattr(InodeId inode, std::string_view name) override;
+  runtime::Task<Result<std::string>> xattr_names(InodeId inode) override;
+  runtime::Task<Result<std::vector<Entry>>> list(InodeId directory, std::uint64_t cookie, std::size_t limit) override;
+  [[nodiscard]] Statistics statistics() const override;
+
+  [[nodiscard]] std::vector<Turn> turns(const wire::Operation& operation) override;
+  Attempt<Planned> plan(const wire::Operation& operation, WallTime now) override;
+  [[nodiscard]] Result<> apply(const wire::Effect& effect) override;
+  void release(std::span<const BlockRange> freed) override;
+
+  runtime::Task<Result<std::vector<InodeId>>> orphans() override;
+  [[nodiscard]] std::vector<wire::LazyTimes> unsettled(std::size_t limit) const override;
+
+  /// Aborts if what is in memory contradicts itself. Slow: for tests.
+  void check_invariants() const;
+
+ private:
+  friend class Volume;
+  Attempt<Inode> inode(InodeId id);
+  runtime::Task<Result<>> load_group(std::uint64_t group);
+  /// Counters and seq from the keys. Suspends.
+  runtime::Task<Result<>> read_counters();
+  /// Applies what the log has and the keys have not. Suspends.
+  runtime::Task<Result<>> replay(area::Log& log);
+
+  Result<> mark(const wire::Effect& effect);
+  Result<> take_over(const runtime::KeyBatch& batch);
+  void note_data(const wire::Effect& effect);
+
+  State state_;
+};
+
+}  // namespace lockstep::volume

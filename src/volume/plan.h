@@ -1,0 +1,45 @@
+// plan.h - one planning function an operation: looks, decides, drafts. None changes anything but its draft.
+#pragma once
+
+#include "volume/draft.h"
+
+namespace lockstep::volume {
+
+// Names (plan_names.cc, plan_rename.cc).
+Step<Planned> plan_create(Draft& draft, const wire::Operation& operation);
+Step<Planned> plan_link(Draft& draft, const wire::Operation& operation);
+Step<Planned> plan_unlink(Draft& draft, const wire::Operation& operation);
+Step<Planned> plan_rmdir(Draft& draft, const wire::Operation& operation);
+Step<Planned> plan_rename(Draft& draft, const wire::Operation& operation);
+
+// Data (plan_write.cc, plan_space.cc).
+Step<Planned> plan_write(Draft& draft, const wire::Operation& operation);
+Step<Planned> plan_allocate(Draft& draft, const wire::Operation& operation);
+Step<Planned> plan_sync(Draft& draft, const wire::Operation& operation);
+Step<Planned> plan_trim(Draft& draft, const wire::Operation& operation);
+Step<Planned> plan_reap(Draft& draft, const wire::Operation& operation);
+
+// Attributes (plan_attributes.cc).
+Step<Planned> plan_set_attributes(Draft& draft, const wire::Operation& operation);
+Step<Planned> plan_set_xattr(Draft& draft, const wire::Operation& operation);
+Step<Planned> plan_remove_xattr(Draft& draft, const wire::Operation& operation);
+Step<Planned> plan_settle(Draft& draft, const wire::Operation& operation);
+
+// What several of them do.
+/// The name may stand in a directory: EINVAL, ENAMETOOLONG, ENOENT (empty).
+Step<> check_name(std::string_view name);
+/// `directory` gets (entries 1) or loses (-1) an entry now.
+void change_entries(Draft& draft, Draft::Object& directory, int entries);
+/// An object loses a name (a directory: its only one); without any it becomes an orphan.
+void lose_name(Draft& draft, Draft::Object& object);
+/// A write, a change of owner or a truncation takes setuid, setgid and file capabilities away.
+Step<> drop_privileges(Draft& draft, Draft::Object& file);
+/// Sets the size of a file. False: space behind it is left to a trim.
+Step<bool> set_size(Draft& draft, Draft::Object& file, std::uint64_t size);
+/// Takes blocks for the hole [first, first + count) of `file`, near what stands before it. Requires: it lies in one chunk.
+Step<> fill_hole(Draft& draft, Draft::Object& file, std::uint64_t first, std::uint64_t count, bool unwritten,
+                 std::vector<BlockRange>& taken);
+/// Zeros in [from, to) of the file. Requires: it lies in one block.
+Step<> zero_in_block(Draft& draft, const Draft::Object& file, std::uint64_t from, std::uint64_t to);
+
+}  // namespace lockstep::volume

@@ -1,0 +1,41 @@
+// state.h - what a volume has in memory: everything that plans look at and apply() changes.
+//
+// All of it but `lazy` and `dirty` can be made again from the keys and the area.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+
+#include "area/allocator.h"
+#include "volume/dirty_ranges.h"
+#include "volume/known_keys.h"
+
+namespace lockstep::volume {
+
+/// Bytes of keys and values that are kept in memory.
+inline constexpr std::size_t kKnownBytesMax = 64u << 20;
+/// Files whose times may wait to be written.
+inline constexpr std::size_t kLazyTimesMax = 16384;
+/// N is written once for so many new objects.
+inline constexpr std::uint64_t kInodesPerBound = 1024;
+
+struct State {
+  State(runtime::KeyValue& store, area::Allocator allocator)
+      : keys(store, kKnownBytesMax), free_space(std::move(allocator)), blocks(free_space.blocks()) {}
+
+  KnownKeys keys;
+  area::Allocator free_space;                  ///< its free() is what the G keys say
+  std::uint64_t blocks;                        ///< of the area
+  std::uint64_t files = 0;                     ///< what F says
+  std::uint64_t next_inode = 0;                ///< above every inode number ever used
+  std::uint64_t inode_bound = 0;               ///< what N says; >= next_inode
+  std::map<InodeId, wire::LazyTimes> lazy;     ///< at most kLazyTimesMax
+  DirtyRanges dirty;
+  Seq applied;
+
+  /// Kept back from plans, so that the last file of a full volume does not meet a full log or key store at once.
+  [[nodiscard]] std::uint64_t reserve() const { return std::min<std::uint64_t>(blocks / 256, 4096); }
+};
+
+}  // namespace lockstep::volume

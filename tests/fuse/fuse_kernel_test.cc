@@ -1,0 +1,303 @@
+// The transport to the kernel: a tiny tree, served from memory, mounted for real. Needs root and /dev/fuse.
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "uring/fuse_kernel.h"
+#include "uring/loop.h"
+#include "uring/pool.h"
+
+#undef CHECK  // from here on Catch's
+#include <catch2/catch.hpp>
+
+namespace lockstep::uring {
+namespace {
+
+using namespace runtime;
+using namespace std::chrono_literals;
+
+constexpr InodeId kFile{2}, kTarget{3}, kSlow{4};
+
+bool can_mount() { return ::geteuid() == 0 && ::access("/dev/fuse", R_OK | W_OK) == 0; }
+
+class TinyTree final : public HostHandler {
+ public:
+  FuseKernel* kernel = nullptr;
+  std::string content = std::string(300'000, 'x');
+  std::string written;
+  std::vector<std::uint64_t> held;  ///< lookups of "slow"
+  bool aligned = true, gone = false;
+  std::map<HostOp, int> seen;
+
+  static HostAttributes attributes(InodeId inode, std::uint64_t size) {
+    HostAttributes a;
+    a.inode = inode;
+    a.mode = inode == kRootInode ? S_IFDIR | 0755 : inode == kTarget ? S_IFLNK | 0777 : S_IFREG | 0644;
+    a.links = 1;
+    a.size = size;
+    a.mtime = WallTime{1'600'000'000'000'000'000};
+    return a;
+  }
+  EntryReply entry(InodeId inode) { return {attributes(inode, inode == kFile ? content.size() : 5), 1h, 1h}; }
+
+  void handle(HostRequest r) override {
+    ++seen[r.op];
+    switch (r.op) {
+      case HostOp::lookup:
+        if (r.name == "hello") return answer(r, entry(kFile));
+        if (r.name == "link") return answer(r, entry(kTarget));
+        if (r.name == "slow") return held.push_back(r.unique);
+        return answer(r, EntryReply{});
+      case HostOp::getattr: return answer(r, AttributesReply{attributes(r.inode, r.inode == kFile ? content.size() : 0), 1h});
+      case HostOp::readlink: return answer(r, DataReply{std::as_bytes(std::span("hello", 5))});
+      case HostOp::open: return answer(r, OpenReply{.handle = 7, .keep_cache = true, .no_flush = true});
+      case HostOp::opendir: return answer(r, OpenReply{.handle = 8, .keep_cache = true, .cache_listing = true});
+      case HostOp::read: {
+        const auto from = std::min<std::uint64_t>(r.offset, content.size());
+        return answer(r, DataReply{std::as_bytes(std::span(content)).subspan(from, std::min(r.size, content.size() - from))});
+      }
+      case HostOp::write:
+        if (r.data.size() >= 4096) aligned = aligned && reinterpret_cast<std::uintptr_t>(r.data.data()) % 4096 == 0;
+        written.append(reinterpret_cast<const char*>(r.data.data()), r.data.size());
+        return answer(r, CountReply{r.data.size()});
+      case HostOp::readdir: {
+        ListingReply listing{{}, r.plus, r.size};
+        const std::pair<const char*, InodeId> all[] = {{".", kRootInode}, {"..", kRootInode}, {"hello", kFile}, {"link", kTarget}};
+        for (std::uint64_t i = r.offset; i < 4; ++i) listing.entries.push_back({all[i].first, i + 1, entry(all[i].second)});
+        return answer(r, std::move(listing));
+      }
+      case HostOp::statfs: return answer(r, StatfsReply{4096, 1000, 500, 10, 5});
+      case HostOp::tmpfile: return answer(r, ErrorReply{EDQUOT});
+      case HostOp::release:
+      case HostOp::releasedir:
+      case HostOp::setattr:
+      case HostOp::fsync: return answer(r, ErrorReply{0});
+      default: return answer(r, ErrorReply{ENOSYS});
+    }
+  }
+  void forget(InodeId, std::uint64_t) override {}
+  void unmounted() override { gone = true; }
+
+ private:
+  void answer(const HostRequest& r, HostReply reply) { kernel->reply(r.unique, reply); }
+};
+
+struct Fixture {
+  std::string directory;
+  std::unique_ptr<Loop> loop;
+  std::unique_ptr<Pool> pool;
+  std::unique_ptr<FuseKernel> kernel;
+  TinyTree tree;
+
+  Fixture() {
+    char name[] = "/tmp/lockstep-fuse-XXXXXX";
+    REQUIRE(::mkdtemp(name) != nullptr);
+    directory = name;
+    loop = std::move(*Loop::make());
+    pool = std::make_unique<Pool>(*loop, 4, "hosts");
+    FuseOptions options;
+    options.mount.mount_point = directory;
+    options.mount.volume = "tiny,volume";
+    kernel = std::make_unique<FuseKernel>(*loop, options);
+    tree.kernel = kernel.get();
+  }
+  ~Fixture() { ::rmdir(directory.c_str()); }
+
+  /// Runs a shell script in the mount; its exit status.
+  Task<int> host(std::string script) {
+    const std::string line = "cd " + directory + " && " + script;
+    auto work = [&line] { return std::system(line.c_str()); };
+    const int status = co_await pool->run(work);
+    co_return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+};
+
+Task<void> serve_and_read(Fixture& f) {
+  const auto mounted = f.kernel->mount(f.tree);
+  REQUIRE(mounted);
+  REQUIRE(mounted_at(f.directory)->type == "fuse.lockstep");
+  REQUIRE(mounted_at(f.directory)->source == "tiny,volume");
+  const int listed = co_await f.host("test \"$(ls -1 | tr '\\n' ' ')\" = 'hello link '");
+  CHECK(listed == 0);
+  const int read = co_await f.host("test $(cat link | tr -d '\\n' | wc -c) = 300000 && test $(stat -c %Y hello) = 1600000000");
+  CHECK(read == 0);
+  const int absent = co_await f.host("! cat nothing 2>/dev/null");
+  CHECK(absent == 0);
+  const int wrote = co_await f.host("dd if=/dev/zero of=hello bs=1M count=2 conv=notrunc 2>/dev/null");
+  CHECK(wrote == 0);
+  CHECK(f.tree.written.size() == 2u << 20);
+  CHECK(f.tree.seen[HostOp::write] == 2);
+  CHECK(f.tree.seen[HostOp::getxattr] <= 1);  // security.capability, asked once and not before each write
+  CHECK(f.tree.aligned);
+  co_await f.kernel->unmount();
+  CHECK(f.tree.gone);
+  CHECK(!mounted_at(f.directory));
+}
+
+Task<void> notify(Fixture& f) {
+  REQUIRE(f.kernel->mount(f.tree));
+  const int looked = co_await f.host("stat hello link >/dev/null");
+  CHECK(looked == 0);
+  const int lookups = f.tree.seen[HostOp::lookup];
+  CHECK(f.kernel->drop_attributes(kFile) == Dropped::done);
+  CHECK(f.kernel->drop_attributes(InodeId{99}) == Dropped::unknown);
+  CHECK(f.kernel->drop_listing(kRootInode) == Dropped::done);
+  const Dropped pages = co_await f.kernel->drop_pages(kFile, ByteRange{0, 0});
+  CHECK(pages == Dropped::done);
+  const Dropped name = co_await f.kernel->drop_name(kRootInode, "link", 1s);
+  CHECK(name == Dropped::done);
+  const Dropped no_name = co_await f.kernel->drop_name(kRootInode, "nothing", 1s);
+  CHECK(no_name == Dropped::unknown);
+  const int again = co_await f.host("stat hello >/dev/null && stat hello >/dev/null");
+  CHECK(again == 0);
+  CHECK(f.tree.seen[HostOp::lookup] == lookups);
+  f.kernel->drop_all_names();
+  const int after = co_await f.host("stat hello >/dev/null");
+  CHECK(after == 0);
+  CHECK(f.tree.seen[HostOp::lookup] == lookups + 1);
+  co_await f.kernel->unmount();
+}
+
+Task<void> hold_a_lookup(Fixture& f, int& status) { status = co_await f.host("stat slow >/dev/null"); }
+
+/// A name's drop waits for the lookup that holds the directory; with patience it comes back, and everything goes on.
+Task<void> late_name(Fixture& f) {
+  REQUIRE(f.kernel->mount(f.tree));
+  Scope scope(*f.loop);
+  int status = -1;
+  REQUIRE(scope.spawn(hold_a_lookup(f, status)));
+  while (f.tree.held.empty()) {
+    auto brief = [] { return ::usleep(1000); };
+    co_await f.pool->run(brief);
+  }
+  const Dropped late = co_await f.kernel->drop_name(kRootInode, "hello", 5ms);
+  CHECK(late == Dropped::late);
+  const Dropped pages = co_await f.kernel->drop_pages(kRootInode, ByteRange{0, 0});
+  CHECK(pages == Dropped::done);
+  f.kernel->drop_all_names();
+  f.kernel->reply(f.tree.held[0], EntryReply{TinyTree::attributes(kSlow, 1), 1h, 1h});
+  co_await scope.join();
+  CHECK(status == 0);
+  CHECK(f.kernel->counters().names_late == 1);
+  co_await f.kernel->unmount();
+}
+
+
+/// A mount that hosts use is cut off: their calls end, and so does unmount().
+Task<void> unmount_in_use(Fixture& f) {
+  REQUIRE(f.kernel->mount(f.tree));
+  auto open = [&] { return ::open((f.directory + "/hello").c_str(), O_RDONLY | O_CLOEXEC); };
+  const int held = co_await f.pool->run(open);
+  CHECK(held >= 0);
+  co_await f.kernel->unmount();
+  CHECK(f.tree.gone);
+  char byte = 0;
+  CHECK(::pread(held, &byte, 1, 0) < 0);
+  ::close(held);
+  CHECK(!mounted_at(f.directory));
+}
+
+Task<void> second_mount(Fixture& f) {
+  REQUIRE(f.kernel->mount(f.tree));
+  FuseOptions options;
+  options.mount.mount_point = f.directory;
+  // The check looks at the mount point itself: not on the thread that serves it.
+  auto prepare = [&options] { return prepare_mount_point(options.mount); };
+  const auto refused = co_await f.pool->run(prepare);
+  REQUIRE(!refused);
+  CHECK(refused.error().code == Errc::refused);
+  CHECK(refused.error().text.find("tiny,volume (fuse.lockstep) is mounted there") != std::string::npos);
+  co_await f.kernel->unmount();
+}
+
+}  // namespace
+
+TEST_CASE("a mounted tree is listed, read and written") {
+  if (!can_mount()) {
+    WARN("needs root and /dev/fuse");
+    return;
+  }
+  Fixture f;
+  f.loop->run(serve_and_read(f));
+}
+
+TEST_CASE("notifications drop what the kernel keeps") {
+  if (!can_mount()) {
+    WARN("needs root and /dev/fuse");
+    return;
+  }
+  Fixture f;
+  f.loop->run(notify(f));
+}
+
+TEST_CASE("a name that is held by a lookup is late, and blocks nothing else") {
+  if (!can_mount()) {
+    WARN("needs root and /dev/fuse");
+    return;
+  }
+  Fixture f;
+  f.loop->run(late_name(f));
+}
+
+TEST_CASE("a mount in use is cut off by unmount") {
+  if (!can_mount()) {
+    WARN("needs root and /dev/fuse");
+    return;
+  }
+  Fixture f;
+  f.loop->run(unmount_in_use(f));
+}
+
+TEST_CASE("what is mounted already is named") {
+  if (!can_mount()) {
+    WARN("needs root and /dev/fuse");
+    return;
+  }
+  Fixture f;
+  f.loop->run(second_mount(f));
+}
+
+TEST_CASE("a mount point must be a directory apart from the area") {
+  Fixture f;
+  MountOptions options;
+  options.mount_point = f.directory + "/none";
+  CHECK(prepare_mount_point(options).error().text.find("make the directory first") != std::string::npos);
+  options.mount_point = "/etc/passwd";
+  CHECK(prepare_mount_point(options).error().text.find("not a directory") != std::string::npos);
+  options.mount_point = f.directory;
+  options.area = "/tmp";
+  CHECK(prepare_mount_point(options).error().text.find("lies in the area /tmp") != std::string::npos);
+  options.area = f.directory;
+  CHECK(prepare_mount_point(options).error().code == Errc::refused);
+  options.area = f.directory + "/..";
+  options.mount_point = f.directory;
+  CHECK(!prepare_mount_point(options));
+}
+
+TEST_CASE("memory of requests is bounded, and its return is told") {
+  int told = 0;
+  RequestMemory memory(20'000, [&told] { ++told; });
+  REQUIRE(memory.next() != nullptr);
+  RequestMemory::Request first = memory.take(80 + 4096);
+  CHECK(reinterpret_cast<std::uintptr_t>(first.bytes + 80) % 4096 == 0);
+  RequestMemory::Request second = memory.take(100);
+  CHECK(memory.bytes_leased() == 8192 + 512);
+  RequestMemory::Request third = memory.take(80 + 40'000);
+  CHECK(memory.next() == nullptr);
+  CHECK(told == 0);
+  third.lease.reset();
+  CHECK(told == 1);
+  CHECK(memory.next() != nullptr);
+  RequestMemory::Request large = memory.take(RequestMemory::room());
+  CHECK(reinterpret_cast<std::uintptr_t>(large.bytes + 80) % 4096 == 0);
+}
+
+}  // namespace lockstep::uring
