@@ -1,5 +1,7 @@
 #include "site.h"
 
+#include "volume/draft.h"
+
 using namespace lockstep;
 using namespace lockstep::volume;
 
