@@ -1,7 +1,9 @@
 # shellcheck shell=bash
-# What the quick start and the tests share: packages, the build, mounts. To be sourced; sets nothing but functions and
-# LOCKSTEP_SOURCE, the top of the source tree.
+# What the quick start and the tests share: packages, the build, mounts. To be sourced; sets nothing but functions,
+# LOCKSTEP_SOURCE (the top of the source tree) and RELEASE_OPTIONS (how build/ is built).
 
+# shellcheck disable=SC2034  # used by those who source this
+RELEASE_OPTIONS=(--buildtype=release -Ddebug=true)
 LOCKSTEP_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 say() { printf '%s\n' "$*"; }
@@ -47,7 +49,8 @@ build_in() {
   shift
   while [[ $# -gt 0 && $1 != -- ]]; do options+=("$1"); shift; done
   [[ $# -eq 0 ]] || shift
-  log=$dir.log
+  mkdir -p "$dir"
+  log=$dir/last-build.log
   local compiler=clang++-19
   command -v ccache >/dev/null && compiler="ccache $compiler"
   if [[ ! -f $dir/build.ninja ]]; then

@@ -119,7 +119,7 @@ up() {
   [[ -e /dev/fuse ]] || die "this machine has no /dev/fuse" "load the kernel module fuse, or start the container with --device /dev/fuse --cap-add SYS_ADMIN"
   install_packages build
   say "building (the first time takes minutes)"
-  build_in build --buildtype=release -- src/bin/lockstep src/bin/lockstepd
+  build_in build "${RELEASE_OPTIONS[@]}" -- src/bin/lockstep src/bin/lockstepd
   mkdir -p "$DIR"
   touch "$DIR/.lockstep-quickstart"
   write_configuration

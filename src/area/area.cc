@@ -124,7 +124,7 @@ Task<Result<std::unique_ptr<Area>>> Area::open(runtime::World& world) {
 
   Result<std::unique_ptr<Slots>> slots = co_await Slots::open(std::move(*in_flight), id.blocks);
   if (!slots) co_return in(where, std::move(slots.error()));
-  Result<std::unique_ptr<RecordRing>> ring = co_await RecordRing::open(std::move(*log_file), world.scheduler);
+  Result<std::unique_ptr<RecordRing>> ring = co_await RecordRing::open(std::move(*log_file), id.log_bytes, world.scheduler);
   if (!ring) co_return in(where, std::move(ring.error()));
 
   // From here on nothing is taken for closed until close(). A damaged copy may have been the newer one.

@@ -79,7 +79,7 @@ Task<Result<>> make_files(runtime::Disk& disk, Identity id, void (*progress)(voi
 
   Result<std::unique_ptr<runtime::File>> log = disk.open(kLogFile);
   if (!log) co_return std::unexpected(std::move(log.error()));
-  done = co_await RecordRing::format(**log);
+  done = co_await RecordRing::format(**log, id.log_bytes);
   if (!done) co_return done;
 
   done = co_await disk.create(kSuperblockFile, kSuperblockCopies * kSuperblockCopyBytes, nullptr, nullptr);

@@ -19,8 +19,8 @@ std::uint64_t checksum_of(const LogHeaderBytes& header) {
 
 }  // namespace
 
-RecordRing::RecordRing(std::unique_ptr<runtime::File> file, runtime::Scheduler& scheduler)
-    : file_(std::move(file)), forgetting_(scheduler, 1), ring_bytes_(file_->bytes() - kLogRingOffset) {}
+RecordRing::RecordRing(std::unique_ptr<runtime::File> file, std::uint64_t ring_bytes, runtime::Scheduler& scheduler)
+    : file_(std::move(file)), forgetting_(scheduler, 1), ring_bytes_(ring_bytes) {}
 
 runtime::Task<Result<>> RecordRing::write_headers(runtime::File& file, LogHeaderBytes& header) {
   for (std::size_t i = 0; i < 2; ++i) {
@@ -38,19 +38,19 @@ runtime::Task<Result<>> RecordRing::write_headers(runtime::File& file, LogHeader
   co_return Result<>{};
 }
 
-runtime::Task<Result<>> RecordRing::format(runtime::File& file) {
-  CHECK(file.bytes() >= kLogBytesMin);
+runtime::Task<Result<>> RecordRing::format(runtime::File& file, std::uint64_t log_bytes) {
+  CHECK(log_bytes >= kLogBytesMin && log_bytes % kBlockBytes == 0 && log_bytes <= file.bytes());
   LogHeaderBytes header{};
   header.magic = LogHeaderBytes::kMagic;
-  header.ring_bytes = file.bytes() - kLogRingOffset;
+  header.ring_bytes = log_bytes - kLogRingOffset;
   co_return co_await write_headers(file, header);
 }
 
 runtime::Task<Result<std::unique_ptr<RecordRing>>> RecordRing::open(std::unique_ptr<runtime::File> file,
+                                                                    std::uint64_t log_bytes,
                                                                     runtime::Scheduler& scheduler) {
-  if (file->bytes() < kLogBytesMin || file->bytes() % kBlockBytes != 0)
-    co_return fail(Errc::corrupt, fmt::format("log: {} bytes are no size of a log", file->bytes()));
-  std::unique_ptr<RecordRing> ring(new RecordRing(std::move(file), scheduler));
+  CHECK(log_bytes >= kLogBytesMin && log_bytes % kBlockBytes == 0 && log_bytes <= file->bytes());
+  std::unique_ptr<RecordRing> ring(new RecordRing(std::move(file), log_bytes - kLogRingOffset, scheduler));
   Result<> recovered = co_await ring->recover();
   if (!recovered) co_return std::unexpected(std::move(recovered.error()));
   ring->check_invariants();
@@ -99,7 +99,7 @@ runtime::Task<Result<>> RecordRing::recover() {
   last_ = reader.place().previous;
   last_run_ = std::max(reader.place().run, header_.run);
   // What was read is told to others as being here, so it must not vanish when the power goes.
-  Result<> stable = co_await file_->sync({0, file_->bytes()});
+  Result<> stable = co_await file_->sync({0, kLogRingOffset + ring_bytes_});
   if (!stable) co_return stable;
   header_.run = ++last_run_;
   co_return co_await write_headers(*file_, header_);

@@ -34,11 +34,12 @@ class RecordRing {
     std::vector<std::byte> body;
   };
 
-  /// Writes the headers of an empty ring into a file of zeros. Suspends.
-  static runtime::Task<Result<>> format(runtime::File& file);
+  /// Writes the headers of an empty ring into a file of zeros, of which `log_bytes` are used. Suspends. Requires:
+  /// log_bytes >= kLogBytesMin, whole blocks, not more than the file has (so for open()).
+  static runtime::Task<Result<>> format(runtime::File& file, std::uint64_t log_bytes);
   /// Finds the records, makes what was found stable, begins a run. Errc::corrupt: both headers are bad. One bad header is
   /// written again, with a warning. Suspends.
-  static runtime::Task<Result<std::unique_ptr<RecordRing>>> open(std::unique_ptr<runtime::File> file,
+  static runtime::Task<Result<std::unique_ptr<RecordRing>>> open(std::unique_ptr<runtime::File> file, std::uint64_t log_bytes,
                                                                  runtime::Scheduler& scheduler);
 
   [[nodiscard]] Seq last() const { return last_; }
@@ -65,7 +66,7 @@ class RecordRing {
   };
   static constexpr std::uint64_t kMarkBytes = 64 * 1024;
 
-  RecordRing(std::unique_ptr<runtime::File> file, runtime::Scheduler& scheduler);
+  RecordRing(std::unique_ptr<runtime::File> file, std::uint64_t ring_bytes, runtime::Scheduler& scheduler);
   runtime::Task<Result<>> recover();
   runtime::Task<Result<>> read_headers();
   /// Both copies, one after the other, stable.

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "area/log_format.h"
 #include "core/check.h"
 #include "core/checksum.h"
 
@@ -50,6 +51,8 @@ Result<Superblock> decode_superblock(Bytes copy) {
   if (in.volume_bytes > kNameBytesMax || in.site_bytes > kNameBytesMax)
     return fail(Errc::corrupt, "a name in it is longer than its field");
   if (in.blocks == 0 || in.blocks > UINT64_MAX / kBlockBytes) return fail(Errc::corrupt, "its number of blocks is impossible");
+  if (in.log_bytes < kLogBytesMin || in.log_bytes % kBlockBytes != 0)
+    return fail(Errc::corrupt, "its size of the log is impossible");
   Superblock out;
   out.identity.volume.assign(in.volume.data(), in.volume_bytes);
   out.identity.site.assign(in.site.data(), in.site_bytes);

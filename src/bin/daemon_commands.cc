@@ -6,17 +6,18 @@
 #include <chrono>
 #include <cstdio>
 
-#include "bin/members.h"
 #include "bin/status_view.h"
 #include "bin/trace_view.h"
 #include "bin/units.h"
 #include "control/client.h"
 #include "control/lines.h"
+#include "control/members.h"
 
 namespace lockstep::cli {
 namespace {
 
 using nlohmann::json;
+using control::flag, control::is_true, control::member, control::number, control::text, control::texts;
 
 /// A daemon answers status from memory; one that needs longer is stuck.
 constexpr std::chrono::seconds kStatusPatience{10};

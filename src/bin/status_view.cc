@@ -4,13 +4,14 @@
 
 #include <algorithm>
 
-#include "bin/members.h"
 #include "bin/units.h"
+#include "control/members.h"
 
 namespace lockstep::cli {
 namespace {
 
 using nlohmann::json;
+using control::is_true, control::member, control::number, control::text;
 
 std::string or_dash(std::string value) { return value.empty() ? "-" : value; }
 

@@ -6,12 +6,13 @@
 #include <array>
 #include <string_view>
 
-#include "bin/members.h"
+#include "control/members.h"
 
 namespace lockstep::cli {
 namespace {
 
 using nlohmann::json;
+using control::member, control::number, control::text;
 
 std::string plain(const json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump(-1, ' ', false, json::error_handler_t::replace);

@@ -99,7 +99,8 @@ runtime::Task<void> Replica::checkpoint() {
   if (!synced) fatal("making the area stable", synced.error());
   const Result<> flushed = co_await world.keys.flush();
   if (!flushed) fatal("making the metadata stable", flushed.error());
-  area.log().forget_through(std::min(through, peer_logged_));
+  const Result<> forgotten = co_await area.log().forget_through(std::min(through, peer_logged_));
+  if (!forgotten) fatal("shortening the log", forgotten.error());
   checkpointing_ = false;
   log_room_.notify_all();
 }

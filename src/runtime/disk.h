@@ -61,7 +61,7 @@ class Disk {
   virtual ~Disk() = default;
   /// The directory or simulated site, for messages.
   [[nodiscard]] virtual std::string where() const = 0;
-  /// Takes the one lock that a directory has, for the life of this object. Errc::refused: another process holds it, named.
+  /// Takes the one lock that a directory has, for the life of this object (again: nothing happens). Errc::refused: another process holds it, named.
   virtual Result<> lock() = 0;
   /// Names present, sorted.
   virtual Result<std::vector<std::string>> list() = 0;

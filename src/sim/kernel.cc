@@ -39,6 +39,27 @@ bool drop_under_lock(Mount& mount, InodeId directory, const std::string& name) {
 
 }  // namespace
 
+runtime::Task<OwnedReply> write_dirty_page(Process& process, std::shared_ptr<Mount> mount, InodeId inode, std::uint64_t page) {
+  const OwnedReply nothing{runtime::ErrorReply{0}, nullptr};
+  KnownInode* known = mount->find(inode);
+  if (known == nullptr) co_return nothing;
+  const auto it = known->pages.find(page);
+  if (it == known->pages.end() || !it->second.dirty) co_return nothing;
+  it->second.dirty = false;
+  runtime::HostRequest request;
+  request.op = runtime::HostOp::write;
+  request.inode = inode;
+  request.from_cache = true;
+  request.offset = page * kPageBytes;
+  const std::uint64_t size = known->attributes.size;
+  request.size = std::min(kPageBytes, size - std::min(size, request.offset));
+  if (request.size == 0) co_return nothing;
+  const std::string bytes = it->second.bytes.substr(0, request.size);
+  request.data = std::as_bytes(std::span(bytes));
+  Answer answer(process, mount, request);
+  co_return co_await answer;
+}
+
 Dropped SimKernel::note(Notification notification, Dropped outcome) {
   notification.outcome = outcome;
   notifications_.push_back(std::move(notification));
@@ -105,28 +126,10 @@ runtime::Task<Dropped> SimKernel::drop_pages(InodeId inode, ByteRange range) {
     if (page < first || page > last) continue;
     const auto lock = mount->page_lock(inode, page);
     co_await LockTurn(process_, lock, true);
-    KnownInode* known = mount->find(inode);
-    const auto it = known->pages.find(page);
-    if (it != known->pages.end() && it->second.dirty) {
-      it->second.dirty = false;
-      runtime::HostRequest request;
-      request.op = runtime::HostOp::write;
-      request.inode = inode;
-      request.from_cache = true;
-      request.offset = page * kPageBytes;
-      const std::uint64_t size = known->attributes.size;
-      const std::uint64_t length = std::min(kPageBytes, size - std::min(size, request.offset));
-      const std::string bytes = it->second.bytes.substr(0, length);
-      request.data = std::as_bytes(std::span(bytes));
-      request.size = length;
-      if (length != 0) {
-        Answer answer(process_, mount, request);
-        co_await answer;
-      }
-    }
+    co_await write_dirty_page(process_, mount, inode, page);
     // A store in between makes it dirty again, and Linux then keeps it.
-    known = mount->find(inode);
-    if (const auto again = known->pages.find(page); again != known->pages.end() && !again->second.dirty) known->pages.erase(again);
+    KnownInode* known = mount->find(inode);
+    if (const auto it = known->pages.find(page); it != known->pages.end() && !it->second.dirty) known->pages.erase(it);
     lock->unlock(true);
   }
   --mount->find(inode)->references;

@@ -87,4 +87,8 @@ struct Answer {
   OwnedReply await_resume() { return std::move(reply); }
 };
 
+/// Hands a page that was stored through a mapping to the daemon, up to the end of file; nothing if it was not. The caller
+/// holds the page's lock. Suspends.
+runtime::Task<OwnedReply> write_dirty_page(Process& process, std::shared_ptr<Mount> mount, InodeId inode, std::uint64_t page);
+
 }  // namespace lockstep::sim

@@ -1,4 +1,5 @@
 // What the control socket answers: status, verify, trace. lockstep(1), "CONTROL SOCKET", lists the members.
+#include "control/members.h"
 #include "core/log.h"
 #include "site/profile.h"
 #include "site/site.h"
@@ -156,9 +157,9 @@ json Site::step_line(const controller::StepEvent& event) const {
 /// Sends steps as they happen until `count` were sent, the client goes or (without follow) none came for a moment.
 runtime::Task<json> Site::run_trace(json request, control::Stream& stream) {
   controller::Steps& steps = controller_->replica().steps;
-  const bool profiling = request.value("profile", false);
-  const bool follow = request.value("follow", false) || profiling;
-  std::uint64_t left = request.value("count", std::uint64_t{0});
+  const bool profiling = control::is_true(request, "profile");
+  const bool follow = control::is_true(request, "follow") || profiling;
+  std::uint64_t left = control::number(request, "count");
   if (profiling && left == 0) left = 1000;
   const bool bounded = left > 0;
   if (profiling && surroundings_.costs != nullptr) steps.probe(surroundings_.costs, surroundings_.costs_with);

@@ -63,6 +63,7 @@ Result<std::unique_ptr<DirectoryDisk>> DirectoryDisk::open_directory(Loop& loop,
 }
 
 Result<> DirectoryDisk::lock() {
+  if (lock_) return {};
   const std::string path = path_of(kLockName);
   Descriptor fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) return io_error(errno, "open", path);

@@ -97,7 +97,7 @@ std::optional<Mounted> mounted_at(const std::string& path) {
 }
 
 Result<std::string> prepare_mount_point(const MountOptions& options) {
-  const std::string& wanted = options.path;
+  const std::string& wanted = options.mount_point;
   struct stat st {};
   if (::stat(wanted.c_str(), &st) != 0 && errno == ENOTCONN) {
     const auto dead = canonical_parent(wanted);
@@ -132,7 +132,7 @@ Result<std::string> prepare_mount_point(const MountOptions& options) {
 }
 
 Result<int> open_channel(const std::string& path, const MountOptions& options) {
-  std::string text = "default_permissions,allow_other,subtype=lockstep,fsname=" + escaped(options.name);
+  std::string text = "default_permissions,allow_other,subtype=lockstep,fsname=" + escaped(options.volume);
   text += options.suid ? ",suid" : ",nosuid";
   text += options.devices ? ",dev" : ",nodev";
   errno = 0;

@@ -12,9 +12,9 @@
 namespace lockstep::uring {
 
 struct MountOptions {
-  std::string path;          ///< of the mount point
+  std::string mount_point;
   std::string area;          ///< directory that must not be in the mount, nor the mount in it; empty: not checked
-  std::string name;          ///< of the volume: shown as the source of the mount
+  std::string volume;        ///< shown as the source of the mount
   bool suid = false;         ///< setuid programs and
   bool devices = false;      ///< device files on the volume count
 };

@@ -146,6 +146,18 @@ TEST_CASE("an area is open in one process only") {
   CHECK(w.try_open().error().code == Errc::refused);
 }
 
+TEST_CASE("a sync of nothing but the log makes pending records stable") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    TestWorld w(seed);
+    REQUIRE(w.format(small_area()));
+    Area& area = w.open();
+    REQUIRE(area.log().append(effect(1, "x")));
+    REQUIRE(w.run(area.sync({}, true)));
+    w.lose_power();
+    CHECK(w.open().log().last() == Seq{1});
+  }
+}
+
 TEST_CASE("effects come back from the log as they were appended") {
   TestWorld w;
   REQUIRE(w.format(small_area()));

@@ -82,7 +82,8 @@ runtime::Task<void> read_along(sim::Process& process, RecordRing& log) {
 RecordRing& recover(TestWorld& w, Model& model, bool power_lost) {
   auto file = w.world().disk.open(kFile);
   REQUIRE(file);
-  auto opened = w.run(RecordRing::open(std::move(*file), w.world().scheduler));
+  const std::uint64_t bytes = (*file)->bytes();
+  auto opened = w.run(RecordRing::open(std::move(*file), bytes, w.world().scheduler));
   if (!opened) FAIL(opened.error().text);
   std::shared_ptr<RecordRing> shared = std::move(*opened);
   w.process->keep(shared);
@@ -133,7 +134,7 @@ TEST_CASE("the log after kills and losses of power is what was promised, and not
     REQUIRE(w.run(w.world().disk.create(kFile, bytes, nullptr, nullptr)));
     {
       auto file = w.world().disk.open(kFile);
-      REQUIRE(w.run(RecordRing::format(**file)));
+      REQUIRE(w.run(RecordRing::format(**file, bytes)));
     }
     auto model = std::make_shared<Model>();
     bool power_lost = false;

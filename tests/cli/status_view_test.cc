@@ -1,7 +1,7 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
-#include "bin/members.h"
+#include "control/members.h"
 #include "bin/status_view.h"
 #include "bin/trace_view.h"
 #include "bin/units.h"

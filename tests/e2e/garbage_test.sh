@@ -45,6 +45,9 @@ for data in b"x\n", b"[]\n", b"{}\n", b'{"command": 7}\n', b'{"command": "no suc
     lines = [json.loads(line) for line in answer.splitlines()]
     if not lines or not lines[-1].get("error") or lines[-1].get("done") is not True:
         sys.exit(f"{data[:40]!r}: answered {answer[:200]!r}, not an error")
+for data in b'{"command": "trace", "follow": "x", "profile": 7, "count": "many"}\n', b'{"command": "trace", "count": -1}\n':
+    if json.loads(talk(data).splitlines()[-1]).get("done") is not True:
+        sys.exit(f"{data!r}: no answer")
 two = talk(b'{"command": "status"}\n{"command": "status"}\n').splitlines()
 if [json.loads(line)["state"] for line in two] != ["in-sync", "in-sync"]:
     sys.exit(f"two requests in one piece: {two}")

@@ -104,8 +104,8 @@ struct Fixture {
     loop = std::move(*Loop::make());
     pool = std::make_unique<Pool>(*loop, 4, "hosts");
     FuseOptions options;
-    options.mount.path = directory;
-    options.mount.name = "tiny,volume";
+    options.mount.mount_point = directory;
+    options.mount.volume = "tiny,volume";
     kernel = std::make_unique<FuseKernel>(*loop, options);
     tree.kernel = kernel.get();
   }
@@ -208,7 +208,7 @@ Task<void> unmount_in_use(Fixture& f) {
 Task<void> second_mount(Fixture& f) {
   REQUIRE(f.kernel->mount(f.tree));
   FuseOptions options;
-  options.mount.path = f.directory;
+  options.mount.mount_point = f.directory;
   // The check looks at the mount point itself: not on the thread that serves it.
   auto prepare = [&options] { return prepare_mount_point(options.mount); };
   const auto refused = co_await f.pool->run(prepare);
@@ -268,17 +268,17 @@ TEST_CASE("what is mounted already is named") {
 TEST_CASE("a mount point must be a directory apart from the area") {
   Fixture f;
   MountOptions options;
-  options.path = f.directory + "/none";
+  options.mount_point = f.directory + "/none";
   CHECK(prepare_mount_point(options).error().text.find("make the directory first") != std::string::npos);
-  options.path = "/etc/passwd";
+  options.mount_point = "/etc/passwd";
   CHECK(prepare_mount_point(options).error().text.find("not a directory") != std::string::npos);
-  options.path = f.directory;
+  options.mount_point = f.directory;
   options.area = "/tmp";
   CHECK(prepare_mount_point(options).error().text.find("lies in the area /tmp") != std::string::npos);
   options.area = f.directory;
   CHECK(prepare_mount_point(options).error().code == Errc::refused);
   options.area = f.directory + "/..";
-  options.path = f.directory;
+  options.mount_point = f.directory;
   CHECK(!prepare_mount_point(options));
 }
 

@@ -84,7 +84,7 @@ TEST_CASE("stores of a process that is killed meanwhile do not reach the file") 
   mapping->bytes()[1] = std::byte{'b'};
   CHECK(machine.storage().peek("file")[0] == std::byte{'a'});
   CHECK(machine.storage().peek("file")[1] == std::byte{});
-  mapping.release();
+  Universe::bury(std::shared_ptr<void>(std::move(mapping)));
 }
 
 TEST_CASE("a kill gives the lock of the disk back, and so does an end") {

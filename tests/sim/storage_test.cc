@@ -20,7 +20,7 @@ struct Site {
     file = std::move(*process->world().disk.open("file"));
   }
   void lose_power() {
-    file.release();  // belongs to the process that is no more
+    Universe::bury(std::shared_ptr<void>(std::move(file)));  // belongs to the process that is no more
     machine.lose_power();
     process = &machine.start();
     file = std::move(*process->world().disk.open("file"));
@@ -97,7 +97,7 @@ TEST_CASE("what was not synced is lost, kept or torn by sectors") {
 TEST_CASE("a killed process loses nothing that it wrote") {
   Site site(1);
   write_text(*site.file, 5, "written");
-  site.file.release();
+  Universe::bury(std::shared_ptr<void>(std::move(site.file)));
   site.machine.kill(*site.process);
   CHECK(site.seen().substr(5, 7) == "written");
 }
@@ -136,7 +136,7 @@ TEST_CASE("stores into a mapping are lost or torn like writes, unless synced") {
     std::memset(mapping->bytes().data(), 'm', 8192);
     REQUIRE(sync(site));
     std::memset(mapping->bytes().data() + 4096, 'n', 4096);
-    mapping.release();
+    Universe::bury(std::shared_ptr<void>(std::move(mapping)));
     site.lose_power();
     CHECK(site.seen().substr(0, 4096) == std::string(4096, 'm'));
     lost = lost || site.seen().substr(4096, 4096) == std::string(4096, 'm');

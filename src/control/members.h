@@ -1,6 +1,7 @@
 // members.h - members of JSON objects that another program made: a missing one, or one of another type, gives a default.
 //
-// nlohmann's own accessors throw on a wrong type; what a daemon of another version answers must not end the command line.
+// nlohmann's own accessors throw on a wrong type; what a daemon of another version answers must not end the command
+// line, nor what a client sends the daemon.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
-namespace lockstep::cli {
+namespace lockstep::control {
 
 /// The member, or null.
 inline const nlohmann::json& member(const nlohmann::json& object, const char* name) {
@@ -44,4 +45,4 @@ inline std::vector<std::string> texts(const nlohmann::json& object, const char* 
   return all;
 }
 
-}  // namespace lockstep::cli
+}  // namespace lockstep::control

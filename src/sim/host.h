@@ -1,0 +1,87 @@
+// host.h - the applications of a machine: system calls on its mount, through what the kernel keeps (see mount.h).
+//
+// A call asks the daemon only for what is not kept, so it sees stale names, attributes and pages if the daemon forgets to
+// drop them. Locks are those of Linux 6.18:
+//   directory, shared      LOOKUP, READDIR
+//   directory, exclusive   what changes it, with the LOOKUP before it
+//   file, exclusive        WRITE, SETATTR; shared for a direct write that may be parallel
+//   page                   READ until answered; WRITE of a part of a page that is not there
+// Written data goes through at once, pages that were stored through a mapping at msync(), fsync(), close() or a drop.
+// Names are absolute paths without symlinks in between. Errors are Errc::posix; ENOTCONN: the mount is gone.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+#include "runtime/kernel.h"
+#include "sim/kernel.h"
+#include "sim/mount.h"
+#include "sim/process.h"
+
+namespace lockstep::sim {
+
+struct OpenFile {
+  std::shared_ptr<Mount> mount;
+  InodeId inode;
+  std::uint32_t flags = 0;
+  runtime::OpenReply how;
+};
+using FileHandle = std::shared_ptr<OpenFile>;
+
+class Host {
+ public:
+  /// Calls run in `process`, a process of the machine whose mount is meant.
+  explicit Host(Process& process) : process_(process) {}
+
+  runtime::Task<Result<runtime::HostAttributes>> stat(std::string path);
+  runtime::Task<Result<runtime::HostAttributes>> fstat(FileHandle file);
+  /// Flags of open(2): O_CREAT, O_EXCL, O_TRUNC, O_APPEND and the access mode count.
+  runtime::Task<Result<FileHandle>> open(std::string path, std::uint32_t flags, std::uint32_t mode);
+  runtime::Task<Result<>> close(FileHandle file);
+  runtime::Task<Result<std::string>> read(FileHandle file, std::uint64_t offset, std::uint64_t size);
+  runtime::Task<Result<std::uint64_t>> write(FileHandle file, std::uint64_t offset, std::string bytes);
+  /// A store through a shared mapping, of bytes before the end of file.
+  runtime::Task<Result<>> store(FileHandle file, std::uint64_t offset, std::string bytes);
+  runtime::Task<Result<>> msync(FileHandle file);
+  runtime::Task<Result<>> fsync(FileHandle file, bool data_only);
+
+  runtime::Task<Result<>> truncate(std::string path, std::uint64_t size);
+  runtime::Task<Result<>> setattr(std::string path, runtime::AttributeChange change);
+  runtime::Task<Result<>> mkdir(std::string path, std::uint32_t mode);
+  runtime::Task<Result<>> symlink(std::string target, std::string path);
+  runtime::Task<Result<>> link(std::string old_path, std::string new_path);
+  runtime::Task<Result<>> unlink(std::string path);
+  runtime::Task<Result<>> rmdir(std::string path);
+  runtime::Task<Result<>> rename(std::string old_path, std::string new_path, std::uint32_t flags);
+  /// Names in the order of the daemon, without "." and "..".
+  runtime::Task<Result<std::vector<std::string>>> list(std::string path);
+
+ private:
+  using Request = runtime::HostRequest;
+  struct Place {
+    std::shared_ptr<Mount> mount;
+    InodeId directory;
+    std::string name;
+  };
+  runtime::Task<OwnedReply> ask(std::shared_ptr<Mount> mount, Request request);
+  /// LOOKUP if need be; the caller holds the directory's lock.
+  runtime::Task<Result<InodeId>> find_locked(std::shared_ptr<Mount> mount, InodeId directory, std::string name);
+  runtime::Task<Result<InodeId>> find(std::shared_ptr<Mount> mount, InodeId directory, std::string name);
+  runtime::Task<Result<InodeId>> walk(std::shared_ptr<Mount> mount, std::string path);
+  runtime::Task<Result<Place>> walk_to_parent(std::string path);
+  runtime::Task<Result<runtime::HostAttributes>> attributes(std::shared_ptr<Mount> mount, InodeId inode);
+  runtime::Task<Result<FileHandle>> open_inode(std::shared_ptr<Mount> mount, InodeId inode, std::uint32_t flags);
+  runtime::Task<Result<FileHandle>> create(Place place, std::uint32_t flags, std::uint32_t mode);
+  runtime::Task<Result<>> make(runtime::HostOp op, std::string path, std::uint32_t mode, std::string target, InodeId other);
+  runtime::Task<Result<>> take_away(runtime::HostOp op, std::string path);
+  runtime::Task<Result<>> change(std::shared_ptr<Mount> mount, InodeId inode, runtime::AttributeChange what);
+  /// The bytes of one page, read if they are not kept.
+  runtime::Task<Result<std::string>> page(FileHandle file, std::uint64_t number);
+  runtime::Task<Result<std::uint64_t>> write_chunk(FileHandle file, std::uint64_t offset, std::string bytes);
+
+  Process& process_;
+};
+
+}  // namespace lockstep::sim

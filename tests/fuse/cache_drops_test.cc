@@ -1,0 +1,257 @@
+// What another site changed is dropped from this site's kernel: needless drops are left out, and nothing waits for ever.
+
+#include "fake_site.h"
+
+namespace lockstep::fuse {
+
+using Kind = wire::Drop::Kind;
+
+TEST_CASE("what the kernel does not know needs no notification") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644);
+  const std::vector<wire::Drop> drops{{Kind::attributes, a, {}, ""}, {Kind::pages, a, {}, ""}, {Kind::name, a, {}, "n"}};
+  CHECK(s.host.drop_now(drops));
+  CHECK(s.kernel().notifications().empty());
+  CHECK(s.host.counters().drops_needless == 3);
+}
+
+TEST_CASE("attributes, listings and files without pages are dropped at once") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644);
+  s.lookup("a");
+  const std::vector<wire::Drop> drops{{Kind::attributes, a, {}, ""}, {Kind::listing, kRootInode, {}, ""}, {Kind::pages, a, {}, ""}};
+  CHECK(s.host.drop_now(drops));
+  CHECK(s.notifications(Notification::Kind::attributes).size() == 2);
+  CHECK(s.notifications(Notification::Kind::listing).size() == 1);
+  CHECK(s.notifications(Notification::Kind::pages).empty());
+}
+
+TEST_CASE("pages that were read are dropped by range, others need no wait") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644, 100'000);
+  s.lookup("a");
+  s.ask(s.read(a, 8192, 4096));
+  CHECK(s.host.drop_now(std::vector<wire::Drop>{{Kind::pages, a, {0, 4096}, ""}}));
+  const std::vector<wire::Drop> drops{{Kind::pages, a, {8192, 100}, ""}};
+  CHECK(!s.host.drop_now(drops));
+  bool done = false;
+  s.drop(drops, done);
+  s.settle();
+  CHECK(done);
+  REQUIRE(s.notifications(Notification::Kind::pages).size() == 1);
+  CHECK(s.notifications(Notification::Kind::pages)[0].range == ByteRange{8192, 4096});
+  CHECK(s.host.counters().helper_hops == 1);
+}
+
+TEST_CASE("a name that was handed out is dropped; one that was not needs nothing") {
+  FakeSite s;
+  s.volume.add("a", S_IFREG | 0644);
+  const std::vector<wire::Drop> drops{{Kind::name, kRootInode, {}, "a"}};
+  CHECK(s.host.drop_now(drops));
+  s.lookup("a");
+  CHECK(!s.host.drop_now(drops));
+  bool done = false;
+  s.drop(drops, done);
+  s.settle();
+  CHECK(done);
+  CHECK(!s.kernel().mounted()->cached_name(kRootInode, "a").has_value());
+  CHECK(s.host.counters().epochs == 0);
+}
+
+TEST_CASE("a directory that stays locked costs all names, not for ever") {
+  FakeSite s;
+  s.volume.add("a", S_IFREG | 0644);
+  s.volume.add("b", S_IFREG | 0644);
+  s.lookup("a");
+  s.lookup("b");
+  const auto lock = s.kernel().mounted()->find(kRootInode)->lock;
+  lock->lock(true, [] {});
+  bool done = false;
+  s.drop({{Kind::name, kRootInode, {}, "a"}, {Kind::name, kRootInode, {}, "b"}}, done);
+  s.settle();
+  CHECK(done);
+  CHECK(s.host.counters().epochs == 1);
+  CHECK(!s.kernel().mounted()->cached_name(kRootInode, "b").has_value());
+  CHECK(s.host.drop_now(std::vector<wire::Drop>{{Kind::name, kRootInode, {}, "b"}}));
+  lock->unlock(true);
+  s.settle();
+}
+
+TEST_CASE("attributes are dropped again until the kernel knows what it is being told") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644);
+  auto& reply = s.send(s.request(HostOp::lookup, kRootInode, "a"));
+  // The host's side has answered, and the kernel has not taken it yet.
+  REQUIRE(s.universe.run_until([&] { return s.host.inodes() == 2; }, 1s));
+  REQUIRE(!reply.has_value());
+  s.volume.objects[a].size = 77;
+  const std::vector<wire::Drop> drops{{Kind::attributes, a, {}, ""}};
+  CHECK(!s.host.drop_now(drops));
+  bool done = false;
+  s.drop(drops, done);
+  s.settle();
+  CHECK(done);
+  REQUIRE(reply.has_value());
+  CHECK(s.kernel().mounted()->cached_attributes(a) == nullptr);
+  CHECK(s.host.counters().retries > 0);
+}
+
+TEST_CASE("the pages that a pending write holds locked are left out, and dropped after it") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644, 100'000);
+  s.lookup("a");
+  s.ask(s.read(a, 0, 65536));
+  s.changes.go.reset();
+  const std::string data(8192, 'w');
+  auto& write = s.send(s.write(a, 100, data));  // of pages 0 and 2 a part
+  s.settle();
+  const auto mount = s.kernel().mounted();
+  mount->page_lock(a, 0)->lock(true, [] {});
+  mount->page_lock(a, 2)->lock(true, [] {});
+  bool done = false;
+  s.drop({{Kind::pages, a, {0, 0}, ""}}, done);
+  s.settle();
+  CHECK(done);
+  CHECK(!write.has_value());
+  const auto before = s.notifications(Notification::Kind::pages);
+  REQUIRE(before.size() == 2);
+  CHECK(before[0].range == ByteRange{4096, 4096});
+  CHECK(before[1].range == ByteRange{12288, 0});
+  s.changes.go.set();
+  REQUIRE(s.universe.run_until([&] { return write.has_value(); }, 1s));
+  mount->page_lock(a, 0)->unlock(true);
+  mount->page_lock(a, 2)->unlock(true);
+  s.settle();
+  const auto after = s.notifications(Notification::Kind::pages);
+  REQUIRE(after.size() == 4);
+  CHECK(after[2].range == ByteRange{4096, 4096});
+  CHECK(after[3].range == ByteRange{100, 8192});
+}
+
+TEST_CASE("a write that locks pages while they are dropped does not hold the drop") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644, 100'000);
+  s.lookup("a");
+  s.ask(s.read(a, 0, 65536));
+  s.changes.go.reset();
+  const auto mount = s.kernel().mounted();
+  mount->page_lock(a, 1)->lock(true, [] {});
+  bool done = false;
+  s.drop({{Kind::pages, a, {0, 0}, ""}}, done);
+  s.settle();
+  CHECK(!done);
+  const std::string data(10, 'w');
+  auto& write = s.send(s.write(a, 5000, data));
+  s.settle();
+  CHECK(done);
+  CHECK(!write.has_value());
+  s.changes.go.set();
+  s.settle();
+  CHECK(write.has_value());
+  mount->page_lock(a, 1)->unlock(true);
+  s.settle();
+}
+
+TEST_CASE("a write-back that a drop waits for is answered at once; fsync waits until it is done") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644, 100'000);
+  s.lookup("a");
+  s.ask(s.read(a, 0, 65536));
+  s.changes.go.reset();
+  const std::string page(4096, 'm');
+  HostRequest back = s.write(a, 4096, page);
+  back.from_cache = true;
+  auto& first = s.send(back);
+  s.settle();
+  CHECK(!first.has_value());
+  const auto mount = s.kernel().mounted();
+  mount->page_lock(a, 9)->lock(true, [] {});  // holds the drop for a while
+  bool done = false;
+  s.drop({{Kind::pages, a, {0, 0}, ""}}, done);
+  s.settle();
+  CHECK(first.has_value());
+  back.offset = 8192;
+  auto& second = s.send(back);
+  s.settle();
+  CHECK(second.has_value());
+  mount->page_lock(a, 9)->unlock(true);
+  s.settle();
+  CHECK(done);
+  CHECK(s.host.counters().answered_early == 2);
+
+  auto& sync = s.send(s.request(HostOp::fsync, a));
+  s.settle();
+  CHECK(!sync.has_value());
+  CHECK(s.changes.count(wire::OpKind::sync) == 0);
+  s.changes.go.set();
+  s.settle();
+  CHECK(sync.has_value());
+  CHECK(s.changes.count(wire::OpKind::sync) == 1);
+  CHECK(s.read_text(a, 8192, 4096) == page);
+}
+
+TEST_CASE("data that was appended elsewhere than the kernel thought is dropped there") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644, 20'000);
+  s.lookup("a");
+  s.ask(s.read(a, 0, 32768));
+  const std::string data(10, 'w');
+  HostRequest append = s.write(a, 100, data);
+  append.flags = O_WRONLY | O_APPEND;
+  append.handle = kHandleDirect;
+  CHECK(s.ask_for<CountReply>(append).count == 10);
+  const auto dropped = s.notifications(Notification::Kind::pages);
+  REQUIRE(dropped.size() == 1);
+  CHECK(dropped[0].range == ByteRange{20'000, 10});
+}
+
+TEST_CASE("locked pages are taken out of a range") {
+  PendingWrite w;
+  w.buffered = true;
+  w.range = {4096, 100};  // the end of its page is not its own
+  PendingWrite* const writes[] = {&w};
+  CHECK(without_locked_pages({0, 12288}, writes) == std::vector<ByteRange>{{0, 4096}, {8192, 4096}});
+  CHECK(without_locked_pages({4096, 10}, writes).empty());
+  w.range = {0, 8192};
+  CHECK(without_locked_pages({0, 0}, writes) == std::vector<ByteRange>{{0, 0}});
+  w.range = {1, 2};
+  CHECK(without_locked_pages({0, 0}, writes) == std::vector<ByteRange>{{4096, 0}});
+  w.buffered = false;
+  CHECK(without_locked_pages({10, 1}, writes) == std::vector<ByteRange>{{0, 4096}});
+  CHECK(whole_pages({100, 8192}) == ByteRange{4096, 4096});
+  CHECK(whole_pages({100, 200}).empty());
+}
+
+TEST_CASE("the table holds what the kernel holds") {
+  sim::Universe universe(1);
+  InodeTable table(universe.add_machine("a").start());
+  const InodeId a{5};
+  CHECK(!table.known(a));
+  table.count(a);
+  table.count(a);
+  table.forget(a, 1);
+  CHECK(table.known(a));
+  table.opened(a);
+  table.forget(a, 1);
+  CHECK(!table.known(a));
+  CHECK(table.is_open(a));
+  table.forget(a, 10);
+  std::uint32_t growths = 0;
+  CHECK(table.closed(a, growths));
+  CHECK(table.size() == 1);
+  table.forget(kRootInode, 100);
+  CHECK(table.known(kRootInode));
+
+  table.count(a);
+  table.pages_kept(a, {5000, 10});
+  CHECK(table.may_keep_pages(a, {8000, 1}));
+  CHECK(!table.may_keep_pages(a, {8192, 0}));
+  CHECK(!table.may_keep_pages(a, {0, 4096}));
+  CHECK(table.may_keep_pages(a, {0, 0}));
+  table.name_handed_out(a);
+  CHECK(table.may_keep_names(a));
+  table.all_names_dropped();
+  CHECK(!table.may_keep_names(a));
+}
+
+}  // namespace lockstep::fuse

@@ -1,0 +1,278 @@
+// Requests of hosts: what is answered from here, and what becomes a change.
+
+#include "fake_site.h"
+
+namespace lockstep::fuse {
+
+TEST_CASE("requests wait until the site may serve") {
+  FakeSite s;
+  s.changes.serving.reset();
+  auto& reply = s.send(s.request(HostOp::getattr, kRootInode));
+  s.settle();
+  CHECK(!reply.has_value());
+  s.changes.serving.set();
+  s.settle();
+  REQUIRE(reply.has_value());
+  CHECK(reply->error() == 0);
+}
+
+TEST_CASE("a site that will never serve refuses") {
+  FakeSite s;
+  s.changes.may_serve = false;
+  CHECK(s.ask(s.request(HostOp::getattr, kRootInode)).error() == EIO);
+  CHECK(s.ask(s.request(HostOp::getattr, kRootInode)).error() == EIO);
+}
+
+TEST_CASE("names are found, absent ones are not kept, what is missing is loaded") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644, 5);
+  s.volume.not_loaded = {a};
+  const auto entry = s.ask_for<EntryReply>(s.request(HostOp::lookup, kRootInode, "a"));
+  CHECK(entry.attributes.size == 5);
+  CHECK(entry.entry_valid == 1h);
+  CHECK(s.volume.loads == 1);
+  CHECK(s.ask(s.request(HostOp::lookup, kRootInode, "b")).error() == ENOENT);
+  CHECK(s.host.inodes() == 2);
+  CHECK(s.kernel().mounted()->forget(a));
+  s.settle();
+  CHECK(s.host.inodes() == 1);
+}
+
+TEST_CASE("a read gives data up to the end of file, zeros for holes, and needs no wait in memory") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644);
+  s.ask_for<CountReply>(s.write(a, 4090, "hello, world"));
+  CHECK(s.read_text(a, 4090, 100) == "hello, world");
+  CHECK(s.read_text(a, 4097, 3) == "wor");
+  CHECK(s.read_text(a, 5000, 10).empty());
+  CHECK(s.host.counters().reads_inline == 3);
+  s.volume.holes = {a};
+  CHECK(s.read_text(a, 4090, 3) == std::string(3, '\0'));
+  s.volume.holes.clear();
+  s.area.in_memory = false;
+  CHECK(s.read_text(a, 4090, 5) == "hello");
+  CHECK(s.area.reads == 1);
+  CHECK(s.host.counters().reads_waited == 1);
+}
+
+TEST_CASE("a bad block is an error for whoever reads it, and nobody else") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644, 3 * kBlockBytes);
+  s.area.bad = {a.value * FakeArea::kFileBytes / kBlockBytes + 1};
+  CHECK(s.ask(s.read(a, 0, 2 * kBlockBytes)).error() == EIO);
+  CHECK(s.ask(s.read(a, 0, kBlockBytes)).error() == 0);
+  s.area.in_memory = false;
+  CHECK(s.ask(s.read(a, kBlockBytes, 10)).error() == EIO);
+  CHECK(s.host.counters().bad_reads == 2);
+}
+
+TEST_CASE("a direct read waits for its turn, unless the kernel must drop pages meanwhile") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644, 100);
+  s.lookup("a");
+  s.changes.readable.reset();
+  CHECK(s.ask(s.read(a, 0, 10)).error() == 0);
+  auto& direct = s.send(s.read(a, 0, 10, O_DIRECT));
+  s.settle();
+  CHECK(!direct.has_value());
+  bool done = false;
+  s.drop({{wire::Drop::Kind::pages, a, {0, 0}, ""}}, done);
+  s.settle();
+  CHECK(direct.has_value());
+  CHECK(done);
+  auto& second = s.send(s.read(a, 0, 10, O_DIRECT));
+  s.settle();
+  CHECK(!second.has_value());
+  s.changes.readable.set();
+  s.settle();
+  CHECK(second.has_value());
+}
+
+TEST_CASE("opens say how a file is cached") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644);
+  HostRequest open = s.request(HostOp::open, a);
+  open.flags = O_RDWR;
+  OpenReply reply = s.ask_for<OpenReply>(open);
+  CHECK((reply.keep_cache && reply.no_flush && !reply.direct));
+  open.flags = O_WRONLY | O_APPEND;
+  reply = s.ask_for<OpenReply>(open);
+  CHECK((reply.direct && !reply.parallel_direct));
+  open.flags = O_RDWR | O_DIRECT;
+  reply = s.ask_for<OpenReply>(open);
+  CHECK((reply.direct && reply.parallel_direct));
+  CHECK(s.host.is_open(a));
+  open.flags = O_WRONLY | O_TRUNC;
+  s.volume.objects[a].size = 100;
+  s.ask_for<OpenReply>(open);
+  CHECK(s.volume.objects[a].size == 0);
+}
+
+TEST_CASE("an object without a name opens only where it is open") {
+  FakeSite s;
+  const InodeId a = s.volume.add("", S_IFREG | 0644);
+  HostRequest open = s.request(HostOp::open, a);
+  CHECK(s.ask(open).error() == ESTALE);
+  CHECK(s.ask(s.request(HostOp::open, InodeId{99})).error() == ESTALE);
+  s.volume.objects[a].links = 1;
+  s.ask_for<OpenReply>(open);
+  s.volume.objects[a].links = 0;
+  s.ask_for<OpenReply>(open);
+  s.ask(s.request(HostOp::release, a));
+  CHECK(s.changes.closed.empty());
+  s.ask(s.request(HostOp::release, a));
+  CHECK(s.changes.closed == std::vector{a});
+  CHECK(!s.host.is_open(a));
+}
+
+TEST_CASE("create makes and opens; what exists is opened by those who plainly may") {
+  FakeSite s;
+  HostRequest create = s.request(HostOp::create, kRootInode, "a");
+  create.mode = 0600;
+  create.flags = O_RDWR | O_CREAT;
+  create.caller.uid = 7;
+  const auto made = s.ask_for<CreateReply>(create);
+  CHECK(made.entry.attributes_valid == 1h);
+  CHECK(made.entry.entry_valid == 1h);
+  CHECK(s.host.is_open(made.entry.attributes.inode));
+  CHECK(s.changes.asked.back().mode == (S_IFREG | 0600));
+  CHECK(s.ask(create).error() == ESTALE);  // the file is root's here: its rights are for the kernel to check
+  create.caller.uid = 0;
+  const auto again = s.ask_for<CreateReply>(create);
+  CHECK(again.entry.attributes.inode == made.entry.attributes.inode);
+  CHECK(again.entry.attributes_valid == Duration::zero());
+  create.flags |= O_EXCL;
+  CHECK(s.ask(create).error() == EEXIST);
+}
+
+TEST_CASE("what was removed while it was made is not handed out for long") {
+  FakeSite s;
+  HostRequest mkdir = s.request(HostOp::mkdir, kRootInode, "d");
+  mkdir.mode = 0755;
+  s.changes.go.reset();
+  auto& reply = s.send(mkdir);
+  s.settle();
+  CHECK(!reply.has_value());
+  s.changes.go.set();
+  s.settle();
+  REQUIRE(reply.has_value());
+  CHECK(std::get<EntryReply>(reply->reply).entry_valid == 1h);
+  HostRequest link = s.request(HostOp::link, kRootInode, "other");
+  link.other = InodeId{2};
+  s.ask(link);
+  CHECK(s.changes.asked.back().other == InodeId{2});
+}
+
+TEST_CASE("a nameless file counts as open while it is made") {
+  FakeSite s;
+  HostRequest request = s.request(HostOp::tmpfile, kRootInode);
+  request.flags = O_RDWR;
+  request.mode = 0600;
+  s.changes.go.reset();
+  auto& reply = s.send(request);
+  s.settle();
+  CHECK(s.host.is_open(InodeId{2}));
+  CHECK(s.host.is_open(InodeId{9}));
+  s.changes.go.set();
+  s.settle();
+  REQUIRE(reply.has_value());
+  CHECK(std::get<CreateReply>(reply->reply).entry.attributes.inode == InodeId{2});
+  CHECK(s.host.is_open(InodeId{2}));
+  CHECK(s.changes.closed == std::vector{InodeId{9}});
+}
+
+TEST_CASE("space ahead is given back at the last close of a file that grew more than once") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644);
+  s.ask_for<OpenReply>(s.request(HostOp::open, a));
+  s.ask(s.write(a, 0, "one"));
+  s.ask(s.request(HostOp::release, a));
+  s.settle();
+  CHECK(s.changes.count(wire::OpKind::trim) == 0);
+  s.ask_for<OpenReply>(s.request(HostOp::open, a));
+  s.ask(s.write(a, 3, "two"));
+  s.ask(s.write(a, 6, "three"));
+  s.ask(s.write(a, 0, "over"));
+  s.ask(s.request(HostOp::release, a));
+  s.settle();
+  CHECK(s.changes.count(wire::OpKind::trim) == 1);
+}
+
+TEST_CASE("listings go on where they stopped; with attributes each entry taken is counted") {
+  FakeSite s;
+  for (int i = 0; i < 40; ++i) s.volume.add(fmt::format("file{:02}", i), S_IFREG | 0644, 1);
+  const auto handle = s.ask_for<OpenReply>(s.request(HostOp::opendir, kRootInode)).handle;
+  for (const bool plus : {false, true}) {
+    std::vector<std::string> names;
+    HostRequest readdir = s.request(HostOp::readdir, kRootInode);
+    readdir.handle = handle;
+    readdir.plus = plus;
+    readdir.size = 1024;
+    s.volume.lists = 0;
+    for (;;) {
+      const auto listing = s.ask_for<ListingReply>(readdir);
+      if (listing.entries.empty()) break;
+      for (const ListedEntry& e : listing.entries) names.push_back(e.name);
+      readdir.offset = listing.entries.back().cookie;
+    }
+    REQUIRE(names.size() == 42);
+    CHECK(names[0] == ".");
+    CHECK(names[1] == "..");
+    CHECK(names[41] == "file39");
+    CHECK(s.volume.lists == 2);
+    CHECK(s.host.inodes() == (plus ? 41 : 1));
+  }
+  CHECK(s.kernel().mounted()->forget_all() == 40);
+  s.settle();
+  CHECK(s.host.inodes() == 1);
+}
+
+TEST_CASE("a name that went while its page was kept is not made again by a listing") {
+  FakeSite s;
+  for (int i = 0; i < 20; ++i) s.volume.add(fmt::format("file{:02}", i), S_IFREG | 0644, 1);
+  HostRequest readdir = s.request(HostOp::readdir, kRootInode);
+  readdir.plus = true;
+  readdir.size = 1024;
+  const auto first = s.ask_for<ListingReply>(readdir);
+  s.volume.names.erase({kRootInode, "file10"});
+  std::set<std::string> rest;
+  for (readdir.offset = first.entries.back().cookie;;) {
+    const auto more = s.ask_for<ListingReply>(readdir);
+    if (more.entries.empty()) break;
+    for (const auto& e : more.entries) rest.insert(e.name);
+    readdir.offset = more.entries.back().cookie;
+  }
+  CHECK(!rest.contains("file10"));
+  CHECK(rest.contains("file19"));
+}
+
+TEST_CASE("extended attributes, links and space") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644);
+  HostRequest get = s.request(HostOp::getxattr, a, "user.a");
+  CHECK(s.ask_for<CountReply>(get).count == 5);
+  get.size = 4;
+  CHECK(s.ask(get).error() == ERANGE);
+  get.size = 5;
+  CHECK(*s.ask(get).bytes == "value");
+  CHECK(s.ask(s.request(HostOp::getxattr, a, "user.b")).error() == ENODATA);
+  CHECK(s.ask_for<CountReply>(s.request(HostOp::listxattr, a)).count == 7);
+  CHECK(*s.ask(s.request(HostOp::readlink, a)).bytes == "target");
+  CHECK(s.ask_for<StatfsReply>(s.request(HostOp::statfs, kRootInode)).blocks_free == 400);
+  HostRequest set = s.request(HostOp::setxattr, a, "user.c");
+  const std::string value = "text";
+  set.data = std::as_bytes(std::span(value));
+  CHECK(s.ask(set).error() == 0);
+  CHECK(s.changes.asked.back().text == "text");
+}
+
+TEST_CASE("errors of a change reach the host") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644);
+  s.changes.error = ENOSPC;
+  CHECK(s.ask(s.write(a, 0, "x")).error() == ENOSPC);
+  CHECK(s.ask(s.request(HostOp::unlink, kRootInode, "a")).error() == ENOSPC);
+  CHECK(s.ask(s.request(HostOp::create, kRootInode, "n")).error() == ENOSPC);
+}
+
+}  // namespace lockstep::fuse

@@ -1,0 +1,198 @@
+#!/usr/bin/env bash
+# All tests of Lockstep, in one command.
+#
+#   sudo tests/run.sh                 everything
+#   sudo tests/run.sh quick           unit tests and checks of the plain build: under a minute once it is built
+#   sudo tests/run.sh SUITE...        of: unit asan fuzz checks sim e2e
+#   sudo tests/run.sh e2e:NAME...     one end-to-end test, tests/e2e/NAME_test.sh
+#
+# Installs what is missing of Debian's packages (conf/packages.txt) and builds: build/ as released, build-asan/ with sanitizers, fuzzers and
+# planted bugs. Each suite prints what failed, with the end of its output; everything is kept in build-logs/.
+# The last line is "N passed, N failed, N skipped". Exit status 1 if anything failed, or if a suite ran nothing.
+#
+# Environment: FUZZ_SECONDS (20) a fuzzer, SIM_SEEDS (200), KILL_TIMES (5), LOCKSTEP_TEST_DIR (/var/tmp) for areas.
+set -uo pipefail
+# shellcheck source=conf/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../conf/common.sh"
+cd "$LOCKSTEP_SOURCE" || exit 1
+
+passed=0 failed=0 skipped=0
+LOGS=$LOCKSTEP_SOURCE/build-logs
+export ASAN_OPTIONS=${ASAN_OPTIONS:-abort_on_error=1:detect_stack_use_after_return=0:allocator_may_return_null=1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
+
+# run_one SUITE NAME SECONDS COMMAND...: output to a file; sets STATUS and LOG
+run_one() {
+  local suite=$1 name=$2 limit=$3 start=$SECONDS
+  shift 3
+  LOG=$LOGS/$suite-${name//\//-}.log
+  timeout --kill-after=60 "$limit" "$@" >"$LOG" 2>&1 </dev/null
+  STATUS=$?
+  TOOK=$((SECONDS - start))
+  [[ $STATUS -ne 124 && $STATUS -ne 137 ]] || echo "ended after its limit of $limit s" >>"$LOG"
+}
+
+# one_case SUITE NAME: the result of run_one as one test case; status 77 is "skipped"
+one_case() {
+  case $STATUS in
+    0) passed=$((passed + 1)); printf '  ok       %-32s %4d s\n' "$2" "$TOOK" ;;
+    77) skipped=$((skipped + 1)); printf '  skipped  %-32s %s\n' "$2" "$(tail -n 1 "$LOG")" ;;
+    *)
+      failed=$((failed + 1))
+      printf '  FAILED   %-32s %4d s, status %d; the end of %s:\n' "$2" "$TOOK" "$STATUS" "$LOG"
+      tail -n 30 "$LOG" | sed 's/^/    | /'
+      ;;
+  esac
+}
+
+# The cases of a Catch2 program are counted as it counts them; one that dies, or runs none, is one failure.
+catch_cases() {
+  local suite=$1 name=$2 limit=$3 xml cases good bad
+  shift 3
+  xml=$LOGS/$suite-$name.xml
+  rm -f "$xml"
+  run_one "$suite" "$name" "$limit" "$@" -r xml -o "$xml"
+  cases=$(grep -aoE '<OverallResultsCases [^>]*>' "$xml" 2>/dev/null | tail -n 1)
+  good=$(sed -nE 's/.*successes="([0-9]+)".*/\1/p' <<<"$cases")
+  bad=$(sed -nE 's/.* failures="([0-9]+)".*/\1/p' <<<"$cases")
+  if [[ -z $good || -z $bad ]]; then
+    failed=$((failed + 1))
+    printf '  FAILED   %-32s %4d s, ended with status %d before its last case; the end of %s:\n' "$name" "$TOOK" "$STATUS" "$LOG"
+    { grep -aoE '<TestCase name="[^"]*"' "$xml" | tail -n 1; tail -n 30 "$LOG"; } 2>/dev/null | sed 's/^/    | /'
+    return
+  fi
+  passed=$((passed + good)) failed=$((failed + bad))
+  if [[ $((good + bad)) -eq 0 ]]; then
+    failed=$((failed + 1))
+    printf '  FAILED   %-32s ran no test case\n' "$name"
+  elif [[ $bad -ne 0 || $STATUS -ne 0 ]]; then
+    [[ $bad -ne 0 ]] || failed=$((failed + 1)) # all cases passed, and then it died
+    printf '  FAILED   %-32s %4d s, %d of %d cases, status %d; again with: %s\n' "$name" "$TOOK" "$bad" $((good + bad)) "$STATUS" "$*"
+    { grep -aE -A12 'success="false"' "$xml" | head -n 40; tail -n 15 "$LOG"; } | sed 's/^/    | /'
+  else
+    printf '  ok       %-32s %4d s, %d cases\n' "$name" "$TOOK" "$good"
+  fi
+}
+
+# Names and programs of meson's tests in a build directory, one a line, tab between.
+meson_tests() {
+  meson introspect --tests "$1" | python3 -c 'import json, sys
+for test in json.load(sys.stdin):
+    print(test["name"], *test["cmd"], sep="\t")'
+}
+
+# A build directory is built once; a failed build is one failure, and the suites that need it run nothing.
+declare -A built=()
+build_once() {
+  local dir=$1
+  shift
+  if [[ -z ${built[$dir]:-} ]]; then
+    echo "== build in $dir/"
+    built[$dir]=failed
+    if (build_in "$dir" "$@"); then built[$dir]=good; else failed=$((failed + 1)); fi
+  fi
+  [[ ${built[$dir]} == good ]]
+}
+plain_build() { build_once build "${RELEASE_OPTIONS[@]}"; }
+asan_build() { build_once build-asan -Db_sanitize=address,undefined -Db_lundef=false -Dplanted=true -Dfuzz=true --buildtype=debugoptimized; }
+
+unit_tests_of() {
+  local name command
+  while IFS=$'\t' read -r -a command; do
+    name=${command[0]}
+    catch_cases "$2" "$name" 300 "${command[@]:1}"
+  done < <(meson_tests "$1")
+}
+suite_unit() { plain_build && unit_tests_of build unit; }
+suite_asan() { asan_build && unit_tests_of build-asan asan; }
+
+suite_fuzz() {
+  asan_build || return
+  local fuzzer name seconds=${FUZZ_SECONDS:-20} corpus
+  while read -r fuzzer; do
+    name=$(basename "$fuzzer")
+    corpus=$(mktemp -d)
+    local seeds=()
+    [[ ! -d tests/corpus/$name ]] || seeds=("tests/corpus/$name")
+    run_one fuzz "$name" $((seconds + 60)) "$fuzzer" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=10 \
+      -artifact_prefix="$LOGS/$name-" "$corpus" "${seeds[@]}"
+    rm -rf "$corpus"
+    if [[ $STATUS -eq 0 ]] && ! grep -qaE 'Done [1-9][0-9]* runs' "$LOG"; then
+      echo "the fuzzer made no run" >>"$LOG"
+      STATUS=1
+    fi
+    one_case fuzz "$name"
+  done < <(find build-asan/tests build-asan/src -type f -name '*_fuzz' -executable | sort)
+}
+
+suite_checks() {
+  local check
+  for check in tests/checks/*; do
+    [[ -f $check && -x $check ]] || continue
+    run_one checks "$(basename "$check")" 300 "$check"
+    one_case checks "$(basename "$check")"
+  done
+}
+
+suite_sim() {
+  local simulator=build/src/bin/lockstep-sim
+  plain_build || return
+  if [[ ! -x $simulator ]]; then
+    echo "  there is no $simulator"
+    return
+  fi
+  run_one sim seeds 900 "$simulator" run --seeds "${SIM_SEEDS:-200}"
+  one_case sim seeds
+}
+
+suite_e2e() {
+  local test name only=("$@") arguments limit
+  plain_build || return
+  modprobe fuse 2>/dev/null
+  for test in tests/e2e/*_test.sh; do
+    name=$(basename "$test" _test.sh)
+    [[ ${#only[@]} -eq 0 || " ${only[*]} " == *" $name "* ]] || continue
+    arguments=() limit=900
+    if [[ $name == kill ]]; then arguments=("${KILL_TIMES:-5}") limit=$((300 + 60 * ${KILL_TIMES:-5})); fi
+    run_one e2e "$name" "$limit" "$test" "${arguments[@]}"
+    one_case e2e "$name"
+  done
+}
+
+# suite NAME FUNCTION...: a heading, the suite, and a failure if nothing was run
+suite() {
+  local before=$((passed + failed + skipped)) was_passed=$passed was_failed=$failed was_skipped=$skipped start=$SECONDS name=$1
+  shift
+  echo "== $name"
+  "$@"
+  if [[ $((passed + failed + skipped)) -eq $before ]]; then
+    echo "  FAILED   nothing was run"
+    failed=$((failed + 1))
+  fi
+  printf '   %s: %d passed, %d failed, %d skipped in %d s\n' "$name" $((passed - was_passed)) $((failed - was_failed)) \
+    $((skipped - was_skipped)) $((SECONDS - start))
+}
+
+only_e2e=()
+suites=()
+for argument in "$@"; do
+  case $argument in
+    quick) suites+=(unit checks) ;;
+    unit | asan | fuzz | checks | sim | e2e) suites+=("$argument") ;;
+    e2e:*)
+      [[ -f tests/e2e/${argument#e2e:}_test.sh ]] || { echo "no test tests/e2e/${argument#e2e:}_test.sh" >&2; exit 2; }
+      only_e2e+=("${argument#e2e:}")
+      [[ " ${suites[*]:-} " == *" e2e "* ]] || suites+=(e2e)
+      ;;
+    *) sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2 ;;
+  esac
+done
+[[ ${#suites[@]} -gt 0 ]] || suites=(checks unit asan fuzz sim e2e)
+
+install_packages build test
+mkdir -p "$LOGS"
+for name in "${suites[@]}"; do
+  if [[ $name == e2e ]]; then suite e2e suite_e2e "${only_e2e[@]}"; else suite "$name" "suite_$name"; fi
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[[ $failed -eq 0 ]]
