@@ -10,9 +10,7 @@
 namespace lockstep::volume {
 namespace {
 
-/// So many chunks are looked up one by one; more are scanned.
-constexpr std::uint32_t kChunksPeeked = 16;
-constexpr std::size_t kScanPairs = 512;
+constexpr std::size_t kScanPairs = 256;
 
 }  // namespace
 

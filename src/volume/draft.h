@@ -31,6 +31,8 @@ using Step = std::expected<T, Halt>;
 
 inline std::unexpected<Halt> refuse(int error) { return std::unexpected(Halt{error}); }
 
+/// So many chunks are looked up one by one; more are scanned.
+inline constexpr std::uint32_t kChunksPeeked = 16;
 /// At most this many chunks and extents are taken apart by one effect.
 inline constexpr std::uint32_t kChunksPerEffect = 256;
 inline constexpr std::size_t kExtentsPerEffect = 16384;

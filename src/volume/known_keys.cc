@@ -5,8 +5,8 @@
 namespace lockstep::volume {
 namespace {
 
-constexpr std::size_t kScansMax = 8;
-constexpr std::size_t kScanPairsMax = 2048;
+constexpr std::size_t kScansMax = 12;
+constexpr std::size_t kScanPairsMax = 256;
 constexpr std::size_t kPageKeys = 1024;
 constexpr std::size_t kEntryCost = 160;  // list and hash nodes
 

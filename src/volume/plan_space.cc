@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::size_t kObjectsPerEffect = 512;
 constexpr std::size_t kXattrsPerEffect = 512;
+/// Objects whose keys must be scanned: fewer than KnownKeys keeps scans of, or they would push each other out.
+constexpr std::size_t kScannedPerEffect = 4;
 
 /// Every written byte of `file` in the area; one range for all of the area if the file is too large to look.
 Step<std::vector<ByteRange>> all_data(Draft& draft, const Draft::Object& file) {
@@ -117,7 +119,7 @@ Step<Planned> plan_reap(Draft& draft, const wire::Operation& operation) {
   const auto inodes = named(operation);
   if (!inodes) return std::unexpected(inodes.error());
   wire::Outcome outcome;
-  std::size_t chunks_done = 0, extents_done = 0, objects_done = 0;
+  std::size_t chunks_done = 0, extents_done = 0, objects_done = 0, scanned = 0;
   bool halted = false;
   for (const InodeId id : *inodes) {
     const auto object = draft.inode(id);
@@ -127,7 +129,8 @@ Step<Planned> plan_reap(Draft& draft, const wire::Operation& operation) {
     }
     const bool named_or_full = (*object)->links > 0 || ((*object)->is_directory() && (*object)->size > 0);
     if (named_or_full || (*object)->fate == Draft::Object::Fate::removed) continue;
-    if (objects_done == kObjectsPerEffect || chunks_done >= kChunksPerEffect || extents_done >= kExtentsPerEffect) {
+    if ((*object)->xattrs > 0 || (*object)->chunk_end > kChunksPeeked) ++scanned;
+    if (scanned > kScannedPerEffect || objects_done == kObjectsPerEffect || chunks_done >= kChunksPerEffect || extents_done >= kExtentsPerEffect) {
       outcome.value = 1;
       break;
     }

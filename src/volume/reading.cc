@@ -10,7 +10,6 @@ namespace lockstep::volume {
 namespace {
 
 constexpr std::uint64_t kChunkBytes = kChunkBlocks * kBlockBytes;
-constexpr std::uint32_t kChunksPeeked = 16;
 constexpr std::size_t kChunksScanned = 64;
 
 Error errno_of(int number) { return Error{Errc::posix, number, {}}; }

@@ -1,5 +1,7 @@
 #include "site.h"
 
+#include "volume/draft.h"
+
 using namespace lockstep;
 using namespace lockstep::volume;
 
@@ -114,6 +116,21 @@ TEST_CASE("many orphans are reaped by one effect") {
   while (pair.change(reap_of(*orphans)).value == 1);
   REQUIRE(effects <= 2);
   REQUIRE(pair.keys_of('I') == 1);
+}
+
+TEST_CASE("orphans whose keys must be scanned are reaped a few at a time") {
+  Pair pair;
+  for (int i = 0; i < 50; ++i) {
+    const std::string name = "f" + std::to_string(i);
+    const InodeId f = pair.file(name);
+    REQUIRE(pair.set_xattr(f, "user.x", "y").error == 0);
+    REQUIRE(pair.write(f, 20 * kChunk, "x").error == 0);
+    REQUIRE(pair.unlink(kRootInode, name).error == 0);
+  }
+  pair.a.restart();
+  pair.reap();
+  REQUIRE(pair.keys_of('I') == 1);
+  REQUIRE(pair.keys_of('X') == 0);
 }
 
 TEST_CASE("fallocate of a large range says how far it came") {

@@ -1,7 +1,7 @@
 // site.h - one or two sites with a volume each, and short words for what tests do with them.
 #pragma once
 
-#include "catch.h"
+#include "../catch.h"
 
 #include <cerrno>
 #include <memory>
