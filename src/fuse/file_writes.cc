@@ -118,6 +118,11 @@ Task<void> FileWrites::write(HostRequest request) {
       ++state_.counters.dropped_pages;
       (void)co_await state_.kernel.drop_pages(request.inode, ByteRange{outcome.offset, outcome.value});
     }
+    if (!pending.buffered && state_.inodes.may_keep_pages(request.inode, pending.range)) {
+      // Written past the page cache: a page that was read while this was under way holds the old.
+      ++state_.counters.dropped_pages;
+      (void)co_await state_.kernel.drop_pages(request.inode, pending.range);
+    }
     const ByteRange whole = whole_pages(pending.range);
     if (pending.drop_again && !pending.answered && !whole.empty()) {
       ++state_.counters.dropped_pages;
