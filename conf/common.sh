@@ -6,7 +6,7 @@
 RELEASE_OPTIONS=(--buildtype=release -Ddebug=true)
 LOCKSTEP_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-say() { printf '%s\n' "$*"; }
+say() { printf '%s\n' "$@"; }
 # die WHAT-HAPPENED WHAT-TO-DO
 die() {
   printf '\n%s: %s\n  to do: %s\n' "${0##*/}" "$1" "${2:-see the lines above}" >&2

@@ -85,6 +85,8 @@ start_site() {
   say "starting lockstepd for $site"
   setsid nohup "$LOCKSTEPD" --config "$DIR/lockstep.toml" --site "$site" >>"$DIR/$site.log" 2>&1 </dev/null &
   echo $! >"$DIR/$site.pid"
+  # From here on the number stands for lockstepd; if it has ended already, the wait for the sites says so.
+  wait_until 5 is_running "$site" || true
 }
 
 site_state() { state_of "$("$LOCKSTEP" --config "$DIR/lockstep.toml" --site "$1" status --json 2>/dev/null)"; }

@@ -39,6 +39,8 @@ void set_up(std::string_view name, Level level) {
   logger() = std::move(made);
 }
 
+void silence() { logger()->set_level(spdlog::level::off); }
+
 void write(Level level, std::string_view line) { logger()->log(as_spdlog(level), "{}", line); }
 bool enabled(Level level) { return logger()->should_log(as_spdlog(level)); }
 

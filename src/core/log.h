@@ -14,6 +14,8 @@ enum class Level { debug, info, warning, error };
 
 /// Sets what is printed: `level` and worse. `name` stands in each line (the site's name).
 void set_up(std::string_view name, Level level);
+/// Writes nothing any more, whatever its level.
+void silence();
 /// Writes one line. Never blocks for long, never throws.
 void write(Level level, std::string_view line);
 [[nodiscard]] bool enabled(Level level);

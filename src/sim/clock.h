@@ -30,10 +30,12 @@ class SimRandom final : public runtime::Random {
   Prng prng_;
 };
 
-/// Awaited: false at once when `stop` was requested, or as soon as it is; true when `delay` of the universe's time is over.
+/// Awaited: false at once when `stop` was requested, or as soon as it is; true when `delay` of the universe's time is
+/// over.
 class StoppableDelay final : private runtime::Stop::Listener {
  public:
-  StoppableDelay(Process& process, Duration delay, runtime::Stop& stop) : process_(process), delay_(delay), stop_(stop) {}
+  StoppableDelay(Process& process, Duration delay, runtime::Stop& stop)
+      : process_(process), delay_(delay), stop_(stop) {}
   bool await_ready() const { return stop_.requested(); }
   void await_suspend(std::coroutine_handle<> h);
   bool await_resume() const { return elapsed_; }

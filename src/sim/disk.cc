@@ -15,15 +15,16 @@ constexpr std::uint64_t kCreateStepBytes = 16u << 20;
 
 Result<> outcome(int error, std::string_view what, const StoredFile& file, ByteRange range) {
   if (error == 0) return {};
-  return fail_io(error, fmt::format("{} of {} bytes at {} of {} failed: {}", what, range.length, range.offset, file.name,
-                                    std::strerror(error)));
+  return fail_io(error, fmt::format("{} of {} bytes at {} of {} failed: {}", what, range.length, range.offset,
+                                    file.name, std::strerror(error)));
 }
 
 Duration wait_of(Storage& storage, Duration low, Duration high) {
   return storage.prng().between(low, high) + storage.weather.slow;
 }
 
-runtime::Task<Result<>> sync_file(Process& process, Storage& storage, std::shared_ptr<StoredFile> file, ByteRange range) {
+runtime::Task<Result<>> sync_file(Process& process, Storage& storage, std::shared_ptr<StoredFile> file,
+                                  ByteRange range) {
   const SyncCopy copy = storage.begin_sync(*file, range);
   co_await process.delay(wait_of(storage, storage.weather.sync_min, storage.weather.sync_max));
   co_return outcome(storage.end_sync(*file, copy), "sync", *file, range);

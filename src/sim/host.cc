@@ -18,7 +18,9 @@ namespace {
 
 constexpr std::uint64_t kListingBytes = 32768;
 
-std::unexpected<Error> error_of(const OwnedReply& reply) { return fail_posix(reply.error() != 0 ? reply.error() : EIO); }
+std::unexpected<Error> error_of(const OwnedReply& reply) {
+  return fail_posix(reply.error() != 0 ? reply.error() : EIO);
+}
 
 Result<> done_or_error(const OwnedReply& reply) {
   if (reply.error() != 0) return fail_posix(reply.error());

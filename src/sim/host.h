@@ -1,7 +1,7 @@
 // host.h - the applications of a machine: system calls on its mount, through what the kernel keeps (see mount.h).
 //
-// A call asks the daemon only for what is not kept, so it sees stale names, attributes and pages if the daemon forgets to
-// drop them. Locks are those of Linux 6.18:
+// A call asks the daemon only for what is not kept, so it sees stale names, attributes and pages if the daemon forgets
+// to drop them. Locks are those of Linux 6.18:
 //   directory, shared      LOOKUP, READDIR
 //   directory, exclusive   what changes it, with the LOOKUP before it
 //   file, exclusive        WRITE, SETATTR; shared for a direct write that may be parallel
@@ -74,7 +74,8 @@ class Host {
   runtime::Task<Result<runtime::HostAttributes>> attributes(std::shared_ptr<Mount> mount, InodeId inode);
   runtime::Task<Result<FileHandle>> open_inode(std::shared_ptr<Mount> mount, InodeId inode, std::uint32_t flags);
   runtime::Task<Result<FileHandle>> create(Place place, std::uint32_t flags, std::uint32_t mode);
-  runtime::Task<Result<>> make(runtime::HostOp op, std::string path, std::uint32_t mode, std::string target, InodeId other);
+  runtime::Task<Result<>> make(runtime::HostOp op, std::string path, std::uint32_t mode, std::string target,
+                               InodeId other);
   runtime::Task<Result<>> take_away(runtime::HostOp op, std::string path);
   runtime::Task<Result<>> change(std::shared_ptr<Mount> mount, InodeId inode, runtime::AttributeChange what);
   /// The bytes of one page, read if they are not kept.

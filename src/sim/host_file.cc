@@ -17,15 +17,17 @@ namespace {
 
 constexpr std::uint64_t kWriteMax = 1 << 20;
 
-std::unexpected<Error> error_of(const OwnedReply& reply) { return fail_posix(reply.error() != 0 ? reply.error() : EIO); }
+std::unexpected<Error> error_of(const OwnedReply& reply) {
+  return fail_posix(reply.error() != 0 ? reply.error() : EIO);
+}
 
 std::uint64_t size_of(const FileHandle& file) {
   const KnownInode* known = file->mount->find(file->inode);
   return known == nullptr ? 0 : known->attributes.size;
 }
 
-/// Puts what is written into the pages that are there, and makes those that it fills. The page whose lock the WRITE must
-/// hold: written in part and not there.
+/// Puts what is written into the pages that are there, and makes those that it fills. The page whose lock the WRITE
+/// must hold: written in part and not there.
 void fill_page(KnownInode& known, std::uint64_t number, std::uint64_t from, std::string_view bytes) {
   const auto it = known.pages.find(number);
   if (it != known.pages.end() && it->second.uptodate) {
@@ -52,7 +54,8 @@ Task<Result<>> Host::close(FileHandle file) {
   request.handle = file->how.handle;
   request.flags = file->flags;
   co_await ask(file->mount, request);
-  if (KnownInode* known = file->mount->find(file->inode); known != nullptr && known->references > 0) --known->references;
+  if (KnownInode* known = file->mount->find(file->inode); known != nullptr && known->references > 0)
+    --known->references;
   co_return synced;
 }
 
@@ -83,7 +86,8 @@ Task<Result<std::string>> Host::page(FileHandle file, std::uint64_t number) {
   std::string bytes = reply.bytes->substr(0, kPageBytes);
   known = file->mount->find(file->inode);
   const std::uint64_t end = request.offset + bytes.size();
-  if (bytes.size() < kPageBytes && end < known->attributes.size && version == known->changed_at) known->attributes.size = end;
+  if (bytes.size() < kPageBytes && end < known->attributes.size && version == known->changed_at)
+    known->attributes.size = end;
   bytes.resize(kPageBytes, '\0');
   known->pages[number] = CachedPage{bytes, true, false};
   lock->unlock(true);

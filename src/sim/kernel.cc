@@ -39,7 +39,8 @@ bool drop_under_lock(Mount& mount, InodeId directory, const std::string& name) {
 
 }  // namespace
 
-runtime::Task<OwnedReply> write_dirty_page(Process& process, std::shared_ptr<Mount> mount, InodeId inode, std::uint64_t page) {
+runtime::Task<OwnedReply> write_dirty_page(Process& process, std::shared_ptr<Mount> mount, InodeId inode,
+                                           std::uint64_t page) {
   const OwnedReply nothing{runtime::ErrorReply{0}, nullptr};
   KnownInode* known = mount->find(inode);
   if (known == nullptr) co_return nothing;

@@ -32,7 +32,8 @@ class SimKernel final : public runtime::Kernel {
   void clear_notifications() { notifications_.clear(); }
   /// Null before mount().
   [[nodiscard]] const std::shared_ptr<Mount>& mounted() const { return mount_; }
-  /// Sends `request` as a host would and waits for the answer, past all locks. Requires: mounted. Suspends; runs in this process.
+  /// Sends `request` as a host would and waits for the answer, past all locks. Requires: mounted. Suspends; runs in
+  /// this process.
   runtime::Task<OwnedReply> call(runtime::HostRequest request);
 
   Result<> mount(runtime::HostHandler& handler) override;
@@ -87,8 +88,9 @@ struct Answer {
   OwnedReply await_resume() { return std::move(reply); }
 };
 
-/// Hands a page that was stored through a mapping to the daemon, up to the end of file; nothing if it was not. The caller
-/// holds the page's lock. Suspends.
-runtime::Task<OwnedReply> write_dirty_page(Process& process, std::shared_ptr<Mount> mount, InodeId inode, std::uint64_t page);
+/// Hands a page that was stored through a mapping to the daemon, up to the end of file; nothing if it was not. The
+/// caller holds the page's lock. Suspends.
+runtime::Task<OwnedReply> write_dirty_page(Process& process, std::shared_ptr<Mount> mount, InodeId inode,
+                                           std::uint64_t page);
 
 }  // namespace lockstep::sim

@@ -80,7 +80,8 @@ Result<> SimKeyValue::apply(const runtime::KeyBatch& batch) {
   return {};
 }
 
-runtime::Task<Result<std::vector<runtime::KeyPair>>> SimKeyValue::scan(std::string from, std::string to, std::size_t limit,
+runtime::Task<Result<std::vector<runtime::KeyPair>>> SimKeyValue::scan(std::string from, std::string to,
+                                                                       std::size_t limit,
                                                                        const runtime::KeySnapshot* snapshot) {
   co_await process_.delay(store_.prng().between(store_.weather.get_min, store_.weather.get_max));
   if (store_.prng().chance(store_.weather.read_error_permille)) co_return fail_io(EIO, "keys could not be read");
@@ -92,12 +93,15 @@ runtime::Task<Result<std::vector<runtime::KeyPair>>> SimKeyValue::scan(std::stri
   co_return pairs;
 }
 
-std::unique_ptr<runtime::KeySnapshot> SimKeyValue::snapshot() { return std::make_unique<SimKeySnapshot>(store_.keys()); }
+std::unique_ptr<runtime::KeySnapshot> SimKeyValue::snapshot() {
+  return std::make_unique<SimKeySnapshot>(store_.keys());
+}
 
 runtime::Task<Result<>> SimKeyValue::flush() {
   const std::uint64_t upto = store_.applied();
   co_await process_.delay(store_.prng().between(store_.weather.flush_min, store_.weather.flush_max));
-  if (store_.prng().chance(store_.weather.flush_error_permille)) co_return fail_io(EIO, "the keys could not be made stable");
+  if (store_.prng().chance(store_.weather.flush_error_permille))
+    co_return fail_io(EIO, "the keys could not be made stable");
   store_.flushed(upto);
   co_return Result<>{};
 }

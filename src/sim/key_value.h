@@ -28,8 +28,8 @@ class KeyStore {
   KeyStore(Universe& universe, Prng prng) : universe_(universe), prng_(prng) {}
 
   KeyWeather weather;
-  /// Called before the n-th batch (counted from 1, over the life of the machine) is applied; may kill the process, which
-  /// then has not applied it.
+  /// Called before the n-th batch (counted from 1, over the life of the machine) is applied; may kill the process,
+  /// which then has not applied it.
   std::function<void(std::uint64_t n)> before_apply;
   [[nodiscard]] std::uint64_t applied() const { return applied_; }
   [[nodiscard]] const KeyMap& keys() const { return visible_; }

@@ -59,7 +59,8 @@ void Machine::destroy(Process& process, bool silently) {
   universe_.network().close_all_of(process, silently);
   if (mount_ != nullptr && &mount_->daemon() == &process) mount_->abort();
   universe_.forget_events_of(&process, true);
-  const auto it = std::find_if(processes_.begin(), processes_.end(), [&](const auto& p) { return p.get() == &process; });
+  const auto it =
+      std::find_if(processes_.begin(), processes_.end(), [&](const auto& p) { return p.get() == &process; });
   Universe::bury(std::move(*it));
   processes_.erase(it);
 }

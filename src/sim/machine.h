@@ -17,9 +17,9 @@ class Storage;
 
 /// What the machine's clock makes of the universe's time.
 struct ClockSettings {
-  Duration offset{};               ///< of the monotonic clock
-  std::int64_t drift_ppm = 0;      ///< how much too fast it runs, in millionths
-  Duration wall_offset{};          ///< of the calendar's time; may be changed at any moment
+  Duration offset{};           ///< of the monotonic clock
+  std::int64_t drift_ppm = 0;  ///< how much too fast it runs, in millionths
+  Duration wall_offset{};      ///< of the calendar's time; may be changed at any moment
 };
 
 class Machine {

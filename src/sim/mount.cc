@@ -61,9 +61,8 @@ Mount::Mount(Process& daemon, runtime::HostHandler& handler, Prng prng)
 void Mount::send(runtime::HostRequest request, Process* caller, Answered answered) {
   ++sent_[static_cast<std::uint64_t>(request.op)];
   if (gone_) {
-    universe_.after(Duration::zero(), caller, [answered = std::move(answered)] {
-      answered(OwnedReply{runtime::ErrorReply{ENOTCONN}, nullptr});
-    });
+    universe_.after(Duration::zero(), caller,
+                    [answered = std::move(answered)] { answered(OwnedReply{runtime::ErrorReply{ENOTCONN}, nullptr}); });
     return;
   }
   auto lease = std::make_shared<CopiedLease>();
@@ -91,7 +90,8 @@ std::uint64_t Mount::sent(HostOp op) const {
 
 std::optional<InodeId> Mount::cached_name(InodeId directory, const std::string& name) const {
   const auto it = names_.find({directory, name});
-  if (it == names_.end() || it->second.epoch != epoch_ || it->second.valid_until <= universe_.now()) return std::nullopt;
+  if (it == names_.end() || it->second.epoch != epoch_ || it->second.valid_until <= universe_.now())
+    return std::nullopt;
   return it->second.inode;
 }
 
@@ -188,7 +188,8 @@ std::optional<std::size_t> Mount::reply(std::uint64_t unique, const runtime::Hos
   return taken;
 }
 
-void Mount::take_attributes(const runtime::HostAttributes& attributes, Duration valid, std::uint64_t version, bool versioned) {
+void Mount::take_attributes(const runtime::HostAttributes& attributes, Duration valid, std::uint64_t version,
+                            bool versioned) {
   KnownInode& known = inodes_[attributes.inode];
   if (versioned && version < known.changed_at) return;
   const std::uint64_t size_before = known.has_attributes ? known.attributes.size : attributes.size;
@@ -204,8 +205,8 @@ void Mount::take_attributes(const runtime::HostAttributes& attributes, Duration 
   if (attributes.size < size_before) std::fill(from, last->second.bytes.end(), '\0');
 }
 
-void Mount::take_entry(const Pending& asked, const runtime::EntryReply& entry, InodeId directory, const std::string& name,
-                       bool versioned) {
+void Mount::take_entry(const Pending& asked, const runtime::EntryReply& entry, InodeId directory,
+                       const std::string& name, bool versioned) {
   const InodeId inode = entry.attributes.inode;
   if (inode == kNoInode) return;
   ++inodes_[inode].lookups;
@@ -230,7 +231,8 @@ void Mount::take_effect(const Pending& asked, const OwnedReply& reply) {
     const bool change = request.op == HostOp::setattr;
     const KnownInode* known = find(attributes->attributes.inode);
     const bool raced = known != nullptr && asked.version < known->changed_at;
-    if (known != nullptr) take_attributes(attributes->attributes, raced ? Duration{} : attributes->valid, asked.version, !change);
+    if (known != nullptr)
+      take_attributes(attributes->attributes, raced ? Duration{} : attributes->valid, asked.version, !change);
     if (change && known != nullptr) inodes_[attributes->attributes.inode].changed_at = ++version_;
   } else if (const auto* listing = std::get_if<runtime::ListingReply>(&reply.reply)) {
     for (const auto& listed : listing->entries) {

@@ -9,8 +9,8 @@
 // notification of it finds nothing, as in Linux.
 //
 // Locks, held until the request is answered: of the directory, shared in LOOKUP and READDIR, exclusive in whatever
-// changes it; of each page in READ, and in a WRITE of a part of a page that is not there. drop_name takes the first, drop_pages
-// the second. (SimHost takes them; a bare send() takes none.)
+// changes it; of each page in READ, and in a WRITE of a part of a page that is not there. drop_name takes the first,
+// drop_pages the second. (SimHost takes them; a bare send() takes none.)
 #pragma once
 
 #include <deque>
@@ -54,9 +54,9 @@ class KernelLock {
 };
 
 struct CachedPage {
-  std::string bytes;    ///< kPageBytes
+  std::string bytes;  ///< kPageBytes
   bool uptodate = false;
-  bool dirty = false;   ///< stored through a mapping
+  bool dirty = false;  ///< stored through a mapping
 };
 
 struct KnownInode {
@@ -88,8 +88,8 @@ class Mount : public std::enable_shared_from_this<Mount> {
   [[nodiscard]] bool gone() const { return gone_; }
   [[nodiscard]] Universe& universe() { return universe_; }
 
-  /// Hands `request` to the daemon; `answered` is called with the reply, ENOTCONN when the mount goes first. Names and data
-  /// are copied. Nothing is called after the death of `caller`, if one is given.
+  /// Hands `request` to the daemon; `answered` is called with the reply, ENOTCONN when the mount goes first. Names and
+  /// data are copied. Nothing is called after the death of `caller`, if one is given.
   void send(runtime::HostRequest request, Process* caller, Answered answered);
   [[nodiscard]] std::size_t pending() const { return pending_.size(); }
   /// Requests ever sent, by kind.
@@ -126,8 +126,10 @@ class Mount : public std::enable_shared_from_this<Mount> {
     std::uint64_t version;
   };
   void take_effect(const Pending& asked, const OwnedReply& reply);
-  void take_entry(const Pending& asked, const runtime::EntryReply& entry, InodeId directory, const std::string& name, bool versioned);
-  void take_attributes(const runtime::HostAttributes& attributes, Duration valid, std::uint64_t version, bool versioned);
+  void take_entry(const Pending& asked, const runtime::EntryReply& entry, InodeId directory, const std::string& name,
+                  bool versioned);
+  void take_attributes(const runtime::HostAttributes& attributes, Duration valid, std::uint64_t version,
+                       bool versioned);
   static std::size_t fitting(const runtime::ListingReply& listing);
 
   Process& daemon_;

@@ -53,7 +53,8 @@ struct AttemptEnd {
 };
 
 /// The call has reached the machine that is to listen.
-void knock(Network& network, const std::shared_ptr<Attempt>& attempt, Machine& from, Machine& to, const std::string& address) {
+void knock(Network& network, const std::shared_ptr<Attempt>& attempt, Machine& from, Machine& to,
+           const std::string& address) {
   if (attempt->over() || network.blocked(from, to)) return;
   SimListener* listener = network.listener(address);
   std::shared_ptr<Stream> stream;
@@ -137,7 +138,8 @@ runtime::Task<Result<std::unique_ptr<runtime::Connection>>> SimListener::accept(
   if (stopped_) co_return fail(Errc::stopped, "no longer listening");
   auto stream = std::move(waiting_.front());
   waiting_.pop_front();
-  co_return std::unique_ptr<runtime::Connection>(std::make_unique<SimConnection>(process_, network_, std::move(stream), 1));
+  co_return std::unique_ptr<runtime::Connection>(
+      std::make_unique<SimConnection>(process_, network_, std::move(stream), 1));
 }
 
 void SimListener::shutdown() {
@@ -159,7 +161,8 @@ std::string SimNet::full_address(const std::string& address) const {
 
 Result<std::unique_ptr<runtime::Listener>> SimNet::listen(const std::string& address) {
   if (!address.starts_with("unix:") && machine_of(process_.universe(), address) != &process_.machine()) {
-    return fail(Errc::refused, fmt::format("can't listen on {}: that is not an address of {}", address, process_.machine().name()));
+    return fail(Errc::refused,
+                fmt::format("can't listen on {}: that is not an address of {}", address, process_.machine().name()));
   }
   auto listener = std::make_unique<SimListener>(process_, network_);
   if (process_.alive() && !network_.add_listener(full_address(address), *listener)) {
@@ -181,9 +184,8 @@ runtime::Task<Result<std::unique_ptr<runtime::Connection>>> SimNet::connect(std:
     Network* network = &network_;
     Machine* source = &from;
     const std::string full = full_address(address);
-    process_.universe().after(network_.draw_delay(from, *to), nullptr, [network, attempt, source, to, full] {
-      knock(*network, attempt, *source, *to, full);
-    });
+    process_.universe().after(network_.draw_delay(from, *to), nullptr,
+                              [network, attempt, source, to, full] { knock(*network, attempt, *source, *to, full); });
   } else {
     // An unknown name is found out soon.
     process_.universe().after(Duration(1000), nullptr, [attempt] { attempt->finish(Attempt::End::refused); });
@@ -191,10 +193,13 @@ runtime::Task<Result<std::unique_ptr<runtime::Connection>>> SimNet::connect(std:
   co_await AttemptEnd(*attempt);
   switch (attempt->end) {
     case Attempt::End::connected:
-      co_return std::unique_ptr<runtime::Connection>(std::make_unique<SimConnection>(process_, network_, attempt->stream, 0));
+      co_return std::unique_ptr<runtime::Connection>(
+          std::make_unique<SimConnection>(process_, network_, attempt->stream, 0));
     case Attempt::End::refused: co_return fail(Errc::unavailable, fmt::format("{}: nobody listens there", address));
     case Attempt::End::stopped: co_return fail(Errc::stopped, "stopping");
-    default: co_return fail(Errc::unavailable, fmt::format("{}: no answer within {} ms", address, timeout.count() / 1'000'000));
+    default:
+      co_return fail(Errc::unavailable,
+                     fmt::format("{}: no answer within {} ms", address, timeout.count() / 1'000'000));
   }
 }
 

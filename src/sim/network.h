@@ -29,8 +29,8 @@ struct NetWeather {
 };
 
 enum class CutNotice {
-  both,    ///< both ends see it after some time
-  first,   ///< only the first of the two machines does: the other end is half-open
+  both,   ///< both ends see it after some time
+  first,  ///< only the first of the two machines does: the other end is half-open
   second,
   nobody,
 };
@@ -52,7 +52,7 @@ struct StreamEnd {
   std::deque<std::pair<Instant, std::string>> in_flight;  ///< with the time of its arrival
   bool close_in_flight = false;
   Instant last_arrival;
-  std::uint64_t outstanding = 0;    ///< bytes sent and not yet acknowledged
+  std::uint64_t outstanding = 0;  ///< bytes sent and not yet acknowledged
   std::uint64_t sent = 0, delivered = 0;
   std::uint64_t cut_after = ~0ull;  ///< the stream is cut when this many of its bytes arrived
 };
@@ -76,7 +76,8 @@ class Network {
     block(a, b, on);
     block(b, a, on);
   }
-  /// The next stream between the two is cut when `bytes` bytes from `from` arrived at `to`; what `from` sent beyond is lost.
+  /// The next stream between the two is cut when `bytes` bytes from `from` arrived at `to`; what `from` sent beyond is
+  /// lost.
   void cut_next_after(Machine& from, Machine& to, std::uint64_t bytes) { cut_plans_[{&from, &to}] = bytes; }
   /// Bytes that `from` handed over for `to`, ever.
   [[nodiscard]] std::uint64_t sent(Machine& from, Machine& to) { return sent_[{&from, &to}]; }
@@ -87,7 +88,9 @@ class Network {
   [[nodiscard]] Prng& prng() { return prng_; }
   /// Null: nobody listens. `address` as made by full_address().
   [[nodiscard]] SimListener* listener(const std::string& address);
-  bool add_listener(const std::string& address, SimListener& listener) { return listeners_.emplace(address, &listener).second; }
+  bool add_listener(const std::string& address, SimListener& listener) {
+    return listeners_.emplace(address, &listener).second;
+  }
   void remove_listener(const SimListener& listener);
   [[nodiscard]] bool blocked(Machine& from, Machine& to) const { return blocks_.contains({&from, &to}); }
   [[nodiscard]] Duration draw_delay(Machine& from, Machine& to);

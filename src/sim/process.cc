@@ -26,15 +26,18 @@ runtime::Task<void> start_in_a_pass(Process& process, runtime::Task<void> task) 
 }  // namespace
 
 Process::Process(Machine& machine, std::string name)
-    : universe_(machine.universe()), machine_(machine), name_(std::move(name)), prng_(machine.prng().fork("process")), tasks_(*this) {
+    : universe_(machine.universe()),
+      machine_(machine),
+      name_(std::move(name)),
+      prng_(machine.prng().fork("process")),
+      tasks_(*this) {
   disk_ = std::make_unique<SimDisk>(*this, machine.storage());
   keys_ = std::make_unique<SimKeyValue>(*this, machine.key_store());
   net_ = std::make_unique<SimNet>(*this, universe_.network());
   clock_ = std::make_unique<SimClock>(*this, machine.clock_settings());
   random_ = std::make_unique<SimRandom>(prng_.fork("random"));
   kernel_ = std::make_unique<SimKernel>(*this, machine.prng().fork("kernel"));
-  world_ = std::make_unique<runtime::World>(
-      runtime::World{*this, *disk_, *keys_, *net_, *clock_, *random_, *kernel_});
+  world_ = std::make_unique<runtime::World>(runtime::World{*this, *disk_, *keys_, *net_, *clock_, *random_, *kernel_});
 }
 
 Process::~Process() {
@@ -67,7 +70,8 @@ void Process::pass() {
   if (paused_until_ > universe_.now()) return wake();
   in_pass_ = true;
   for (std::uint64_t resumed = 0; alive_ && !ready_.empty(); ++resumed) {
-    if (resumed == kResumesPerPassMax) throw Livelock(fmt::format("seed {}: a pass of {} does not end", universe_.seed(), name_));
+    if (resumed == kResumesPerPassMax)
+      throw Livelock(fmt::format("seed {}: a pass of {} does not end", universe_.seed(), name_));
     const auto h = ready_.front();
     ready_.pop_front();
     h.resume();

@@ -1,7 +1,8 @@
 // process.h - one run of a program on a machine: its scheduler, its objects, and its side of the world.
 //
 // A process gets a pass some microseconds after something became ready for it; whatever completes in between is handled
-// in the same pass. post() keeps the order of the calls, as promised; the order of completions is varied by their latencies.
+// in the same pass. post() keeps the order of the calls, as promised; the order of completions is varied by their
+// latencies.
 //
 // A killed process is never resumed. Killed in the middle of its own pass (by a hook of a test) it still runs to its
 // next suspension, but nothing that it does then reaches the world: every interface looks at alive().

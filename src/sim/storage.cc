@@ -28,7 +28,8 @@ void erase_range(std::vector<ByteRange>& ranges, ByteRange gone) {
 }
 
 bool same_page(const StoredFile& file, std::uint64_t page) {
-  return std::memcmp(file.visible->data() + page * kPageBytes, file.stable->data() + page * kPageBytes, kPageBytes) == 0;
+  return std::memcmp(file.visible->data() + page * kPageBytes, file.stable->data() + page * kPageBytes, kPageBytes) ==
+         0;
 }
 
 }  // namespace

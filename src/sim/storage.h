@@ -46,25 +46,25 @@ class Pages {
 
 /// How long things take, how often chance strikes, and what is broken. May be changed at any time.
 struct DiskWeather {
-  unsigned miss_permille = 200;         ///< try_read() and prepare() would have to wait
+  unsigned miss_permille = 200;  ///< try_read() and prepare() would have to wait
   Duration read_min{50'000}, read_max{400'000};
   Duration sync_min{200'000}, sync_max{4'000'000};
-  Duration slow{};                      ///< added to every wait
+  Duration slow{};  ///< added to every wait
   unsigned read_error_permille = 0, write_error_permille = 0, sync_error_permille = 0;
-  unsigned write_back_permille = 100;   ///< a sector becomes stable before it is written again
-  bool full = false;                    ///< create() answers ENOSPC
+  unsigned write_back_permille = 100;  ///< a sector becomes stable before it is written again
+  bool full = false;                   ///< create() answers ENOSPC
 };
 
 struct StoredFile {
   StoredFile(std::string n, std::uint64_t bytes);
   std::string name;
-  std::uint64_t bytes;                ///< grows while it is created
-  std::shared_ptr<Pages> visible;     ///< a mapping is this memory
+  std::uint64_t bytes;             ///< grows while it is created
+  std::shared_ptr<Pages> visible;  ///< a mapping is this memory
   std::shared_ptr<Pages> stable;
-  bool mapped = false;                ///< since the last loss of power: stores can't be seen, every page may differ
+  bool mapped = false;  ///< since the last loss of power: stores can't be seen, every page may differ
   std::set<const Process*> mapped_by;
-  std::set<std::uint64_t> dirty;      ///< pages that were written and may differ
-  std::set<std::uint64_t> forsaken;   ///< pages of a failed sync
+  std::set<std::uint64_t> dirty;                     ///< pages that were written and may differ
+  std::set<std::uint64_t> forsaken;                  ///< pages of a failed sync
   std::map<std::uint64_t, std::uint64_t> synced_by;  ///< page -> number of the last sync that made it stable
   std::vector<ByteRange> unreadable;
 };
@@ -80,8 +80,8 @@ class Storage {
   Storage(Universe& universe, std::string where, Prng prng);
 
   DiskWeather weather;
-  /// Called before the n-th write (counted from 1, over the life of the machine) takes place; may kill the process, which
-  /// then has not written.
+  /// Called before the n-th write (counted from 1, over the life of the machine) takes place; may kill the process,
+  /// which then has not written.
   std::function<void(std::uint64_t n)> before_write;
   [[nodiscard]] std::uint64_t writes() const { return writes_; }
   [[nodiscard]] std::uint64_t syncs() const { return syncs_; }

@@ -159,6 +159,7 @@ Result<> DirectoryDisk::remove(std::string_view name) {
   if (auto ok = check_name(name); !ok) return ok;
   std::error_code error;
   const std::string path = path_of(name);
+  if (std::filesystem::is_block_file(path, error)) return {};
   const auto removed = std::filesystem::remove_all(path, error);
   if (error) return io_error(error.value(), "remove", path);
   if (removed == 0) return fail(Errc::absent, fmt::format("there is no {}", path));

@@ -36,7 +36,7 @@ class DirectoryDisk final : public runtime::Disk {
   /// the device is mounted or too small.
   runtime::Task<Result<>> create(std::string name, std::uint64_t bytes, void (*progress)(void*, std::uint64_t),
                                  void* with) override;
-  /// A directory is removed with everything in it; of a link only the link.
+  /// A directory is removed with everything in it; of a link only the link; a link to a block device stays.
   Result<> remove(std::string_view name) override;
   Result<std::unique_ptr<runtime::File>> open(std::string_view name) override;
   Result<std::unique_ptr<runtime::Mapping>> map(std::string_view name) override;

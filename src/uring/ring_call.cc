@@ -46,6 +46,8 @@ RingRequest RingRequest::poll(int fd, std::uint32_t events) {
   return {.opcode = IORING_OP_POLL_ADD, .fd = fd, .call_flags = events};
 }
 
+RingCall::~RingCall() { CHECK(!waiter_); }
+
 void RingCall::await_suspend(std::coroutine_handle<> h) {
   waiter_ = h;
   io_uring_sqe* const sqe = loop_.prepare(this);

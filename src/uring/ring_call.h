@@ -39,6 +39,7 @@ class RingCall final : private Operation {
  public:
   RingCall(Loop& loop, const RingRequest& request) : loop_(loop), request_(request) {}
   RingCall(const RingCall&) = delete;
+  ~RingCall() override;  ///< requires that it is not under way
 
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> h);

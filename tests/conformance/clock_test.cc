@@ -1,7 +1,6 @@
-#include "catch.h"
-
 #include <set>
 
+#include "catch.h"
 #include "conformance/world_maker.h"
 
 using namespace lockstep;

@@ -1,8 +1,7 @@
-#include "catch.h"
-
 #include <cerrno>
 #include <cstring>
 
+#include "catch.h"
 #include "conformance/world_maker.h"
 
 using namespace lockstep;
@@ -46,7 +45,9 @@ Task<void> created_files_are_zeros(WorldMaker& maker) {
 
 Task<void> create_reports_progress(WorldMaker& maker) {
   std::vector<std::uint64_t> seen;
-  const auto note = [](void* with, std::uint64_t bytes) { static_cast<std::vector<std::uint64_t>*>(with)->push_back(bytes); };
+  const auto note = [](void* with, std::uint64_t bytes) {
+    static_cast<std::vector<std::uint64_t>*>(with)->push_back(bytes);
+  };
   const auto made = co_await maker.world().disk.create("extents", 3 << 20, note, &seen);
   REQUIRE(made.has_value());
   REQUIRE(!seen.empty());
@@ -94,7 +95,9 @@ Task<void> sync_succeeds(WorldMaker& maker) {
   CHECK(none.has_value());
 }
 
-Task<void> read_half(runtime::File& file, std::uint64_t offset, std::string& into) { into = co_await read_text(file, offset, 32 << 10); }
+Task<void> read_half(runtime::File& file, std::uint64_t offset, std::string& into) {
+  into = co_await read_text(file, offset, 32 << 10);
+}
 
 Task<void> calls_overlap(WorldMaker& maker) {
   const auto file = co_await make_file(maker.world().disk, "extents", 64 << 10);

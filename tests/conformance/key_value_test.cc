@@ -1,5 +1,4 @@
 #include "catch.h"
-
 #include "conformance/world_maker.h"
 
 using namespace lockstep;

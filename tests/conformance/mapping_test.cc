@@ -1,7 +1,6 @@
-#include "catch.h"
-
 #include <cstring>
 
+#include "catch.h"
 #include "conformance/world_maker.h"
 
 using namespace lockstep;

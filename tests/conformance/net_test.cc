@@ -1,7 +1,6 @@
-#include "catch.h"
-
 #include <algorithm>
 
+#include "catch.h"
 #include "conformance/world_maker.h"
 
 using namespace lockstep;
@@ -66,7 +65,9 @@ Task<std::string> receive_all(Connection& link, std::size_t enough) {
   co_return all;
 }
 
-Task<void> receive_into(Connection& link, std::size_t enough, std::string& into) { into = co_await receive_all(link, enough); }
+Task<void> receive_into(Connection& link, std::size_t enough, std::string& into) {
+  into = co_await receive_all(link, enough);
+}
 
 Task<void> bytes_arrive_in_order(WorldMaker& maker) {
   Link near, far;

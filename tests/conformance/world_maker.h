@@ -1,4 +1,5 @@
-// world_maker.h - what the conformance suite needs of a world, so that the same tests run on the real and the simulated one.
+// world_maker.h - what the conformance suite needs of a world, so that the same tests run on the real and the simulated
+// one.
 //
 // meson.build links the test sources with sim_maker.cc, and with uring_maker.cc: each defines make_world().
 // A test makes a world, writes its steps as a coroutine function, and hands it to run().

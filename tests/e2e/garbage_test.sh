@@ -5,7 +5,12 @@ two_sites
 memory() { awk '/VmRSS/ { print $2 }' "/proc/${PID[$1]}/status"; }
 echo before >"$E/file"
 before_east=$(memory east)
+# The primary listens; the secondary connects to it, and listens only if it is made to.
 for port in "$PORT" $((PORT + 1)); do
+  if port_is_free "$port"; then
+    [[ $port -ne $PORT ]] || fail "the primary does not listen on $port"
+    continue
+  fi
   step "garbage on port $port, while files are written"
   timeout 300 python3 "$E2E/garbage.py" "$port" & sender=$!
   HELPERS+=("$sender")

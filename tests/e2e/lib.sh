@@ -112,7 +112,8 @@ configure() {
   mkdir -p "$E" "$W"
 }
 
-is_running() { runs_as "${PID[$1]:-}" lockstepd; }
+# A child that ended and was not waited for has no program; one that was just forked has another one than lockstepd.
+is_running() { [[ -n ${PID[$1]:-} && -n $(readlink "/proc/${PID[$1]}/exe" 2>/dev/null) ]]; }
 in_state() { is_running "$1" || fail "lockstepd of $1 has ended"; [[ $(state_of "$(lockstep_at "$1" status --json 2>/dev/null)") == "$2" ]]; }
 wait_for_state() { wait_until "${3:-30}" in_state "$1" "$2" || fail "$1 is not $2 after ${3:-30} s"; }
 mounted_and_in_sync() { in_state "$1" in-sync && is_mounted "$T/$1"; }

@@ -31,7 +31,8 @@ wrong 'wrong\.toml:[0-9]+' 's/^\[limits\]/[limits/'
 expect_error 'no-such' "$LOCKSTEP" --config "$T/no-such.toml" config check
 expect_error 'east.*west' lockstep_at north status
 expect_error 'east.*west' env -u LOCKSTEP_SITE "$LOCKSTEP" --config "$CONFIG" status
-expect_error 'no lockstepd answers' "$LOCKSTEP" --config <(sed 's/east\.sock/nobody.sock/' "$CONFIG") --site east status
+sed 's/east\.sock/nobody.sock/' "$CONFIG" >"$T/nobody.toml"
+expect_error 'no lockstepd answers' "$LOCKSTEP" --config "$T/nobody.toml" --site east status
 "$LOCKSTEP" --config "$CONFIG" config check >/dev/null || fail "the right configuration has mistakes"
 LOCKSTEP_CONFIG=$CONFIG LOCKSTEP_SITE=west "$LOCKSTEP" status >/dev/null || fail "LOCKSTEP_CONFIG and LOCKSTEP_SITE are not heeded"
 

@@ -1,8 +1,8 @@
-#include "catch.h"
+#include "sim/host.h"
 
 #include <fcntl.h>
 
-#include "sim/host.h"
+#include "catch.h"
 #include "small_daemon.h"
 #include "worlds.h"
 
@@ -21,7 +21,13 @@ Task<void> keep(Task<T> task, std::optional<T>& into) {
 }
 
 struct Mounted {
-  Mounted() : universe(7), machine(universe.add_machine("alpha")), process(machine.start()), daemon(process.kernel()), applications(machine.start("host")), host(applications) {
+  Mounted()
+      : universe(7),
+        machine(universe.add_machine("alpha")),
+        process(machine.start()),
+        daemon(process.kernel()),
+        applications(machine.start("host")),
+        host(applications) {
     REQUIRE(process.kernel().mount(daemon).has_value());
   }
   /// What `task` of an application comes to.
@@ -38,7 +44,9 @@ struct Mounted {
     return *result;
   }
   std::uint64_t sent(HostOp op) { return machine.mount()->sent(op); }
-  FileHandle file(std::string path, std::uint32_t flags = O_RDWR | O_CREAT) { return get(host.open(path, flags, 0644)).value(); }
+  FileHandle file(std::string path, std::uint32_t flags = O_RDWR | O_CREAT) {
+    return get(host.open(path, flags, 0644)).value();
+  }
   SimKernel& kernel() { return process.kernel(); }
 
   Universe universe;

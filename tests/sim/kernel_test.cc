@@ -1,8 +1,8 @@
-#include "catch.h"
+#include "sim/kernel.h"
 
 #include <cerrno>
 
-#include "sim/kernel.h"
+#include "catch.h"
 #include "worlds.h"
 
 using namespace lockstep;
@@ -33,7 +33,8 @@ runtime::EntryReply entry(std::uint64_t inode, Duration valid) {
 }
 
 struct Mounted {
-  explicit Mounted(std::uint64_t seed) : universe(seed), machine(universe.add_machine("alpha")), process(machine.start()) {
+  explicit Mounted(std::uint64_t seed)
+      : universe(seed), machine(universe.add_machine("alpha")), process(machine.start()) {
     REQUIRE(process.kernel().mount(handler).has_value());
   }
   /// Sends; true when the handler has it.

@@ -1,7 +1,6 @@
-#include "catch.h"
-
 #include <set>
 
+#include "catch.h"
 #include "sim/key_value.h"
 #include "worlds.h"
 

@@ -1,5 +1,4 @@
 #include "catch.h"
-
 #include "sim/key_value.h"
 #include "sim/network.h"
 #include "worlds.h"

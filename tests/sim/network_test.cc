@@ -1,8 +1,8 @@
-#include "catch.h"
+#include "sim/network.h"
 
 #include <set>
 
-#include "sim/network.h"
+#include "catch.h"
 #include "worlds.h"
 
 using namespace lockstep;
@@ -63,7 +63,11 @@ Task<void> visit(runtime::World& world, std::string address, std::string greetin
 /// Two machines with a stream between them; beta connected.
 struct Pair {
   explicit Pair(std::uint64_t seed)
-      : universe(seed), alpha(universe.add_machine("alpha")), beta(universe.add_machine("beta")), a(alpha.start()), b(beta.start()) {
+      : universe(seed),
+        alpha(universe.add_machine("alpha")),
+        beta(universe.add_machine("beta")),
+        a(alpha.start()),
+        b(beta.start()) {
     universe.network().weather.short_send_permille = 0;
   }
   void connect(std::string to_beta = "", std::string to_alpha = "") {

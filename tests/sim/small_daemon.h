@@ -57,9 +57,14 @@ struct SmallDaemon final : runtime::HostHandler {
     const auto child = node.names.find(name);
     switch (r.op) {
       case HostOp::lookup:
-        if (child == node.names.end()) reply = runtime::ErrorReply{ENOENT}; else reply = entry(child->second);
+        if (child == node.names.end())
+          reply = runtime::ErrorReply{ENOENT};
+        else
+          reply = entry(child->second);
         break;
-      case HostOp::getattr: reply = runtime::AttributesReply{entry(r.inode.value).attributes, std::chrono::hours(1)}; break;
+      case HostOp::getattr:
+        reply = runtime::AttributesReply{entry(r.inode.value).attributes, std::chrono::hours(1)};
+        break;
       case HostOp::setattr:
         if (r.change.size_set) node.bytes.resize(r.change.size);
         reply = runtime::AttributesReply{entry(r.inode.value).attributes, std::chrono::hours(1)};
@@ -68,7 +73,10 @@ struct SmallDaemon final : runtime::HostHandler {
       case HostOp::mkdir:
         node.names[name] = next;
         if (r.op == HostOp::mkdir) nodes[next].mode = S_IFDIR | 0755;
-        if (r.op == HostOp::mkdir) reply = entry(next); else reply = runtime::CreateReply{entry(next), opening};
+        if (r.op == HostOp::mkdir)
+          reply = entry(next);
+        else
+          reply = runtime::CreateReply{entry(next), opening};
         ++next;
         break;
       case HostOp::link:
@@ -79,12 +87,14 @@ struct SmallDaemon final : runtime::HostHandler {
       case HostOp::opendir: reply = opening; break;
       case HostOp::read: {
         const std::size_t from = std::min<std::size_t>(r.offset, node.bytes.size());
-        reply = runtime::DataReply{std::as_bytes(std::span(node.bytes)).subspan(from, std::min<std::size_t>(r.size, node.bytes.size() - from))};
+        reply = runtime::DataReply{std::as_bytes(std::span(node.bytes))
+                                       .subspan(from, std::min<std::size_t>(r.size, node.bytes.size() - from))};
         break;
       }
       case HostOp::write:
         node.bytes.resize(std::max<std::size_t>(node.bytes.size(), r.offset + r.data.size()));
-        std::copy_n(reinterpret_cast<const char*>(r.data.data()), r.data.size(), node.bytes.begin() + static_cast<std::ptrdiff_t>(r.offset));
+        std::copy_n(reinterpret_cast<const char*>(r.data.data()), r.data.size(),
+                    node.bytes.begin() + static_cast<std::ptrdiff_t>(r.offset));
         reply = runtime::CountReply{r.data.size()};
         break;
       case HostOp::readdir: {

@@ -1,9 +1,8 @@
-#include "catch.h"
-
 #include <cerrno>
 #include <cstring>
 #include <set>
 
+#include "catch.h"
 #include "worlds.h"
 
 using namespace lockstep;
@@ -15,7 +14,8 @@ namespace {
 constexpr std::uint64_t kFileBytes = 64 << 10;
 
 struct Site {
-  explicit Site(std::uint64_t seed) : universe(seed), machine(universe.add_machine("alpha")), process(&machine.start()) {
+  explicit Site(std::uint64_t seed)
+      : universe(seed), machine(universe.add_machine("alpha")), process(&machine.start()) {
     run(*process, make_file(process->world().disk, "file", kFileBytes));
     file = std::move(*process->world().disk.open("file"));
   }

@@ -1,8 +1,7 @@
-#include "catch.h"
-
 #include <set>
 #include <vector>
 
+#include "catch.h"
 #include "sim/key_value.h"
 #include "sim/network.h"
 #include "worlds.h"

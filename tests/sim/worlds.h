@@ -1,11 +1,10 @@
 // worlds.h - short ways to say what the tests of the simulation say often.
 #pragma once
 
-#include "catch.h"
-
 #include <string>
 #include <string_view>
 
+#include "catch.h"
 #include "runtime/task.h"
 #include "sim/disk.h"
 #include "sim/machine.h"

@@ -1,0 +1,263 @@
+#include "bin/simulator/hosts.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <cstring>
+
+namespace lockstep::simulator {
+namespace {
+
+using sim::FileHandle;
+using sim::Host;
+
+constexpr std::uint64_t kRecordBytes = 24;
+constexpr Duration kAfterLoss = std::chrono::milliseconds(20);  // before a host looks for the mount again
+
+std::string data_file(std::uint64_t n) { return fmt::format("/data{}", n); }
+
+std::string record_text(std::uint64_t number) { return fmt::format("record {:016}\n", number); }
+
+bool lost(const Error& error) { return error.posix == ENOTCONN || error.code != Errc::posix; }
+
+Instant now(sim::Process& process) { return process.universe().now(); }
+
+void say(Stage& stage, sim::Process& process, const std::string& what) {
+  if (stage.verbose) fmt::print("{:>12} {} {}\n", now(process).ns / 1000, process.name(), what);
+}
+
+/// open(), again while the mount is away; null: the stage is quiet.
+runtime::Task<FileHandle> open_some_time(sim::Process& process, Stage& stage, std::string path, std::uint32_t flags) {
+  Host host(process);
+  while (!stage.quiet) {
+    Result<FileHandle> file = co_await host.open(path, flags, 0644);
+    if (file) co_return *file;
+    if (!lost(file.error())) {
+      stage.fail(fmt::format("open of {} failed with errno {}", path, file.error().posix));
+      co_return nullptr;
+    }
+    co_await process.delay(kAfterLoss);
+  }
+  co_return nullptr;
+}
+
+runtime::Task<void> write_block(sim::Process& process, Stage& stage, FileHandle file, std::uint64_t f, std::uint64_t block) {
+  Host host(process);
+  const History::Block place{data_file(f), block};
+  const Value value = stage.history.write_began(place, now(process));
+  say(stage, process, fmt::format("write {} block {} = {}", place.first, block, value));
+  const Result<std::uint64_t> written = co_await host.write(file, block * kBlockBytes, block_of(value));
+  if (written) {
+    if (*written != kBlockBytes) stage.fail(fmt::format("a write of a block wrote {} bytes", *written));
+    stage.history.write_ended(place, value, now(process));
+  } else if (!lost(written.error())) {
+    stage.fail(fmt::format("a write failed with errno {}", written.error().posix));
+  }
+  say(stage, process, fmt::format("write {} block {} = {} {}", place.first, block, value, written ? "done" : "lost"));
+}
+
+runtime::Task<void> read_block(sim::Process& process, Stage& stage, FileHandle file, std::uint64_t f, std::uint64_t block) {
+  Host host(process);
+  const Instant from = now(process);
+  const Result<std::string> bytes = co_await host.read(file, block * kBlockBytes, kBlockBytes);
+  if (!bytes) {
+    if (!lost(bytes.error())) stage.fail(fmt::format("a read failed with errno {}", bytes.error().posix));
+    co_return;
+  }
+  const std::optional<Value> value = value_of(*bytes);
+  if (!value) {
+    stage.fail(fmt::format("{} block {}: {} bytes that are no block of one write", data_file(f), block, bytes->size()));
+    co_return;
+  }
+  say(stage, process, fmt::format("read {} block {} = {}", data_file(f), block, *value));
+  if (const auto wrong = stage.history.read({data_file(f), block}, *value, from, now(process))) stage.fail(*wrong);
+}
+
+runtime::Task<void> append_record(sim::Process& process, Stage& stage, FileHandle file, std::string path) {
+  Host host(process);
+  const std::uint64_t record = stage.history.append_began(path);
+  say(stage, process, fmt::format("append {} to {}", record, path));
+  const Result<std::uint64_t> written = co_await host.write(file, 0, record_text(record));
+  if (written) {
+    stage.history.append_ended(path, record);
+  } else if (!lost(written.error())) {
+    stage.fail(fmt::format("an append failed with errno {}", written.error().posix));
+  }
+}
+
+runtime::Task<void> name_something(sim::Process& process, Stage& stage) {
+  Host host(process);
+  const std::string path = fmt::format("/names/n{}", stage.prng.below(24));
+  if (stage.prng.chance(600)) {
+    // A name of its own for each life, so that who made it can be told: n7.3 is the third try at n7.
+    const std::string unique = fmt::format("{}.{}", path, stage.prng.below(6));
+    say(stage, process, "create " + unique);
+    Result<FileHandle> made = co_await host.open(unique, O_CREAT | O_EXCL | O_RDWR, 0600);
+    if (made) {
+      stage.history.created(unique, History::Told::yes);
+      const Result<> closed = co_await host.close(*made);
+      if (!closed && !lost(closed.error())) stage.fail("closing a new file failed");
+    } else if (lost(made.error())) {
+      stage.history.created(unique, History::Told::nothing);
+    } else if (made.error().posix != EEXIST) {
+      stage.fail(fmt::format("creating {} failed with errno {}", unique, made.error().posix));
+    } else {
+      stage.history.created(unique, History::Told::no);
+    }
+    say(stage, process, fmt::format("create {} {}", unique, made ? "done" : fmt::format("errno {}", made.error().posix)));
+    co_return;
+  }
+  // Removed names are not used again: their number is out of the range of those that are created.
+  const std::string doomed = fmt::format("/names/d{}", stage.history.names().size());
+  Result<FileHandle> made = co_await host.open(doomed, O_CREAT | O_EXCL | O_RDWR, 0600);
+  if (!made) {
+    stage.history.created(doomed, lost(made.error()) ? History::Told::nothing : History::Told::no);
+    co_return;
+  }
+  stage.history.created(doomed, History::Told::yes);
+  co_await host.close(*made);
+  const bool rename = stage.prng.chance(300);
+  stage.history.remove_began(doomed);
+  if (rename) {
+    const std::string target = doomed + ".moved";
+    const Result<> moved = co_await host.rename(doomed, target, 0);
+    if (moved) {
+      stage.history.removed(doomed, History::Told::yes);
+      stage.history.created(target, History::Told::yes);
+    } else if (lost(moved.error())) {
+      stage.history.created(target, History::Told::nothing);
+    } else {
+      stage.fail(fmt::format("renaming {} failed with errno {}", doomed, moved.error().posix));
+    }
+    co_return;
+  }
+  const Result<> removed = co_await host.unlink(doomed);
+  if (removed) {
+    stage.history.removed(doomed, History::Told::yes);
+  } else if (!lost(removed.error())) {
+    stage.fail(fmt::format("removing {} failed with errno {}", doomed, removed.error().posix));
+  }
+}
+
+}  // namespace
+
+std::string block_of(Value value) {
+  std::string bytes(kBlockBytes, '\0');
+  for (std::size_t at = 0; at < kBlockBytes; at += sizeof value) std::memcpy(bytes.data() + at, &value, sizeof value);
+  return bytes;
+}
+
+std::optional<Value> value_of(const std::string& block) {
+  if (block.size() != kBlockBytes) return std::nullopt;
+  Value value = 0;
+  std::memcpy(&value, block.data(), sizeof value);
+  if (block != block_of(value)) return std::nullopt;
+  return value;
+}
+
+runtime::Task<void> set_up(sim::Process& process, Stage& stage, bool& done) {
+  Host host(process);
+  for (std::uint64_t f = 0; f < stage.files; ++f) {
+    FileHandle file = co_await open_some_time(process, stage, data_file(f), O_CREAT | O_RDWR);
+    if (!file) co_return;
+    const Result<> sized = co_await host.truncate(data_file(f), stage.blocks * kBlockBytes);
+    if (!sized) stage.fail("setting a file's size failed");
+    co_await host.close(file);
+  }
+  const Result<> made = co_await host.mkdir("/names", 0755);
+  if (!made) stage.fail("making a directory failed");
+  FileHandle records = co_await open_some_time(process, stage, "/records", O_CREAT | O_RDWR);
+  if (!records) co_return;
+  co_await host.close(records);
+  done = true;
+}
+
+runtime::Task<void> work(sim::Process& process, Stage& stage, std::uint64_t number) {
+  Host host(process);
+  co_await process.delay(std::chrono::microseconds(number * 50));
+  while (!stage.quiet && stage.failure.empty()) {
+    if (stage.names && stage.prng.chance(150)) {
+      co_await name_something(process, stage);
+      continue;
+    }
+    const bool append = stage.appends && stage.prng.chance(150);
+    const std::uint64_t f = stage.prng.below(stage.files);
+    const std::string path = append ? "/records" : data_file(f);
+    std::uint32_t flags = append ? O_RDWR | O_APPEND : O_RDWR;
+    if (!append && stage.directs && stage.prng.chance(200)) flags |= O_DIRECT;
+    FileHandle file = co_await open_some_time(process, stage, path, flags);
+    if (!file) break;
+    const std::uint64_t calls = 1 + stage.prng.below(6);
+    for (std::uint64_t i = 0; i < calls && !stage.quiet && !file->mount->gone(); ++i) {
+      if (append) {
+        co_await append_record(process, stage, file, path);
+      } else if (stage.prng.chance(500)) {
+        co_await write_block(process, stage, file, f, stage.prng.below(stage.blocks));
+      } else {
+        co_await read_block(process, stage, file, f, stage.prng.below(stage.blocks));
+      }
+      if (stage.fsyncs && stage.prng.chance(50)) co_await host.fsync(file, stage.prng.chance(500));
+      if (stage.prng.chance(300)) co_await process.delay(std::chrono::microseconds(stage.prng.below(3000)));
+    }
+    co_await host.close(file);
+  }
+}
+
+runtime::Task<void> look_at_all(sim::Process& process, Stage& stage, std::string site, bool& done) {
+  Host host(process);
+  const auto wrong = [&](const std::optional<std::string>& what) {
+    if (what) stage.fail(fmt::format("at the end, at {}: {}", site, *what));
+  };
+  for (std::uint64_t f = 0; f < stage.files; ++f) {
+    const Result<FileHandle> file = co_await host.open(data_file(f), O_RDWR, 0);
+    if (!file) {
+      wrong(fmt::format("{} can't be opened, errno {}", data_file(f), file.error().posix));
+      continue;
+    }
+    for (std::uint64_t b = 0; b < stage.blocks; ++b) {
+      const Instant from = now(process);
+      const Result<std::string> bytes = co_await host.read(*file, b * kBlockBytes, kBlockBytes);
+      const std::optional<Value> value = bytes ? value_of(*bytes) : std::nullopt;
+      if (!value) {
+        wrong(fmt::format("{} block {} can't be read, or is no block of one write", data_file(f), b));
+      } else {
+        wrong(stage.history.read({data_file(f), b}, *value, from, now(process)));
+      }
+    }
+    co_await host.close(*file);
+  }
+  const Result<FileHandle> records = co_await host.open("/records", O_RDWR, 0);
+  if (records) {
+    const Result<runtime::HostAttributes> attributes = co_await host.fstat(*records);
+    std::vector<std::uint64_t> numbers;
+    const std::uint64_t size = attributes ? attributes->size : 0;
+    for (std::uint64_t at = 0; at < size; at += kRecordBytes) {
+      const Result<std::string> text = co_await host.read(*records, at, kRecordBytes);
+      if (!text || text->size() != kRecordBytes || text->substr(0, 7) != "record ") {
+        wrong(fmt::format("/records holds no record at {}", at));
+        break;
+      }
+      numbers.push_back(std::strtoull(text->c_str() + 7, nullptr, 10));
+    }
+    wrong(stage.history.final_records("/records", numbers));
+    co_await host.close(*records);
+  } else {
+    wrong("/records can't be opened");
+  }
+  const Result<std::vector<std::string>> listed = co_await host.list("/names");
+  std::map<std::string, bool> there;
+  for (const std::string& name : stage.history.names()) there[name] = false;
+  if (listed) {
+    for (const std::string& name : *listed) there["/names/" + name] = true;
+  } else {
+    wrong("/names can't be listed");
+  }
+  for (const auto& [name, is] : there) {
+    wrong(stage.history.final_name(name, is));
+    const Result<runtime::HostAttributes> found = co_await host.stat(name);
+    if (found.has_value() != is) wrong(fmt::format("{} is {} listed but {} found", name, is ? "" : "not", found ? "" : "not"));
+  }
+  done = true;
+}
+
+}  // namespace lockstep::simulator
