@@ -74,6 +74,15 @@ void FileWrites::meet_drops(Activity& activity, PendingWrite& write) {
   }
 }
 
+Task<void> FileWrites::drop_again(Activity& activity, InodeId inode, ByteRange range) {
+  ++state_.counters.dropped_pages;
+  for (PendingWrite* write : activity.writes) {
+    // Its page goes too, and a reader may bring back what stands there before it is published.
+    if (write->buffered && overlap(range, write->range)) write->drop_again = true;
+  }
+  (void)co_await state_.kernel.drop_pages(inode, range);
+}
+
 Task<void> FileWrites::write(HostRequest request) {
   ++state_.counters.writes;
   KnownInode& node = state_.inodes.pin(request.inode);
@@ -115,25 +124,21 @@ Task<void> FileWrites::write(HostRequest request) {
     if (grows) ++node.growths;
     if (outcome.offset != request.offset && state_.inodes.may_keep_pages(request.inode, {outcome.offset, outcome.value})) {
       // Appended elsewhere than the kernel thought: it made room at its own place only.
-      ++state_.counters.dropped_pages;
-      (void)co_await state_.kernel.drop_pages(request.inode, ByteRange{outcome.offset, outcome.value});
+      co_await drop_again(activity, request.inode, ByteRange{outcome.offset, outcome.value});
     }
     if (!pending.buffered && state_.inodes.may_keep_pages(request.inode, pending.range)) {
       // Written past the page cache: a page that was read while this was under way holds the old.
-      ++state_.counters.dropped_pages;
-      (void)co_await state_.kernel.drop_pages(request.inode, pending.range);
+      co_await drop_again(activity, request.inode, pending.range);
     }
     const ByteRange whole = whole_pages(pending.range);
     if (pending.drop_again && !pending.answered && !whole.empty()) {
-      ++state_.counters.dropped_pages;
-      (void)co_await state_.kernel.drop_pages(request.inode, whole);
+      co_await drop_again(activity, request.inode, whole);
     }
     if (mode_changes) (void)state_.kernel.drop_attributes(request.inode);
     if (!pending.answered) (void)state_.kernel.reply(request.unique, CountReply{outcome.value});
   }
   if (pending.drop_again) {
-    ++state_.counters.dropped_pages;
-    (void)co_await state_.kernel.drop_pages(request.inode, pending.range);
+    co_await drop_again(activity, request.inode, pending.range);
   }
   if (pending.answered && --activity.answered_early == 0) activity.quiet.notify_all();
   state_.inodes.unpin(request.inode);

@@ -27,6 +27,8 @@ class FileWrites {
 
  private:
   runtime::Task<void> write(runtime::HostRequest request);
+  /// Drops pages for a write of this site; writes that are pending in `range` will drop them once more.
+  runtime::Task<void> drop_again(Activity& activity, InodeId inode, ByteRange range);
   runtime::Task<void> sync(runtime::HostRequest request);
   void answer_early(Activity& activity, PendingWrite& write);
   /// `write` begins: the same, and running drops are told that it locked pages they may be waiting for.
