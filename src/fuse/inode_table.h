@@ -30,6 +30,7 @@ struct PendingWrite {
   bool from_cache = false;  ///< written back from a mapping: all its pages are under write-back
   bool answered = false;    ///< early, because a drop waits for its pages
   bool drop_again = false;  ///< another site changed something in its range while it waited
+  std::vector<ByteRange> newer;  ///< write-back: what another site changed before it came; length 0: to the end
 };
 
 /// A drop of pages that is under way.
