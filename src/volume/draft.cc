@@ -168,19 +168,15 @@ Step<bool> Draft::chunks(const Object& file, std::uint32_t first, std::uint32_t 
 Draft::Object* Draft::make(std::uint32_t mode) {
   CHECK(!made_);
   made_ = true;
-  ++files_change_;
   Object& object = objects_.emplace_back();
-  object.id = InodeId{state.next_inode};
+  object.id = InodeId{state.progress.next_inode};
   object.mode = mode;
   object.atime = object.mtime = object.ctime = object.btime = now;
   object.change();
   return &object;
 }
 
-void Draft::remove(Object& object) {
-  object.fate = Object::Fate::removed;
-  --files_change_;
-}
+void Draft::remove(Object& object) { object.fate = Object::Fate::removed; }
 
 void Draft::count(BlockRange blocks, std::int64_t sign) {
   for (std::uint64_t at = blocks.first; at < blocks.end();) {
@@ -302,9 +298,8 @@ Planned Draft::finish(wire::Outcome outcome, const Object* about) {
   for (const auto& [group, change] : group_change_) {
     if (change != 0) put(group_key(group), pack_u32(static_cast<std::uint32_t>(static_cast<std::int64_t>(state.free_space.free(group)) + change)));
   }
-  if (files_change_ != 0) put(std::string(kFilesKey), pack_u64(state.files + static_cast<std::uint64_t>(files_change_)));
-  if (made_ && state.next_inode >= state.inode_bound)
-    put(std::string(kNextInodeKey), pack_u64(state.next_inode + kInodesPerBound));
+  if (made_ && state.progress.next_inode >= state.inode_bound)
+    put(std::string(kNextInodeKey), pack_u64(state.progress.next_inode + kInodesPerBound));
   Planned planned;
   wire::Effect& effect = planned.effect;
   effect.batch = std::move(batch_);

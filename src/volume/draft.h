@@ -127,7 +127,6 @@ class Draft {
   std::vector<wire::Drop> drops_;
   std::vector<BlockRange> allocated_, freed_;
   std::map<std::uint32_t, std::int64_t> group_change_;  // in free blocks
-  std::int64_t files_change_ = 0;
   bool made_ = false;
 };
 

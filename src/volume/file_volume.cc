@@ -146,16 +146,19 @@ Result<> FileVolume::take_over(const runtime::KeyBatch& batch) {
       const Result<InodeId> inode = parse_inode_key(change.key);
       if (!inode) return std::unexpected(inode.error());
       state_.lazy.erase(*inode);
+      Progress& progress = state_.progress;
       if (!change.value) {
+        progress.files -= std::min<std::uint64_t>(progress.files, 1);
         state_.dirty.forget(*inode);
-      } else if (inode->value >= state_.next_inode) {
-        state_.next_inode = inode->value + 1;
+      } else if (inode->value >= progress.next_inode) {
+        ++progress.files;
+        progress.next_inode = inode->value + 1;
         state_.dirty.clean(*inode);
       }
-    } else if ((change.key == kNextInodeKey || change.key == kFilesKey) && change.value) {
-      const Result<std::uint64_t> n = unpack_u64(*change.value);
-      if (!n) return std::unexpected(n.error());
-      (change.key == kFilesKey ? state_.files : state_.inode_bound) = *n;
+    } else if (change.key == kNextInodeKey && change.value) {
+      const Result<std::uint64_t> bound = unpack_u64(*change.value);
+      if (!bound) return std::unexpected(bound.error());
+      state_.inode_bound = *bound;
     }
   }
   return {};
@@ -186,13 +189,13 @@ void FileVolume::note_data(const wire::Effect& effect) {
 Result<> FileVolume::apply(const wire::Effect& effect) {
   if (!effect.batch.empty()) {
     if (const Result<> marked = mark(effect); !marked) return marked;
+    if (const Result<> taken = take_over(effect.batch); !taken) return taken;
+    state_.progress.applied = effect.seq;
     runtime::KeyBatch batch;
     batch.reserve(effect.batch.size() + 1);
     batch.assign(effect.batch.begin(), effect.batch.end());
-    batch.push_back({std::string(kSeqKey), pack_u64(effect.seq.value)});
+    batch.push_back({std::string(kSeqKey), pack_progress(state_.progress)});
     if (const Result<> applied = state_.keys.apply(batch); !applied) return applied;
-    if (const Result<> taken = take_over(effect.batch); !taken) return taken;
-    state_.applied = effect.seq;
   }
   note_data(effect);
   return {};
@@ -213,12 +216,12 @@ std::vector<wire::LazyTimes> FileVolume::unsettled(std::size_t limit) const {
 
 Statistics FileVolume::statistics() const {
   const std::uint64_t free = state_.free_space.total_free();
-  return {state_.blocks, free - std::min(free, state_.reserve()), state_.files};
+  return {state_.blocks, free - std::min(free, state_.reserve()), state_.progress.files};
 }
 
 void FileVolume::check_invariants() const {
   state_.free_space.check_invariants();
-  CHECK(state_.next_inode <= state_.inode_bound);
+  CHECK(state_.progress.next_inode <= state_.inode_bound);
   CHECK(state_.lazy.size() <= kLazyTimesMax);
 }
 

@@ -14,7 +14,7 @@ class FileVolume final : public Volume {
  public:
   FileVolume(runtime::KeyValue& store, area::Allocator allocator) : state_(store, std::move(allocator)) {}
 
-  [[nodiscard]] Seq applied() const override { return state_.applied; }
+  [[nodiscard]] Seq applied() const override { return state_.progress.applied; }
   runtime::Task<Result<>> load(Miss miss) override;
 
   Attempt<runtime::HostAttributes> attributes(InodeId inode) override;

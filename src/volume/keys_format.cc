@@ -288,6 +288,24 @@ Result<Owner> unpack_owner(std::string_view value) {
   return owner;
 }
 
+std::string pack_progress(const Progress& progress) {
+  std::string value;
+  append(value, progress.applied.value);
+  append(value, progress.files);
+  append(value, progress.next_inode);
+  return value;
+}
+
+Result<Progress> unpack_progress(std::string_view value) {
+  Taker in(value);
+  Progress progress;
+  progress.applied = Seq{in.take<std::uint64_t>()};
+  progress.files = in.take<std::uint64_t>();
+  progress.next_inode = in.take<std::uint64_t>();
+  if (!in.done()) return corrupt("what was applied is not readable");
+  return progress;
+}
+
 std::string pack_u32(std::uint32_t n) {
   std::string value;
   append(value, n);

@@ -13,8 +13,8 @@
 //   G group4               -> u32 free blocks
 //   O ino8                 -> empty
 //   N                      -> u64: every inode number in use is below it
-//   F                      -> u64 number of objects
-//   \0 seq                 -> u64 seq of the last applied effect with a batch; of this site only
+//   \0 seq                 -> of this site only: u64 seq of the last applied effect with a batch, u64 number of objects,
+//                             u64 next inode number
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,6 @@ inline constexpr std::size_t kNameBytesMax = 255;
 inline constexpr std::size_t kTargetBytesMax = 4095;
 
 inline constexpr std::string_view kNextInodeKey{"N", 1};
-inline constexpr std::string_view kFilesKey{"F", 1};
 inline constexpr std::string_view kSeqKey{"\0seq", 4};
 
 std::string inode_key(InodeId inode);
@@ -151,6 +150,16 @@ struct Owner {
 };
 std::string pack_owner(const Owner& owner);
 Result<Owner> unpack_owner(std::string_view value);
+
+/// How far this site has come.
+struct Progress {
+  Seq applied;
+  std::uint64_t files = 0;
+  std::uint64_t next_inode = 0;
+  bool operator==(const Progress&) const = default;
+};
+std::string pack_progress(const Progress& progress);
+Result<Progress> unpack_progress(std::string_view value);
 
 std::string pack_u32(std::uint32_t n);
 std::string pack_u64(std::uint64_t n);

@@ -52,7 +52,6 @@ wire::KeyBatch Volume::initial_keys(std::uint64_t blocks) {
   wire::KeyBatch batch;
   batch.push_back({inode_key(kRootInode), pack_inode(root)});
   batch.push_back({std::string(kNextInodeKey), pack_u64(kRootInode.value + 1)});
-  batch.push_back({std::string(kFilesKey), pack_u64(1)});
   for (std::uint64_t group = 0; group < groups_of(blocks); ++group) {
     const std::uint64_t count = std::min(kGroupBlocks, blocks - group * kGroupBlocks);
     batch.push_back({group_key(static_cast<std::uint32_t>(group)), pack_u32(static_cast<std::uint32_t>(count))});
@@ -78,30 +77,28 @@ runtime::Task<Result<>> FileVolume::read_counters() {
   runtime::KeyValue& store = state_.keys.store();
   const Result<std::uint64_t> bound = co_await read_counter(store, kNextInodeKey);
   if (!bound) co_return std::unexpected(bound.error());
-  const Result<std::uint64_t> files = co_await read_counter(store, kFilesKey);
-  if (!files) co_return std::unexpected(files.error());
-  state_.next_inode = state_.inode_bound = *bound;
-  state_.files = *files;
-  const Result<std::optional<std::string>> seq = co_await store.get(std::string(kSeqKey));
-  if (!seq) co_return std::unexpected(seq.error());
-  if (*seq) {
-    const Result<std::uint64_t> n = unpack_u64(**seq);
-    if (!n) co_return std::unexpected(n.error());
-    state_.applied = Seq{*n};
+  const Result<std::optional<std::string>> value = co_await store.get(std::string(kSeqKey));
+  if (!value) co_return std::unexpected(value.error());
+  state_.inode_bound = *bound;
+  state_.progress = {Seq{0}, 1, *bound};  // of a volume that was just formatted
+  if (*value) {
+    const Result<Progress> progress = unpack_progress(**value);
+    if (!progress) co_return std::unexpected(progress.error());
+    state_.progress = *progress;
   }
   co_return Result<>{};
 }
 
 runtime::Task<Result<>> FileVolume::replay(area::Log& log) {
-  while (log.last() > state_.applied) {
-    const Result<std::vector<wire::Effect>> records = co_await log.read_after(state_.applied, kReplayBytes);
+  while (log.last() > state_.progress.applied) {
+    const Result<std::vector<wire::Effect>> records = co_await log.read_after(state_.progress.applied, kReplayBytes);
     if (!records) {
       co_return fail(records.error().code, fmt::format("the metadata stand at effect {}, the log can't continue them: {}",
-                                                       state_.applied.value, records.error().text));
+                                                       state_.progress.applied.value, records.error().text));
     }
     if (records->empty()) break;
     for (const wire::Effect& effect : *records) {
-      if (effect.seq <= state_.applied) co_return fail(Errc::corrupt, fmt::format("the log has effect {} out of order", effect.seq.value));
+      if (effect.seq <= state_.progress.applied) co_return fail(Errc::corrupt, fmt::format("the log has effect {} out of order", effect.seq.value));
       if (const Result<> applied = apply(effect); !applied) co_return applied;
       // Nothing reads under an older map yet.
       release(effect.freed);

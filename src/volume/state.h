@@ -9,6 +9,7 @@
 
 #include "area/allocator.h"
 #include "volume/dirty_ranges.h"
+#include "volume/keys_format.h"
 #include "volume/known_keys.h"
 
 namespace lockstep::volume {
@@ -27,12 +28,10 @@ struct State {
   KnownKeys keys;
   area::Allocator free_space;                  ///< its free() is what the G keys say
   std::uint64_t blocks;                        ///< of the area
-  std::uint64_t files = 0;                     ///< what F says
-  std::uint64_t next_inode = 0;                ///< above every inode number ever used
+  Progress progress;                           ///< its next_inode is above every inode number ever used
   std::uint64_t inode_bound = 0;               ///< what N says; >= next_inode
   std::map<InodeId, wire::LazyTimes> lazy;     ///< at most kLazyTimesMax
   DirtyRanges dirty;
-  Seq applied;
 
   /// Kept back from plans, so that the last file of a full volume does not meet a full log or key store at once.
   [[nodiscard]] std::uint64_t reserve() const { return std::min<std::uint64_t>(blocks / 256, 4096); }

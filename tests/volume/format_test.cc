@@ -62,6 +62,7 @@ TEST_CASE("values have the bytes of the format") {
   REQUIRE(hex(pack_entry({InodeId{9}, 0040000})) == "01" "0900000000000000" "00400000");
   REQUIRE(hex(pack_chunk({2, {{1, 3, 0x10, false}, {2047, 1, 0x20, true}}})) ==
           "01" "02000000" "0100" "0300" "1000000000000000" "ff07" "0100" "2000000000000080");
+  REQUIRE(hex(pack_progress({Seq{1}, 2, 3})) == "0100000000000000" "0200000000000000" "0300000000000000");
   REQUIRE(hex(pack_owner({InodeId{9}, 0x0800, 2048})) == "01" "0900000000000000" "0008000000000000" "0008");
 }
 
@@ -90,6 +91,8 @@ TEST_CASE("bytes that are no values are corrupt, whatever they are") {
     const auto b = unpack_chunk(bytes, 1000);
     const auto c = unpack_entry(bytes);
     const auto d = unpack_owner(bytes);
+    const auto e = unpack_progress(bytes);
+    REQUIRE((e || e.error().code == Errc::corrupt));
     for (const bool corrupt : {a || a.error().code == Errc::corrupt, b || b.error().code == Errc::corrupt,
                                c || c.error().code == Errc::corrupt, d || d.error().code == Errc::corrupt})
       REQUIRE(corrupt);

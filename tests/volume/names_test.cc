@@ -143,7 +143,7 @@ TEST_CASE("the last name's removal makes an orphan, which reap removes with all 
   REQUIRE(orphans_ended(pair.last.effect) == std::vector{f});
   REQUIRE(pair.a.volume->statistics().blocks_free == free);
   REQUIRE(pair.a.volume->statistics().files == 1);
-  // N and the seq stay.
+  // The site's own seq stays.
   REQUIRE(pair.a.machine().key_store().keys().size() == keys + 1);
   const auto gone = pair.a.get([&] { return pair.a.volume->attributes(f); });
   REQUIRE(gone.error().posix == ESTALE);

@@ -49,7 +49,6 @@ TEST_CASE("a volume without its counters is refused") {
     REQUIRE(opened.error().code == Errc::corrupt);
   };
   SECTION("N") { open_fails("N"); }
-  SECTION("F") { open_fails("F"); }
   SECTION("G") { open_fails(group_key(0)); }
 }
 
