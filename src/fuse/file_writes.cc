@@ -153,14 +153,20 @@ Task<void> FileWrites::write(HostRequest request) {
       // Written past the page cache: a page that was read while this was under way holds the old.
       co_await drop_again(activity, request.inode, pending.range);
     }
+    if (pending.buffered && state_.inodes.pages_doubtful(request.inode, pending.range, state_.world.clock.now())) {
+      pending.drop_again = true;
+    }
     const ByteRange whole = whole_pages(pending.range);
     if (pending.drop_again && !pending.answered && !whole.empty()) {
+      // Until this write is answered the kernel lets no other buffered write of the file fill pages.
+      state_.inodes.pages_certain(request.inode, whole);
       co_await drop_again(activity, request.inode, whole);
     }
     if (mode_changes) (void)state_.kernel.drop_attributes(request.inode);
     if (!pending.answered) (void)state_.kernel.reply(request.unique, CountReply{outcome.value});
   }
-  if (pending.drop_again) {
+  if (pending.drop_again && (pending.answered || whole_pages(pending.range) != pending.range)) {
+    state_.inodes.pages_drop_begins(request.inode, state_.world.clock.now());
     co_await drop_again(activity, request.inode, pending.range);
   }
   if (pending.answered && --activity.answered_early == 0) activity.quiet.notify_all();
