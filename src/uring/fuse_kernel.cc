@@ -139,6 +139,7 @@ bool FuseKernel::take_requests() {
       return true;
     }
     ++counters_.reads;
+    ++loop_.statistics().reads;
     const ssize_t n = ::read(fd_, into, RequestMemory::room());
     if (n < 0) {
       if (errno == EAGAIN) {
@@ -238,6 +239,7 @@ void FuseKernel::gone() {
 long FuseKernel::write_hook(int fd, iovec* parts, int count, void* self) {
   auto& kernel = *static_cast<FuseKernel*>(self);
   const auto& header = *static_cast<const fuse_out_header*>(parts[0].iov_base);
+  ++kernel.loop_.statistics().writes;
   if (kernel.init_unique_ == 0 || header.unique != kernel.init_unique_) return ::writev(fd, parts, count);
   kernel.init_unique_ = 0;
   if (header.error != 0) return ::writev(fd, parts, count);

@@ -166,6 +166,7 @@ int FuseKernel::send(const Slot& slot, int error, Bytes bytes) {
   header.error = -error;
   header.unique = slot.raw;
   iovec parts[] = {{&header, sizeof header}, {const_cast<std::byte*>(bytes.data()), bytes.size()}};
+  ++loop_.statistics().writes;
   return ::writev(fd_, parts, bytes.empty() ? 1 : 2) < 0 ? -errno : 0;
 }
 

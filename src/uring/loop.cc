@@ -97,11 +97,6 @@ Watch::~Watch() {
 
 void Watch::arm() { poll_->arm(); }
 
-Expectation::Expectation(Loop& loop) : loop_(&loop) { ++loop.expecting_; }
-Expectation::~Expectation() {
-  if (loop_ != nullptr) --loop_->expecting_;
-}
-
 Result<std::unique_ptr<Loop>> Loop::make(LoopOptions options) {
   auto ring = std::make_unique<io_uring>();
   io_uring_params params{};
@@ -286,7 +281,7 @@ void Loop::wait() {
     submit();
     return;
   }
-  if (expecting_ == 0 || options_.spin.count() == 0) return sleep();
+  if (options_.spin.count() == 0) return sleep();
   const Instant start = now();
   if (usual_wait_ >= options_.spin && ++waits_asleep_ < kWaitsAsleepMax) {
     sleep();

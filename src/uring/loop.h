@@ -4,9 +4,8 @@
 // runs the hooks of the end of the pass. Then it submits everything that was asked for meanwhile and waits, in one
 // io_uring_enter. So a pass costs one system call of the loop, however many operations it started or ended.
 //
-// Waking a core that sleeps costs 25 to 35 us. While somebody expects an answer soon (expect()) and recent waits were
-// shorter than `spin`, the loop looks at the completion ring for at most `spin`, with a sched_yield between looks, before
-// it sleeps.
+// Waking a core that sleeps costs 25 to 35 us. While recent waits were shorter than `spin`, the loop looks at the completion
+// ring for at most `spin`, with a sched_yield between looks, before it sleeps.
 //
 // A round trip of 200 bytes between two processes on two cores over loopback TCP, best of three (tests/uring,
 // uring_round_trip_bench), and what the asking side pays for it besides the looks:
@@ -98,22 +97,6 @@ class Watch {
   std::unique_ptr<Poll> poll_;
 };
 
-/// While one exists, something is expected to complete soon: the loop may poll for it.
-class Expectation {
- public:
-  Expectation() = default;
-  explicit Expectation(Loop& loop);
-  Expectation(Expectation&& o) noexcept : loop_(std::exchange(o.loop_, nullptr)) {}
-  Expectation& operator=(Expectation&& o) noexcept {
-    std::swap(loop_, o.loop_);
-    return *this;
-  }
-  ~Expectation();
-
- private:
-  Loop* loop_ = nullptr;
-};
-
 struct LoopOptions {
   Duration spin = std::chrono::microseconds(50);  ///< 0: never polls
   unsigned entries = 512;                         ///< operations submitted at once
@@ -138,7 +121,6 @@ class Loop final : public runtime::Scheduler {
 
   /// Watches `fd`, not armed yet.
   std::unique_ptr<Watch> watch(int fd, Watcher& watcher) { return std::make_unique<Watch>(*this, fd, watcher); }
-  [[nodiscard]] Expectation expect() { return Expectation(*this); }
 
   /// The time of CLOCK_BOOTTIME.
   [[nodiscard]] static Instant now();
@@ -164,7 +146,6 @@ class Loop final : public runtime::Scheduler {
   [[nodiscard]] const LoopOptions& options() const { return options_; }
 
  private:
-  friend class Expectation;
   class Wake;
 
   Loop(std::unique_ptr<io_uring> ring, int wake_fd, LoopOptions options);
@@ -186,8 +167,7 @@ class Loop final : public runtime::Scheduler {
   std::vector<std::unique_ptr<Operation>> abandoned_;
   bool inside_ = false;
 
-  std::uint64_t expecting_ = 0;
-  Duration usual_wait_{};          // of waits with something expected, averaged over some eight
+  Duration usual_wait_{};           // averaged over some eight waits
   std::uint32_t waits_asleep_ = 0;  // since the last one that polled
 
   int wake_fd_;

@@ -250,7 +250,6 @@ TEST_CASE("more operations than either ring holds all complete") {
 }
 
 Task<void> expect_for(Bench& bench, milliseconds time) {
-  const Expectation expectation = bench.loop->expect();
   runtime::Stop never;
   co_await bench.clock.sleep_until(Loop::now() + time, never);
 }

@@ -133,7 +133,6 @@ Task<void> ask_often(RealWorld& world, runtime::Listener& listener, std::uint64_
   co_await accept_one(listener, link);
   std::array<std::byte, 100> buffer{};
   const Bytes parts[] = {Bytes(buffer)};
-  const Expectation expects = world.loop->expect();
   const Statistics before = world.loop->statistics();
   for (std::uint64_t i = 0; i < turns; ++i) {
     REQUIRE(link->try_send(parts).value() == buffer.size());

@@ -116,7 +116,6 @@ void run_on(int cpu) {
 }
 
 void play(Loop& loop, int fd, Receive receive, std::uint64_t turns, bool asks) {
-  const uring::Expectation expects(loop);
   if (receive == Receive::polled) {
     loop.run(play_polled(loop, fd, turns, asks));
   } else {
