@@ -121,9 +121,9 @@ int serve(const config::Config& config, SiteId self) {
   uring::RealClock clock(**loop);
   uring::RealRandom random;
   uring::FuseOptions fuse;
-  fuse.mount.path = me.mount;
+  fuse.mount.mount_point = me.mount;
   fuse.mount.area = me.area;
-  fuse.mount.name = config.volume;
+  fuse.mount.volume = config.volume;
   uring::FuseKernel kernel(**loop, fuse);
   runtime::World world{**loop, **disk, **keys, net, clock, random, kernel};
 

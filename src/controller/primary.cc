@@ -418,12 +418,16 @@ runtime::Task<void> Primary::reap_loop() {
 
 runtime::Task<void> Primary::settle_loop() {
   while (co_await replica_.world.clock.sleep_until(replica_.world.clock.now() + options_.settle, stop_)) {
-    while (ready_.is_set() && !stop_.requested() && !replica_.volume.unsettled(1).empty()) {
-      wire::Operation settle;
-      settle.kind = wire::OpKind::settle;
-      const wire::Outcome outcome = co_await change(std::move(settle), {}, nullptr);
-      if (outcome.error != 0) break;
-    }
+    co_await settle_times();
+  }
+}
+
+runtime::Task<void> Primary::settle_times() {
+  while (ready_.is_set() && !stop_.requested() && !replica_.volume.unsettled(1).empty()) {
+    wire::Operation settle;
+    settle.kind = wire::OpKind::settle;
+    const wire::Outcome outcome = co_await change(std::move(settle), {}, nullptr);
+    if (outcome.error != 0) break;
   }
 }
 

@@ -137,6 +137,7 @@ class Primary final : runtime::PassHook {
   void end_session();
 
   runtime::Task<void> settle_loop();
+  runtime::Task<void> settle_times();
   runtime::Task<void> reap_loop();
 
   Replica& replica_;

@@ -27,6 +27,7 @@ runtime::Task<void> Primary::serve(peer::Link& link, peer::Session& session, wir
     ready_.set();
     met_.set();
     reap_.notify_all();
+    scope_.spawn(settle_times());  // a secondary that was restarted has lost those that were only in memory
     if (first) {
       const Result<std::vector<InodeId>> left = co_await replica_.volume.orphans();
       if (left) {
@@ -115,6 +116,8 @@ runtime::Task<Result<>> Primary::catch_up(peer::Link& link, peer::Session& sessi
     const Result<> handled = co_await next_message(link, session);
     if (!handled) co_return handled;
   }
+  // The secondary has answered what was sent before: now, not earlier, the blocks are known to be equal.
+  if (plan.blocks != BlocksInFlight::none) replica_.area.in_flight().clear_found();
   co_return Result<>{};
 }
 
@@ -236,7 +239,6 @@ runtime::Task<Result<>> Primary::settle_blocks(peer::Link& link, peer::Session& 
     }
   }
   log::info("{} ranges of blocks had been in flight: made equal ({})", found.size(), name_of(direction));
-  replica_.area.in_flight().clear_found();
   co_return Result<>{};
 }
 

@@ -10,6 +10,7 @@ namespace lockstep::controller {
 namespace {
 
 constexpr std::uint64_t kLogChunkBytes = 1u << 20;
+constexpr std::size_t kTimesAtOnce = 65536;
 
 }  // namespace
 
@@ -232,6 +233,8 @@ runtime::Task<void> Secondary::serve(peer::Link& link, peer::Session& session, w
   forwarded_ = 0;
   for (auto& [n, pending] : pending_) pending->forwarded = false;
   replica_.peer_logged(theirs.logged);
+  if (primary_start_ != theirs.start) primary_restarted_ = !primary_start_.is_nil();
+  primary_start_ = theirs.start;
   problem_ = "catching up with the primary";
   for (const Seq seq : said_unanswered_) {
     if (!unanswered_.contains(seq)) session.send(wire::Mirrored{seq, {}});
@@ -342,12 +345,27 @@ void Secondary::synced(const wire::Synced& message) {
   }
   applied_ = std::max(applied_, message.seq);
   ready_ = true;
+  if (primary_restarted_) {
+    // It has lost the times that were only in memory; this site has them.
+    primary_restarted_ = false;
+    for (const wire::LazyTimes& times : replica_.volume.unsettled(kTimesAtOnce)) scope_.spawn(hand_over(times));
+  }
   forward_more();
   session_->send(wire::Synced{applied_, {}});
   problem_.clear();
   log::info("in sync with the primary at seq {}", message.seq.value);
   met_.set();
   replica_.world.scheduler.at_end_of_pass(*this);
+}
+
+runtime::Task<void> Secondary::hand_over(wire::LazyTimes times) {
+  wire::Operation set;
+  set.kind = wire::OpKind::set_attributes;
+  set.inode = times.inode;
+  set.change.mtime_set = set.change.ctime_set = true;
+  set.change.mtime = times.mtime;
+  set.change.ctime = times.ctime;
+  co_await change(std::move(set), {}, nullptr);
 }
 
 runtime::Task<Result<>> Secondary::send_log(peer::Session& session, Seq after) {

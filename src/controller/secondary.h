@@ -92,6 +92,7 @@ class Secondary final : runtime::PassHook {
   void answer(const wire::Effect& effect, ClaimId claim);
   void complete(Pending& pending);
   runtime::Task<Result<>> handle(peer::Session& session, peer::Incoming incoming);
+  runtime::Task<void> hand_over(wire::LazyTimes times);
   runtime::Task<Result<>> send_log(peer::Session& session, Seq after);
   runtime::Task<Result<>> send_blocks(peer::Session& session, wire::FetchBlocks asked);
   runtime::Task<void> answer_comparison(wire::VerifyAsk question, std::uint64_t session);
@@ -112,6 +113,8 @@ class Secondary final : runtime::PassHook {
   peer::Session* session_ = nullptr;
   std::uint64_t sessions_ = 0;
   bool ready_ = false;
+  Uuid primary_start_;             // of the primary that was met last
+  bool primary_restarted_ = false;
   runtime::Event met_;
   runtime::Stop stop_;
   std::string problem_;

@@ -116,6 +116,7 @@ Task<void> CacheDrops::attributes(InodeId inode, bool listing) {
 Task<void> CacheDrops::pages(InodeId inode, ByteRange range) {
   co_await attributes(inode, false);
   if (!state_.inodes.may_keep_pages(inode, range)) co_return;
+  state_.inodes.pages_drop_begins(inode, state_.world.clock.now());
   Activity& activity = state_.inodes.activity(state_.inodes.pin(inode));
   const auto whole = std::make_shared<RunningDrop>(state_.world.scheduler, range);
   activity.drops.push_back(whole.get());

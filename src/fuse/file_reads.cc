@@ -82,6 +82,7 @@ void FileReads::start(HostRequest request) {
     return state_.answer_error(request, EINVAL);
   }
   state_.inodes.pages_kept(request.inode, {request.offset, request.size});
+  state_.inodes.pages_read(request.inode, {request.offset, request.size}, state_.world.clock.now());
   const bool waits_turn = (request.flags & O_DIRECT) != 0 || state_.options.strict;
   volume::Miss miss;
   if (!waits_turn && answer(request, miss) == Now::answered) {

@@ -27,6 +27,23 @@ bool overlap(ByteRange drop, ByteRange write) {
 
 }  // namespace
 
+std::vector<ByteRange> without(ByteRange range, std::span<const ByteRange> others) {
+  std::vector<ByteRange> parts;
+  if (!range.empty()) parts.push_back(range);
+  for (const ByteRange& other : others) {
+    const std::uint64_t end = other.empty() ? ~std::uint64_t{0} : other.end();
+    std::vector<ByteRange> left;
+    for (const ByteRange& part : parts) {
+      if (const std::uint64_t stop = std::min(part.end(), other.offset); part.offset < stop) {
+        left.push_back({part.offset, stop - part.offset});
+      }
+      if (const std::uint64_t from = std::max(part.offset, end); from < part.end()) left.push_back({from, part.end() - from});
+    }
+    parts = std::move(left);
+  }
+  return parts;
+}
+
 ByteRange whole_pages(ByteRange range) {
   const std::uint64_t from = page_up(range.offset), end = page_down(range.end());
   return from < end ? ByteRange{from, end - from} : ByteRange{from, 0};
@@ -66,12 +83,22 @@ void FileWrites::meet_drops(Activity& activity, PendingWrite& write) {
   for (RunningDrop* drop : activity.drops) {
     if (!overlap(drop->range, write.range)) continue;
     answer_early(activity, write);
+    if (write.from_cache) write.newer.push_back(drop->range);
     if (!write.buffered) continue;
     write.drop_again = true;
     if (write.answered) continue;
     drop->disturbed = true;
     drop->wake.set();
   }
+}
+
+Task<void> FileWrites::drop_again(Activity& activity, InodeId inode, ByteRange range) {
+  ++state_.counters.dropped_pages;
+  for (PendingWrite* write : activity.writes) {
+    // Its page goes too, and a reader may bring back what stands there before it is published.
+    if (write->buffered && overlap(range, write->range)) write->drop_again = true;
+  }
+  (void)co_await state_.kernel.drop_pages(inode, range);
 }
 
 Task<void> FileWrites::write(HostRequest request) {
@@ -101,7 +128,12 @@ Task<void> FileWrites::write(HostRequest request) {
   auto before = state_.volume.attributes(request.inode);
   const bool grows = o.append || before.value() == nullptr || request.offset + request.data.size() > before.value()->size;
 
-  const Outcome outcome = co_await state_.changes.change(std::move(o), request.data, request.lease);
+  Outcome outcome;
+  if (pending.newer.empty()) {
+    outcome = co_await state_.changes.change(std::move(o), request.data, request.lease);
+  } else {
+    outcome = co_await write_older(request, pending.newer);
+  }
 
   std::erase(activity.writes, &pending);
   if (outcome.error != 0) {
@@ -115,23 +147,50 @@ Task<void> FileWrites::write(HostRequest request) {
     if (grows) ++node.growths;
     if (outcome.offset != request.offset && state_.inodes.may_keep_pages(request.inode, {outcome.offset, outcome.value})) {
       // Appended elsewhere than the kernel thought: it made room at its own place only.
-      ++state_.counters.dropped_pages;
-      (void)co_await state_.kernel.drop_pages(request.inode, ByteRange{outcome.offset, outcome.value});
+      co_await drop_again(activity, request.inode, ByteRange{outcome.offset, outcome.value});
+    }
+    if (!pending.buffered && state_.inodes.may_keep_pages(request.inode, pending.range)) {
+      // Written past the page cache: a page that was read while this was under way holds the old.
+      co_await drop_again(activity, request.inode, pending.range);
+    }
+    if (pending.buffered && state_.inodes.pages_doubtful(request.inode, pending.range, state_.world.clock.now())) {
+      pending.drop_again = true;
     }
     const ByteRange whole = whole_pages(pending.range);
     if (pending.drop_again && !pending.answered && !whole.empty()) {
-      ++state_.counters.dropped_pages;
-      (void)co_await state_.kernel.drop_pages(request.inode, whole);
+      // Until this write is answered the kernel lets no other buffered write of the file fill pages.
+      state_.inodes.pages_certain(request.inode, whole);
+      co_await drop_again(activity, request.inode, whole);
     }
     if (mode_changes) (void)state_.kernel.drop_attributes(request.inode);
     if (!pending.answered) (void)state_.kernel.reply(request.unique, CountReply{outcome.value});
   }
-  if (pending.drop_again) {
-    ++state_.counters.dropped_pages;
-    (void)co_await state_.kernel.drop_pages(request.inode, pending.range);
+  if (pending.drop_again && (pending.answered || whole_pages(pending.range) != pending.range)) {
+    state_.inodes.pages_drop_begins(request.inode, state_.world.clock.now());
+    co_await drop_again(activity, request.inode, pending.range);
   }
   if (pending.answered && --activity.answered_early == 0) activity.quiet.notify_all();
   state_.inodes.unpin(request.inode);
+}
+
+Task<Outcome> FileWrites::write_older(const HostRequest& request, std::vector<ByteRange> newer) {
+  Outcome outcome;
+  outcome.offset = request.offset;
+  for (const ByteRange& part : without({request.offset, request.data.size()}, newer)) {
+    Operation o;
+    o.kind = OpKind::write;
+    o.inode = request.inode;
+    o.offset = part.offset;
+    o.length = part.length;
+    o.uid = request.caller.uid;
+    o.gid = request.caller.gid;
+    const Bytes bytes = request.data.subspan(part.offset - request.offset, part.length);
+    const Outcome written = co_await state_.changes.change(std::move(o), bytes, request.lease);
+    outcome.error = written.error;
+    outcome.value += written.value;
+    if (outcome.error != 0) break;
+  }
+  co_return outcome;
 }
 
 void FileWrites::start_sync(HostRequest request) {

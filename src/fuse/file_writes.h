@@ -6,12 +6,17 @@
 //   - when the write was published, its whole pages are dropped before it is answered, and the edges after: readers may
 //     have brought back what stood there before.
 // A write-back of a mapping holds all its pages until it is answered, and the drop waits for them: it is answered at once
-// and carried out behind the change. An fsync waits for such writes.
+// and carried out behind the change. A page carries what stood around the bytes that were stored, too: of one that comes
+// because of a drop only what the other site did not change is written. (One that was in line before the drop is
+// written whole.) An fsync waits for such writes.
 #pragma once
 
 #include "fuse/mount_state.h"
 
 namespace lockstep::fuse {
+
+/// The parts of `range` that none of `others` (length 0: to the end) covers, in order.
+[[nodiscard]] std::vector<ByteRange> without(ByteRange range, std::span<const ByteRange> others);
 
 /// `range` without the pages that a pending write holds locked: its first and last, where it fills only a part of them.
 [[nodiscard]] ByteRange whole_pages(ByteRange range);
@@ -27,6 +32,10 @@ class FileWrites {
 
  private:
   runtime::Task<void> write(runtime::HostRequest request);
+  /// Drops pages for a write of this site; writes that are pending in `range` will drop them once more.
+  runtime::Task<void> drop_again(Activity& activity, InodeId inode, ByteRange range);
+  /// Carries out what is left of a write-back without what is newer.
+  runtime::Task<wire::Outcome> write_older(const runtime::HostRequest& request, std::vector<ByteRange> newer);
   runtime::Task<void> sync(runtime::HostRequest request);
   void answer_early(Activity& activity, PendingWrite& write);
   /// `write` begins: the same, and running drops are told that it locked pages they may be waiting for.

@@ -74,6 +74,37 @@ bool InodeTable::may_keep_pages(InodeId inode, ByteRange range) {
   return range.offset < node->pages_end && (range.empty() || range.end() > node->pages_from);
 }
 
+void InodeTable::pages_drop_begins(InodeId inode, Instant now) {
+  KnownInode* node = find(inode);
+  if (node == nullptr) return;
+  if (now - node->pages_dropped_at >= kOnItsWayMax) node->reread_from = node->reread_end = 0;
+  node->pages_dropped_at = now;
+}
+
+void InodeTable::pages_read(InodeId inode, ByteRange range, Instant now) {
+  KnownInode* node = find(inode);
+  if (node == nullptr || now - node->pages_dropped_at >= kOnItsWayMax) return;
+  if (node->reread_from == node->reread_end) {
+    node->reread_from = range.offset;
+    node->reread_end = range.end();
+    return;
+  }
+  node->reread_from = std::min(node->reread_from, range.offset);
+  node->reread_end = std::max(node->reread_end, range.end());
+}
+
+bool InodeTable::pages_doubtful(InodeId inode, ByteRange range, Instant now) {
+  KnownInode* node = find(inode);
+  return node != nullptr && now - node->pages_dropped_at < kOnItsWayMax && range.offset < node->reread_end &&
+         node->reread_from < range.end();
+}
+
+void InodeTable::pages_certain(InodeId inode, ByteRange range) {
+  KnownInode* node = find(inode);
+  if (node == nullptr || range.offset > node->reread_from || range.end() < node->reread_end) return;
+  node->reread_from = node->reread_end = 0;
+}
+
 void InodeTable::pages_dropped(InodeId inode) {
   if (KnownInode* node = find(inode)) node->pages_from = node->pages_end = 0;
 }

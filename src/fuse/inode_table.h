@@ -30,6 +30,7 @@ struct PendingWrite {
   bool from_cache = false;  ///< written back from a mapping: all its pages are under write-back
   bool answered = false;    ///< early, because a drop waits for its pages
   bool drop_again = false;  ///< another site changed something in its range while it waited
+  std::vector<ByteRange> newer;  ///< write-back: what another site changed before it came; length 0: to the end
 };
 
 /// A drop of pages that is under way.
@@ -59,8 +60,15 @@ struct KnownInode {
   std::uint32_t growths = 0;  ///< writes that made the file longer, since it was opened
   std::uint64_t names_age = 0;
   std::uint64_t pages_from = 0, pages_end = 0;  ///< equal: none
+  Instant pages_dropped_at;       ///< last time that pages were dropped while a write might have been on its way
+  std::uint64_t reread_from = 0, reread_end = 0;  ///< hull of what was read since; equal: nothing
   std::unique_ptr<Activity> activity;
 };
+
+/// The kernel fills the pages of a buffered write before it sends it. One that is dropped meanwhile and read again then
+/// holds the old when the write is answered. A write takes no longer than this from its pages to the daemon: in one
+/// system call, which no signal stops.
+inline constexpr Duration kOnItsWayMax = std::chrono::seconds(5);
 
 class InodeTable {
  public:
@@ -84,6 +92,14 @@ class InodeTable {
   /// Pages of `range` may be kept from now on.
   void pages_kept(InodeId inode, ByteRange range);
   [[nodiscard]] bool may_keep_pages(InodeId inode, ByteRange range);
+  /// Pages are about to be dropped; a write that fills pages of the same file may be on its way.
+  void pages_drop_begins(InodeId inode, Instant now);
+  /// Pages of `range` are being read into the page cache.
+  void pages_read(InodeId inode, ByteRange range, Instant now);
+  /// A buffered write of `range` that is about to be answered may have lost its pages to what was read since.
+  [[nodiscard]] bool pages_doubtful(InodeId inode, ByteRange range, Instant now);
+  /// They were dropped while the kernel let nobody write the file: no doubt is left about `range`.
+  void pages_certain(InodeId inode, ByteRange range);
   /// All pages are about to be dropped.
   void pages_dropped(InodeId inode);
 

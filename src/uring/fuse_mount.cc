@@ -6,6 +6,7 @@
 #include <fuse3/fuse.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -99,7 +100,9 @@ std::optional<Mounted> mounted_at(const std::string& path) {
 Result<std::string> prepare_mount_point(const MountOptions& options) {
   const std::string& wanted = options.mount_point;
   struct stat st {};
-  if (::stat(wanted.c_str(), &st) != 0 && errno == ENOTCONN) {
+  // Attributes may still be kept from when the daemon lived; this is always asked.
+  struct statfs fs {};
+  if (::statfs(wanted.c_str(), &fs) != 0 && errno == ENOTCONN) {
     const auto dead = canonical_parent(wanted);
     if (!dead || ::umount2(dead->c_str(), MNT_DETACH) != 0) {
       return fail(Errc::refused, fmt::format("mount point {}: the mount of a daemon that is gone is there and cannot be "

@@ -165,16 +165,16 @@ TEST_CASE("a write-back that a drop waits for is answered at once; fsync waits u
   s.settle();
   CHECK(!first.has_value());
   const auto mount = s.kernel().mounted();
-  mount->page_lock(a, 9)->lock(true, [] {});  // holds the drop for a while
+  mount->page_lock(a, 0)->lock(true, [] {});  // holds the drop for a while
   bool done = false;
-  s.drop({{Kind::pages, a, {0, 0}, ""}}, done);
+  s.drop({{Kind::pages, a, {0, 8193}, ""}}, done);
   s.settle();
   CHECK(first.has_value());
   back.offset = 8192;
   auto& second = s.send(back);
   s.settle();
   CHECK(second.has_value());
-  mount->page_lock(a, 9)->unlock(true);
+  mount->page_lock(a, 0)->unlock(true);
   s.settle();
   CHECK(done);
   CHECK(s.host.counters().answered_early == 2);
@@ -187,7 +187,8 @@ TEST_CASE("a write-back that a drop waits for is answered at once; fsync waits u
   s.settle();
   CHECK(sync.has_value());
   CHECK(s.changes.count(wire::OpKind::sync) == 1);
-  CHECK(s.read_text(a, 8192, 4096) == page);
+  CHECK(s.read_text(a, 4096, 4096) == page);
+  CHECK(s.read_text(a, 8192, 4096) == std::string(1, '\0') + page.substr(1));
 }
 
 TEST_CASE("data that was appended elsewhere than the kernel thought is dropped there") {
@@ -203,6 +204,36 @@ TEST_CASE("data that was appended elsewhere than the kernel thought is dropped t
   const auto dropped = s.notifications(Notification::Kind::pages);
   REQUIRE(dropped.size() == 1);
   CHECK(dropped[0].range == ByteRange{20'000, 10});
+}
+
+TEST_CASE("a page that comes back because of a drop does not undo what the other site wrote") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644, 100'000);
+  s.lookup("a");
+  s.ask(s.write(a, 0, std::string(4096, 'o')));
+  s.ask(s.read(a, 0, 8192));
+  const auto mount = s.kernel().mounted();
+  mount->page_lock(a, 0)->lock(true, [] {});
+  std::memcpy(s.area.bytes.data() + a.value * FakeArea::kFileBytes + 100, "NEW", 3);  // the other site's
+  bool done = false;
+  s.drop({{Kind::pages, a, {100, 3}, ""}}, done);
+  s.settle();
+  const std::string page = "mm" + std::string(4094, 'o');
+  HostRequest back = s.write(a, 0, page);
+  back.from_cache = true;
+  CHECK(s.ask(back).error() == 0);
+  mount->page_lock(a, 0)->unlock(true);
+  s.settle();
+  CHECK(done);
+  CHECK(s.read_text(a, 0, 3) == "mmo");
+  CHECK(s.read_text(a, 99, 5) == "oNEWo");
+}
+
+TEST_CASE("ranges are taken out of a range") {
+  const std::vector<ByteRange> others{{10, 5}, {30, 0}};
+  CHECK(without({0, 40}, others) == std::vector<ByteRange>{{0, 10}, {15, 15}});
+  CHECK(without({31, 5}, others).empty());
+  CHECK(without({12, 10}, others) == std::vector<ByteRange>{{15, 7}});
 }
 
 TEST_CASE("locked pages are taken out of a range") {

@@ -45,7 +45,7 @@ runtime::Task<void> write_block(sim::Process& process, Stage& stage, FileHandle 
   Host host(process);
   const History::Block place{data_file(f), block};
   const Value value = stage.history.write_began(place, now(process));
-  say(stage, process, fmt::format("write {} block {} = {}", place.first, block, value));
+  say(stage, process, fmt::format("write {} block {} = {}{}", place.first, block, value, (file->flags & O_DIRECT) ? " direct" : ""));
   const Result<std::uint64_t> written = co_await host.write(file, block * kBlockBytes, block_of(value));
   if (written) {
     if (*written != kBlockBytes) stage.fail(fmt::format("a write of a block wrote {} bytes", *written));
@@ -69,7 +69,7 @@ runtime::Task<void> read_block(sim::Process& process, Stage& stage, FileHandle f
     stage.fail(fmt::format("{} block {}: {} bytes that are no block of one write", data_file(f), block, bytes->size()));
     co_return;
   }
-  say(stage, process, fmt::format("read {} block {} = {}", data_file(f), block, *value));
+  say(stage, process, fmt::format("read {} block {} = {}{} from {}", data_file(f), block, *value, (file->flags & O_DIRECT) ? " direct" : "", from.ns / 1000));
   if (const auto wrong = stage.history.read({data_file(f), block}, *value, from, now(process))) stage.fail(*wrong);
 }
 
@@ -107,8 +107,8 @@ runtime::Task<void> name_something(sim::Process& process, Stage& stage) {
     say(stage, process, fmt::format("create {} {}", unique, made ? "done" : fmt::format("errno {}", made.error().posix)));
     co_return;
   }
-  // Removed names are not used again: their number is out of the range of those that are created.
-  const std::string doomed = fmt::format("/names/d{}", stage.history.names().size());
+  // Each name that is removed is used once, so that who made it and whether it is gone can be told.
+  const std::string doomed = fmt::format("/names/d{}", ++stage.doomed);
   Result<FileHandle> made = co_await host.open(doomed, O_CREAT | O_EXCL | O_RDWR, 0600);
   if (!made) {
     stage.history.created(doomed, lost(made.error()) ? History::Told::nothing : History::Told::no);

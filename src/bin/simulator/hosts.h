@@ -17,7 +17,7 @@ struct Stage {
   History history;
   sim::Prng prng;
   bool quiet = false;               ///< hosts end after their present call
-  std::uint64_t files = 0, blocks = 0;
+  std::uint64_t files = 0, blocks = 0, doomed = 0;
   std::string failure;              ///< the first thing that may not be
   bool verbose = false;
   bool fsyncs = false, mappings = false, directs = false, names = true, appends = true;
