@@ -10,6 +10,9 @@ namespace {
 // Flags of fallocate(2), as <linux/falloc.h> has them.
 constexpr std::uint32_t kKeepSize = 1, kPunchHole = 2, kZeroRange = 16;
 
+/// Chunks that one fallocate goes through: 8 GiB.
+constexpr std::uint64_t kChunksPerAllocate = 1024;
+
 enum class Mode { reserve, punch, zero };
 
 /// What `flags` ask for: EOPNOTSUPP for what there is not (collapse, insert, unshare).
@@ -157,7 +160,7 @@ Step<Planned> plan_allocate(Draft& draft, const wire::Operation& operation) {
 
   // What one effect does ends with a chunk.
   const std::uint64_t from = operation.offset;
-  const std::uint64_t limit = (from / (kChunkBlocks * kBlockBytes) + kChunksPerEffect) * kChunkBlocks * kBlockBytes;
+  const std::uint64_t limit = (from / (kChunkBlocks * kBlockBytes) + kChunksPerAllocate) * kChunkBlocks * kBlockBytes;
   std::uint64_t to = std::min(from + operation.length, limit);
   const std::uint64_t old_size = file.size;
   if (to > blocks_for(file.size) * kBlockBytes) {
