@@ -169,11 +169,8 @@ void FileVolume::note_data(const wire::Effect& effect) {
     if (state_.lazy.size() >= kLazyTimesMax && !state_.lazy.contains(effect.times.inode)) state_.lazy.erase(state_.lazy.begin());
     state_.lazy.insert_or_assign(effect.times.inode, effect.times);
   }
-  if (effect.batch.empty() && effect.writes.empty()) {
-    const bool synced = !effect.sync.empty() || effect.sync_all;
-    if (synced && effect.outcome.attributes.inode != kNoInode) state_.dirty.clean(effect.outcome.attributes.inode);
-    return;
-  }
+  const bool synced = !effect.sync.empty() || effect.sync_all;
+  if (synced && effect.outcome.attributes.inode != kNoInode) state_.dirty.clean(effect.outcome.attributes.inode);
   if (effect.writes.empty()) return;
   InodeId written = effect.times.inode;
   for (const runtime::KeyChange& change : effect.batch) {

@@ -10,6 +10,9 @@ namespace {
 // Flags of fallocate(2), as <linux/falloc.h> has them.
 constexpr std::uint32_t kKeepSize = 1, kPunchHole = 2, kZeroRange = 16;
 
+/// Chunks that one fallocate goes through: 8 GiB.
+constexpr std::uint64_t kChunksPerAllocate = 1024;
+
 enum class Mode { reserve, punch, zero };
 
 /// What `flags` ask for: EOPNOTSUPP for what there is not (collapse, insert, unshare).
@@ -62,6 +65,28 @@ Step<> set_blocks(Draft& draft, Draft::Object& file, Draft::Chunk& chunk, std::u
     }
   }
   return {};
+}
+
+/// The same for a range of the file's blocks; returns where it ends, which is sooner when extents are many.
+Step<std::uint64_t> set_range(Draft& draft, Draft::Object& file, BlockRange blocks, Mode mode) {
+  bool halted = false;
+  std::size_t extents = 0;
+  std::uint64_t at = blocks.first;
+  while (at < blocks.end() && extents < kExtentsPerEffect) {
+    const std::uint64_t base = at - at % kChunkBlocks;
+    const std::uint64_t end = std::min(blocks.end(), base + kChunkBlocks);
+    const auto chunk = draft.chunk(file, static_cast<std::uint32_t>(base / kChunkBlocks));
+    if (!chunk) {
+      halted = true;
+    } else if (!halted) {
+      const auto done = set_blocks(draft, file, **chunk, static_cast<std::uint32_t>(at - base), static_cast<std::uint32_t>(end - base), mode);
+      if (!done) return std::unexpected(done.error());
+      extents += (*chunk)->stored.size() + (*chunk)->map.extents().size();
+    }
+    at = end;
+  }
+  if (halted) return refuse(0);
+  return at;
 }
 
 /// Zeros at the edges of [from, to), which are parts of blocks. Returns the whole blocks between them.
@@ -135,9 +160,8 @@ Step<Planned> plan_allocate(Draft& draft, const wire::Operation& operation) {
 
   // What one effect does ends with a chunk.
   const std::uint64_t from = operation.offset;
-  const std::uint64_t limit = (from / (kChunkBlocks * kBlockBytes) + kChunksPerEffect) * kChunkBlocks * kBlockBytes;
-  const std::uint64_t to = std::min(from + operation.length, limit);
-  const bool grows = (operation.flags & kKeepSize) == 0 && to > file.size;
+  const std::uint64_t limit = (from / (kChunkBlocks * kBlockBytes) + kChunksPerAllocate) * kChunkBlocks * kBlockBytes;
+  std::uint64_t to = std::min(from + operation.length, limit);
   const std::uint64_t old_size = file.size;
   if (to > blocks_for(file.size) * kBlockBytes) {
     if (const auto given = draft.give_back_ahead(file); !given) return std::unexpected(given.error());
@@ -148,23 +172,13 @@ Step<Planned> plan_allocate(Draft& draft, const wire::Operation& operation) {
     if (!whole) return std::unexpected(whole.error());
     blocks = *whole;
   }
-  bool halted = false;
-  for (std::uint64_t at = blocks.first; at < blocks.end();) {
-    const std::uint64_t base = at - at % kChunkBlocks;
-    const std::uint64_t end = std::min(blocks.end(), base + kChunkBlocks);
-    const auto chunk = draft.chunk(file, static_cast<std::uint32_t>(base / kChunkBlocks));
-    if (!chunk) {
-      halted = true;
-    } else if (!halted) {
-      const auto done = set_blocks(draft, file, **chunk, static_cast<std::uint32_t>(at - base), static_cast<std::uint32_t>(end - base), *mode);
-      if (!done) return std::unexpected(done.error());
-    }
-    at = end;
-  }
-  if (halted) return refuse(0);
+  const auto done = set_range(draft, file, blocks, *mode);
+  if (!done) return std::unexpected(done.error());
+  if (*done < blocks.end()) to = *done * kBlockBytes;
   if (operation.kill_suid_gid) {
     if (const auto dropped = drop_privileges(draft, file); !dropped) return std::unexpected(dropped.error());
   }
+  const bool grows = (operation.flags & kKeepSize) == 0 && to > file.size;
   if (grows) file.size = to;
   file.mtime = file.ctime = draft.now;
   file.change();

@@ -83,6 +83,8 @@ Step<Planned> plan_sync(Draft& draft, const wire::Operation& operation) {
     }
   }
   draft.sync_all = draft.sync.empty();
+  // Times that are only in memory are what fsync promises, and fdatasync does not.
+  if (!operation.data_only && draft.state.lazy.contains(file.id)) file.change();
   return draft.finish({}, &file);
 }
 

@@ -277,6 +277,23 @@ TEST_CASE("sync names what was written since the last one, and only that") {
   REQUIRE(pair.last.effect.sync[0].length == 25 * kBlockBytes);
 }
 
+TEST_CASE("fsync writes the times that are only in memory, fdatasync does not") {
+  Pair pair;
+  const InodeId f = pair.file("f");
+  REQUIRE(pair.write(f, 0, "12345").error == 0);
+  REQUIRE(pair.write(f, 0, "1").error == 0);
+  const WallTime written = pair.now;
+  wire::Operation sync = Pair::op(wire::OpKind::sync, f);
+  sync.data_only = true;
+  REQUIRE(pair.change(sync).error == 0);
+  REQUIRE(pair.last.effect.batch.empty());
+  sync.data_only = false;
+  REQUIRE(pair.change(sync).error == 0);
+  REQUIRE(pair.last.effect.batch.size() == 1);
+  REQUIRE(pair.a.volume->unsettled(1).empty());
+  REQUIRE(pair.attributes(f).mtime == written);
+}
+
 TEST_CASE("turns: appends and truncations take all that follows, names their hash") {
   Pair pair;
   wire::Operation write = Pair::op(wire::OpKind::write, InodeId{5});
