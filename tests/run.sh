@@ -10,7 +10,7 @@
 # planted bugs. Each suite prints what failed, with the end of its output; everything is kept in build-logs/.
 # The last line is "N passed, N failed, N skipped". Exit status 1 if anything failed, or if a suite ran nothing.
 #
-# Environment: FUZZ_SECONDS (20) a fuzzer, SIM_SEEDS (200), KILL_TIMES (5), LOCKSTEP_TEST_DIR (/var/tmp) for areas.
+# Environment: FUZZ_SECONDS (20) a fuzzer, SIM_SEEDS (1500), KILL_TIMES (5), LOCKSTEP_TEST_DIR (/var/tmp) for areas.
 set -uo pipefail
 # shellcheck source=conf/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../conf/common.sh"
@@ -141,8 +141,24 @@ suite_sim() {
     echo "  there is no $simulator"
     return
   fi
-  run_one sim seeds 900 "$simulator" run --seeds "${SIM_SEEDS:-200}"
-  one_case sim seeds
+  seeds_of seeds 900 "$simulator" run --seeds "${SIM_SEEDS:-1500}"
+  asan_build || return
+  seeds_of planted 600 build-asan/src/bin/lockstep-sim planted --seeds 1000
+}
+
+# A run of the simulator: each seed, and each planted bug, is a test case.
+seeds_of() {
+  local name=$1 limit=$2 counts
+  shift 2
+  run_one sim "$name" "$limit" "$@"
+  counts=$(grep -aoE '^[0-9]+ passed, [0-9]+ failed$' "$LOG" | tail -n 1)
+  if [[ $STATUS -eq 0 && $counts =~ ^([1-9][0-9]*)\ passed,\ 0\ failed$ ]]; then
+    passed=$((passed + BASH_REMATCH[1]))
+    printf '  ok       %-32s %4d s, %d seeds\n' "$name" "$TOOK" "${BASH_REMATCH[1]}"
+  else
+    [[ $STATUS -ne 0 ]] || STATUS=1
+    one_case sim "$name"
+  fi
 }
 
 suite_e2e() {
