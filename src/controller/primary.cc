@@ -160,6 +160,12 @@ runtime::Task<Primary::Fate> Primary::execute(Request& request, wire::Outcome& r
       break;
     }
     volume::Planned& planned = *attempt.value();
+    if (planned.space_waits || (planned.effect.outcome.error == ENOSPC && reaping_)) {
+      // Blocks that were freed may be used again when the effect that freed them has left the window.
+      own_payload(request);
+      co_await window_changed_.wait();
+      continue;
+    }
     if (!planned.changes) {
       refused = std::move(planned.effect.outcome);
       break;
@@ -388,6 +394,7 @@ void Primary::reap_if_closed(InodeId inode) {
   const auto found = orphans_.find(inode);
   if (found == orphans_.end() || found->second.first || found->second.second) return;
   to_reap_.push_back(inode);
+  reaping_ = true;
   reap_.notify_all();
 }
 
@@ -410,9 +417,12 @@ runtime::Task<void> Primary::reap_loop() {
       to_reap_.pop_back();
     }
     wire::Operation reap = volume::reap_of(some);
+    reaping_ = true;
     const wire::Outcome outcome = co_await change(std::move(reap), {}, nullptr);
-    if (outcome.error != 0) log::error("removing {} objects without a name failed: errno {}", some.size(), outcome.error);
     if (outcome.error == 0 && outcome.value != 0) to_reap_.insert(to_reap_.end(), some.begin(), some.end());
+    reaping_ = !to_reap_.empty();
+    window_changed_.notify_all();
+    if (outcome.error != 0) log::error("removing {} objects without a name failed: errno {}", some.size(), outcome.error);
   }
 }
 

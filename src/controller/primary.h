@@ -153,6 +153,7 @@ class Primary final : runtime::PassHook {
   std::map<InodeId, std::pair<bool, bool>> orphans_;  // open here, open at the secondary
   std::vector<InodeId> to_reap_;
   runtime::Event reap_;
+  bool reaping_ = false;  // space of objects without a name is about to be freed
 
   peer::Session* session_ = nullptr;
   std::uint64_t sessions_ = 0;

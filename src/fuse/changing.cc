@@ -122,8 +122,35 @@ Task<void> Changing::carry_out(HostRequest request) {
     state_.inodes.name_handed_out(request.other);
   }
   Operation operation = operation_of(request);
-  const Outcome outcome = co_await state_.changes.change(std::move(operation), Bytes(), request.lease);
+  const OpKind kind = operation.kind;
+  Outcome outcome = co_await state_.changes.change(std::move(operation), Bytes(), request.lease);
+  // One effect allocates only so much: the rest is asked for again.
+  for (std::uint64_t done = outcome.value; kind == OpKind::allocate && outcome.error == 0 && outcome.value != 0 && done < request.size;
+       done += outcome.value) {
+    Operation rest = operation_of(request);
+    rest.offset += done;
+    rest.length -= done;
+    outcome = co_await state_.changes.change(std::move(rest), Bytes(), request.lease);
+  }
   answer(request, outcome);
+  if (kind == OpKind::set_attributes) trim_if_asked(request.inode, outcome);
+}
+
+/// A file that was cut leaves more space behind than one effect gives back.
+void Changing::trim_if_asked(InodeId inode, const Outcome& outcome) {
+  if (outcome.error == 0 && outcome.value == 1) (void)state_.scope.spawn(trim(inode));
+}
+
+Task<void> Changing::trim(InodeId inode) {
+  Outcome outcome;
+  do {
+    Operation o;
+    o.kind = OpKind::trim;
+    o.inode = inode;
+    outcome = co_await state_.changes.change(std::move(o), Bytes(), nullptr);
+  } while (outcome.error == 0 && outcome.value == 1);
+  // The kernel's count of blocks is out of date; nothing else is.
+  if (outcome.error == 0 && state_.inodes.known(inode)) (void)state_.kernel.drop_attributes(inode);
 }
 
 EntryReply Changing::made(const HostRequest& request, const Outcome& outcome) {
@@ -171,7 +198,9 @@ Task<Outcome> Changing::truncate(const HostRequest& request, InodeId inode) {
   o.name.clear();
   o.change.size_set = true;
   o.change.kill_suid_gid = request.kill_suid_gid;
-  return state_.changes.change(std::move(o), Bytes(), request.lease);
+  const Outcome outcome = co_await state_.changes.change(std::move(o), Bytes(), request.lease);
+  trim_if_asked(inode, outcome);
+  co_return outcome;
 }
 
 Task<void> Changing::open_truncated(HostRequest request) {
@@ -277,12 +306,7 @@ Task<void> Changing::after_last_close(InodeId inode, std::uint32_t growths) {
     co_return;
   }
   if (growths < kGrowthsWithSpaceAhead) co_return;
-  Operation o;
-  o.kind = OpKind::trim;
-  o.inode = inode;
-  const Outcome outcome = co_await state_.changes.change(std::move(o), Bytes(), nullptr);
-  // The kernel's count of blocks is out of date; nothing else is.
-  if (outcome.error == 0 && state_.inodes.known(inode)) (void)state_.kernel.drop_attributes(inode);
+  co_await trim(inode);
 }
 
 }  // namespace lockstep::fuse

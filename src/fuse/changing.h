@@ -29,6 +29,8 @@ class Changing {
   runtime::Task<void> open_truncated(runtime::HostRequest request);
   runtime::Task<void> create(runtime::HostRequest request);
   runtime::Task<void> create_nameless(runtime::HostRequest request);
+  void trim_if_asked(InodeId inode, const wire::Outcome& outcome);
+  runtime::Task<void> trim(InodeId inode);
   runtime::Task<void> after_last_close(InodeId inode, std::uint32_t growths);
   runtime::Task<wire::Outcome> truncate(const runtime::HostRequest& request, InodeId inode);
   void answer(const runtime::HostRequest& request, const wire::Outcome& outcome);
