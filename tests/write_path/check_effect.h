@@ -45,9 +45,8 @@ inline std::size_t effects_of(Scene& scene, Call call) {
   return effects[kEast];
 }
 
-inline void require_one_effect(Scene& scene, Call call) { REQUIRE(effects_of(scene, call) == 1); }
-
-/// The primary gave the request one place in its order, and the host was answered once. Requires: no daemon was killed.
+/// The primary gave the request that was asked for first one place in its order, and its host was answered once. Requires: no
+/// daemon was killed.
 inline void require_planned_once(const Scene& scene) {
   std::size_t planned = 0, acknowledged = 0;
   for (const Seen& seen : scene.steps_of_request()) {

@@ -10,21 +10,6 @@ namespace {
 
 constexpr Duration kLong = std::chrono::seconds(20);
 
-/// A claim on block 3 of /data in the table of one site, as another request or a reservation would hold it.
-struct Held {
-  Held(Scene& s, std::size_t where, bool reservation, std::size_t holder) : scene(s), site(where) {
-    const auto taken = scene.replica(site).table.take(
-        {.site = SiteId{static_cast<std::uint8_t>(holder)}, .reservation = reservation, .turns = {scene.data_turn(3, 1)}});
-    REQUIRE(taken.has_value());
-    REQUIRE(taken->verdict == controller::Verdict::granted);
-    id = taken->id;
-  }
-  void release() { scene.replica(site).release(id); }
-  Scene& scene;
-  std::size_t site;
-  controller::ClaimId id;
-};
-
 bool has(const Scene& scene, std::size_t site, Step step) {
   return std::any_of(scene.seen().begin(), scene.seen().end(),
                      [&](const Seen& s) { return s.site == site && s.event.step == step; });
@@ -60,11 +45,19 @@ TEST_CASE("reserved or exclusive at the primary, requests of both sites wait in 
   for (const Seen& seen : scene.seen()) REQUIRE((seen.new_blocks[kEast] == 0 && seen.new_blocks[kWest] == 0));
   held.release();
   finish(scene, answer);
-  if (asker == kWest) {
-    // Its data was not kept while it waited: it travelled again, after the grant.
-    REQUIRE(has(scene, kEast, Step::grant_sent));
-    REQUIRE(has(scene, kEast, Step::data_received));
+  // Its turn came, then (its data was not kept while it waited) the data travelled after the grant, then it was written.
+  std::vector<Step> expected{Step::queued, Step::exclusive};
+  if (asker == kWest) expected.insert(expected.end(), {Step::grant_sent, Step::data_received});
+  expected.insert(expected.end(), {Step::planned, Step::area_written});
+  std::vector<Step> found;
+  for (const Seen& seen : scene.steps_of_request()) {
+    if (seen.site == kEast && std::find(expected.begin(), expected.end(), seen.event.step) != expected.end()) {
+      found.push_back(seen.event.step);
+      REQUIRE(seen.new_blocks[kEast] == (seen.event.step == Step::area_written ? 1 : 0));
+      REQUIRE(seen.new_blocks[kWest] == 0);
+    }
   }
+  REQUIRE(found == expected);
 }
 
 TEST_CASE("reserved or exclusive at the secondary, its host's request is not forwarded (claims 28, 29, 36, 39, 45, 48)", "[line]") {

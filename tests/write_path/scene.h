@@ -105,6 +105,21 @@ class Scene {
   std::vector<Seen> seen_;
 };
 
+/// A claim on block 3 of /data in the table of one site, as another request or a reservation would hold it.
+struct Held {
+  Held(Scene& s, std::size_t where, bool reservation, std::size_t holder) : scene(s), site(where) {
+    const auto taken = scene.replica(site).table.take(
+        {.site = SiteId{static_cast<std::uint8_t>(holder)}, .reservation = reservation, .turns = {scene.data_turn(3, 1)}});
+    REQUIRE(taken.has_value());
+    REQUIRE(taken->verdict == controller::Verdict::granted);
+    id = taken->id;
+  }
+  void release() { scene.replica(site).release(id); }
+  Scene& scene;
+  std::size_t site;
+  controller::ClaimId id;
+};
+
 /// Sets up the files, from one site. Suspends.
 runtime::Task<void> make_files(sim::Process& process, bool& made);
 
