@@ -15,7 +15,7 @@ using runtime::Task;
 using sim::FileHandle;
 using sim::Host;
 
-constexpr std::uint64_t kAreaBytes = 8u << 20;
+constexpr std::uint64_t kAreaBytes = 4u << 20;
 constexpr Duration kLimit = std::chrono::minutes(3);
 
 std::uint64_t count_new(Bytes area) {
