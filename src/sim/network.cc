@@ -67,6 +67,7 @@ std::size_t Network::send(const std::shared_ptr<Stream>& stream, int end, std::s
     bytes.append(reinterpret_cast<const char*>(part.data()), n);
   }
   universe_.note(checksum(std::as_bytes(std::span(bytes))));
+  if (tap) tap(*from.machine, *to.machine, std::as_bytes(std::span(bytes)));
   sent_[{from.machine, to.machine}] += taken;
   from.outstanding += taken;
   // Behind the place of a planned cut nothing travels, but the sender does not know.
@@ -175,6 +176,15 @@ void Network::cut(Machine& first, Machine& second, CutNotice notice) {
     const Machine* b = stream->ends[1].machine;
     if (a == &first && b == &second) cut_stream(stream, of_first, of_second);
     if (a == &second && b == &first && a != b) cut_stream(stream, of_second, of_first);
+  }
+}
+
+void Network::cut_after(Machine& from, Machine& to, std::uint64_t bytes) {
+  for (const auto& stream : streams_) {
+    for (int end = 0; end < 2; ++end) {
+      StreamEnd& it = stream->ends[end];
+      if (it.machine == &from && stream->ends[1 - end].machine == &to) it.cut_after = it.sent + bytes;
+    }
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -79,6 +80,11 @@ class Network {
   /// The next stream between the two is cut when `bytes` bytes from `from` arrived at `to`; what `from` sent beyond is
   /// lost.
   void cut_next_after(Machine& from, Machine& to, std::uint64_t bytes) { cut_plans_[{&from, &to}] = bytes; }
+  /// The streams that are open between the two are cut when `bytes` more bytes from `from`, of those it has not handed over
+  /// yet, arrived at `to`; what `from` sends beyond is lost.
+  void cut_after(Machine& from, Machine& to, std::uint64_t bytes);
+  /// Sees what is handed over, before chance or a planned cut shortens what arrives; null: nobody.
+  std::function<void(const Machine& from, const Machine& to, Bytes bytes)> tap;
   /// Bytes that `from` handed over for `to`, ever.
   [[nodiscard]] std::uint64_t sent(Machine& from, Machine& to) { return sent_[{&from, &to}]; }
   [[nodiscard]] std::size_t streams() const { return streams_.size(); }

@@ -19,7 +19,7 @@ inline constexpr std::array<const char*, 2> kSites = {"east", "west"};  // east 
 
 class Cluster {
  public:
-  explicit Cluster(std::uint64_t seed);
+  explicit Cluster(std::uint64_t seed, std::uint64_t area_bytes = 24u << 20);
 
   /// Makes both areas. False: it failed; said in problem().
   bool format();
