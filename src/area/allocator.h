@@ -65,6 +65,8 @@ class Allocator {
   static Result<Allocator> make(std::uint64_t blocks, std::span<const std::uint64_t> free,
                                 std::size_t known_max = kKnownGroupsMax);
 
+  /// Behind what was allocated last: where an allocation without a goal begins to look.
+  [[nodiscard]] std::uint64_t cursor() const { return cursor_; }
   [[nodiscard]] std::uint64_t groups() const { return groups_.size(); }
   [[nodiscard]] std::uint64_t blocks() const { return blocks_; }
   [[nodiscard]] BlockRange group_blocks(std::uint64_t group) const;

@@ -112,7 +112,8 @@ std::vector<Run> ExtentMap::runs() const {
       found.push_back(run);
     }
   }
-  std::sort(found.begin(), found.end(), [](const Run& a, const Run& b) { return a.address < b.address; });
+  const auto lower = [](const Run& a, const Run& b) { return a.address < b.address; };
+  if (!std::is_sorted(found.begin(), found.end(), lower)) std::sort(found.begin(), found.end(), lower);
   return found;
 }
 

@@ -96,19 +96,31 @@ struct Writing {
   }
 };
 
-/// Where the block would best stand: behind what the file has before it.
+/// Where the block would best stand: at its place behind or before what the chunk has already, so that a chunk that is
+/// filled in any order ends as one extent. The first block of a chunk that is not its first (a file written at random)
+/// gets its place in a stretch as long as a chunk.
 Step<std::optional<std::uint64_t>> goal_for(Draft& draft, const Draft::Object& file, const Draft::Chunk& chunk, std::uint32_t block) {
-  const Extent* before = nullptr;
-  for (const Extent& e : chunk.map.extents()) {
-    if (e.end() <= block) before = &e;
+  const std::vector<Extent>& extents = chunk.map.extents();
+  const auto after = std::upper_bound(extents.begin(), extents.end(), block, [](std::uint32_t b, const Extent& e) { return b < e.first; });
+  if (after != extents.begin()) {
+    const Extent& before = *(after - 1);
+    return std::optional(before.address + (block - before.first));
   }
-  if (before != nullptr) return std::optional(before->address + (block - before->first));
-  if (chunk.index == 0 || chunk.index > file.chunk_end) return std::optional<std::uint64_t>{};
-  const auto previous = draft.chunk(file, chunk.index - 1);
-  if (!previous) return std::unexpected(previous.error());
-  if ((*previous)->map.empty()) return std::optional<std::uint64_t>{};
-  const Extent& last = (*previous)->map.extents().back();
-  return std::optional(last.address + (kChunkBlocks - last.first) + block);
+  if (after != extents.end()) {
+    const std::uint32_t ahead = after->first - block;
+    return after->address >= ahead ? std::optional(after->address - ahead) : std::optional<std::uint64_t>{};
+  }
+  if (chunk.index > 0 && chunk.index <= file.chunk_end) {
+    const auto previous = draft.chunk(file, chunk.index - 1);
+    if (!previous) return std::unexpected(previous.error());
+    if (!(*previous)->map.empty()) {
+      const Extent& last = (*previous)->map.extents().back();
+      return std::optional(last.address + (kChunkBlocks - last.first) + block);
+    }
+  }
+  if (block == 0) return std::optional<std::uint64_t>{};
+  const std::uint64_t stretch = (draft.state.free_space.cursor() + kChunkBlocks - 1) / kChunkBlocks * kChunkBlocks;
+  return stretch + kChunkBlocks <= draft.state.blocks ? std::optional(stretch + block) : std::optional<std::uint64_t>{};
 }
 
 }  // namespace
