@@ -97,8 +97,7 @@ struct Writing {
 };
 
 /// Where the block would best stand: at its place behind or before what the chunk has already, so that a chunk that is
-/// filled in any order ends as one extent. The first block of a chunk that is not its first (a file written at random)
-/// gets its place in a stretch as long as a chunk.
+/// filled in any order ends as one extent; behind the chunk before it; or in the file's home.
 Step<std::optional<std::uint64_t>> goal_for(Draft& draft, const Draft::Object& file, const Draft::Chunk& chunk, std::uint32_t block) {
   const std::vector<Extent>& extents = chunk.map.extents();
   const auto after = std::upper_bound(extents.begin(), extents.end(), block, [](std::uint32_t b, const Extent& e) { return b < e.first; });
@@ -118,9 +117,10 @@ Step<std::optional<std::uint64_t>> goal_for(Draft& draft, const Draft::Object& f
       return std::optional(last.address + (kChunkBlocks - last.first) + block);
     }
   }
-  if (block == 0) return std::optional<std::uint64_t>{};
-  const std::uint64_t stretch = (draft.state.free_space.cursor() + kChunkBlocks - 1) / kChunkBlocks * kChunkBlocks;
-  return stretch + kChunkBlocks <= draft.state.blocks ? std::optional(stretch + block) : std::optional<std::uint64_t>{};
+  const std::uint64_t at = chunk.base() + block;
+  if (at == 0) return std::optional<std::uint64_t>{};
+  return draft.state.homes.place(file.id, at, std::max(blocks_for(file.size), at + 1), draft.state.free_space.cursor(),
+                                 draft.state.blocks);
 }
 
 }  // namespace

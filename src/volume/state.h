@@ -9,6 +9,7 @@
 
 #include "area/allocator.h"
 #include "volume/dirty_ranges.h"
+#include "volume/homes.h"
 #include "volume/keys_format.h"
 #include "volume/known_keys.h"
 
@@ -32,6 +33,7 @@ struct State {
   std::uint64_t inode_bound = 0;               ///< what N says; >= next_inode
   std::map<InodeId, wire::LazyTimes> lazy;     ///< at most kLazyTimesMax
   DirtyRanges dirty;
+  Homes homes;
 
   /// Kept back from plans, so that the last file of a full volume does not meet a full log or key store at once.
   [[nodiscard]] std::uint64_t reserve() const { return std::min<std::uint64_t>(blocks / 256, 4096); }
