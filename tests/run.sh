@@ -127,6 +127,7 @@ suite_fuzz() {
 
 suite_checks() {
   local check
+  plain_build || return # headers are checked with what the build generates
   for check in tests/checks/*; do
     [[ -f $check && -x $check ]] || continue
     run_one checks "$(basename "$check")" 300 "$check"

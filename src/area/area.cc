@@ -17,8 +17,9 @@ using runtime::Task;
 class DiskArea final : public Area {
  public:
   DiskArea(Superblocks superblocks, bool unclean, std::unique_ptr<Blocks> blocks, std::unique_ptr<AreaLog> log,
-           std::unique_ptr<Slots> slots)
-      : superblocks_(std::move(superblocks)),
+           std::unique_ptr<Slots> slots, runtime::Scheduler& scheduler)
+      : scheduler_(scheduler),
+        superblocks_(std::move(superblocks)),
         unclean_(unclean),
         blocks_(std::move(blocks)),
         log_(std::move(log)),
@@ -45,6 +46,9 @@ class DiskArea final : public Area {
   const Counters& counters() const override { return blocks_->counters(); }
 
  private:
+  Task<void> sync_log(Result<>& done);
+
+  runtime::Scheduler& scheduler_;
   Superblocks superblocks_;
   bool unclean_;
   std::unique_ptr<Blocks> blocks_;
@@ -53,10 +57,16 @@ class DiskArea final : public Area {
 };
 
 Task<Result<>> DiskArea::sync(std::vector<ByteRange> ranges, bool log_too) {
-  Result<> done = co_await blocks_->sync(std::move(ranges));
-  if (done && log_too) done = co_await log_->sync();
+  Result<> log_done;
+  runtime::Scope beside(scheduler_);
+  if (log_too) beside.spawn(sync_log(log_done));
+  Result<> done = co_await blocks_->sync(std::move(ranges), scheduler_);
+  co_await beside.join();
+  if (done) done = std::move(log_done);
   co_return done;
 }
+
+Task<void> DiskArea::sync_log(Result<>& done) { done = co_await log_->sync(); }
 
 Task<Result<>> DiskArea::close() {
   std::vector<ByteRange> everything{{0, identity().blocks * kBlockBytes}};
@@ -137,7 +147,8 @@ Task<Result<std::unique_ptr<Area>>> Area::open(runtime::World& world) {
   auto blocks = std::make_unique<Blocks>(std::move(*extents), std::move(*checksums), id.blocks);
   auto log = std::make_unique<AreaLog>(std::move(*ring));
   std::unique_ptr<Area> area =
-      std::make_unique<DiskArea>(std::move(*superblocks), unclean, std::move(blocks), std::move(log), std::move(*slots));
+      std::make_unique<DiskArea>(std::move(*superblocks), unclean, std::move(blocks), std::move(log), std::move(*slots),
+                                  world.scheduler);
   co_return std::move(area);
 }
 

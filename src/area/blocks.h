@@ -36,11 +36,12 @@ class Blocks {
   [[nodiscard]] std::optional<Result<Composed>> compose(std::span<const wire::AreaWrite> writes, Bytes payload);
   runtime::Task<Result<>> warm(std::vector<wire::AreaWrite> writes);
   [[nodiscard]] Result<> write(const Composed& composed);
-  runtime::Task<Result<>> sync(std::vector<ByteRange> ranges);
+  runtime::Task<Result<>> sync(std::vector<ByteRange> ranges, runtime::Scheduler& scheduler);
 
   [[nodiscard]] Area::Counters& counters() { return counters_; }
 
  private:
+  runtime::Task<void> sync_table(std::vector<ByteRange> ranges, Result<>& done);
   using Block = std::array<std::byte, kBlockBytes>;
   /// What one write does to its blocks: which of them it touches, and which it does not fill.
   struct Shape {
