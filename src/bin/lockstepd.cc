@@ -150,7 +150,11 @@ int main(int argc, char** argv) {
   app.add_option("--config", config_path, "configuration file, the same at every site")->envname("LOCKSTEP_CONFIG");
   app.add_option("--site", site, "name of this site in it")->envname("LOCKSTEP_SITE")->required();
   app.set_version_flag("--version", std::string("lockstepd ") + LOCKSTEP_VERSION);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
 
   log::set_up(site, log::Level::info);
   const Result<config::Config> config = config::load(config_path);
