@@ -3,7 +3,7 @@
 # LOCKSTEP_SOURCE (the top of the source tree) and RELEASE_OPTIONS (how build/ is built).
 
 # shellcheck disable=SC2034  # used by those who source this
-RELEASE_OPTIONS=(--buildtype=release -Ddebug=true)
+RELEASE_OPTIONS=(--buildtype=debugoptimized)
 LOCKSTEP_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 say() { printf '%s\n' "$@"; }

@@ -94,7 +94,7 @@ build_once() {
   [[ ${built[$dir]} == good ]]
 }
 plain_build() { build_once build "${RELEASE_OPTIONS[@]}"; }
-asan_build() { build_once build-asan -Db_sanitize=address,undefined -Db_lundef=false -Dplanted=true -Dfuzz=true --buildtype=debugoptimized; }
+asan_build() { build_once build-asan -Db_sanitize=address,undefined -Db_lundef=false -Dplanted=true -Dfuzz=true -Doptimization=1 -Ddebug=true; }
 
 unit_tests_of() {
   local name command
