@@ -12,7 +12,8 @@ namespace lockstep::volume {
 
 class FileVolume final : public Volume {
  public:
-  FileVolume(runtime::KeyValue& store, area::Allocator allocator) : state_(store, std::move(allocator)) {}
+  FileVolume(runtime::World& world, area::Allocator allocator)
+      : scheduler_(world.scheduler), state_(world.keys, std::move(allocator)) {}
 
   [[nodiscard]] Seq applied() const override { return state_.progress.applied; }
   runtime::Task<Result<>> load(Miss miss) override;
@@ -52,6 +53,9 @@ class FileVolume final : public Volume {
   Result<> take_over(const runtime::KeyBatch& batch);
   void note_data(const wire::Effect& effect);
 
+  runtime::Task<void> load_key(std::string key, Result<>& good);
+
+  runtime::Scheduler& scheduler_;
   State state_;
 };
 

@@ -1,12 +1,16 @@
 // Format, open, load: everything that suspends but listings.
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "runtime/sync.h"
 #include "volume/file_volume.h"
 
 namespace lockstep::volume {
 namespace {
 
 constexpr std::uint64_t kReplayBytes = 4u << 20;
+constexpr std::size_t kKeysBesides = 32;  // keys that are read at the same time
 
 std::uint64_t groups_of(std::uint64_t blocks) { return (blocks + kGroupBlocks - 1) / kGroupBlocks; }
 
@@ -65,7 +69,7 @@ runtime::Task<Result<std::unique_ptr<Volume>>> Volume::open(runtime::World& worl
   if (!free) co_return std::unexpected(free.error());
   Result<area::Allocator> allocator = area::Allocator::make(blocks, *free);
   if (!allocator) co_return std::unexpected(allocator.error());
-  auto volume = std::make_unique<FileVolume>(world.keys, std::move(*allocator));
+  auto volume = std::make_unique<FileVolume>(world, std::move(*allocator));
   const Result<> counters = co_await volume->read_counters();
   if (!counters) co_return std::unexpected(counters.error());
   const Result<> replayed = co_await volume->replay(area.log());
@@ -107,10 +111,21 @@ runtime::Task<Result<>> FileVolume::replay(area::Log& log) {
   co_return Result<>{};
 }
 
+runtime::Task<void> FileVolume::load_key(std::string key, Result<>& good) {
+  Result<> loaded = co_await state_.keys.load_key(std::move(key));
+  if (!loaded) good = std::move(loaded);
+}
+
 runtime::Task<Result<>> FileVolume::load(Miss miss) {
-  for (std::string& key : miss.keys) {
-    const Result<> loaded = co_await state_.keys.load_key(std::move(key));
-    if (!loaded) co_return loaded;
+  // Side by side: each takes a wait for the medium.
+  for (std::size_t first = 0; first < miss.keys.size(); first += kKeysBesides) {
+    Result<> good;
+    runtime::Scope beside(scheduler_);
+    for (std::size_t i = first; i < std::min(first + kKeysBesides, miss.keys.size()); ++i) {
+      beside.spawn(load_key(std::move(miss.keys[i]), good));
+    }
+    co_await beside.join();
+    if (!good) co_return good;
   }
   for (Range& range : miss.ranges) {
     const Result<> loaded = co_await state_.keys.load_range(std::move(range));
