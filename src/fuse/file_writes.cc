@@ -145,13 +145,11 @@ Task<void> FileWrites::write(HostRequest request) {
     }
   } else {
     if (grows) ++node.growths;
-    if (outcome.offset != request.offset && state_.inodes.may_keep_pages(request.inode, {outcome.offset, outcome.value})) {
-      // Appended elsewhere than the kernel thought: it made room at its own place only.
-      co_await drop_again(activity, request.inode, ByteRange{outcome.offset, outcome.value});
-    }
-    if (!pending.buffered && state_.inodes.may_keep_pages(request.inode, pending.range)) {
-      // Written past the page cache: a page that was read while this was under way holds the old.
-      co_await drop_again(activity, request.inode, pending.range);
+    const ByteRange written{outcome.offset, outcome.value};
+    if ((!pending.buffered || outcome.offset != request.offset) && state_.inodes.may_keep_pages(request.inode, written)) {
+      // Written past the page cache, where a page that was read meanwhile holds the old; or appended elsewhere than the
+      // kernel thought, which made room at its own place only.
+      co_await drop_again(activity, request.inode, written);
     }
     if (pending.buffered && state_.inodes.pages_doubtful(request.inode, pending.range, state_.world.clock.now())) {
       pending.drop_again = true;
