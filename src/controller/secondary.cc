@@ -92,6 +92,7 @@ void Secondary::forward_more() {
 }
 
 void Secondary::forward(Pending& pending) {
+  if (planted(Planted::write_before_exclusive)) write_early(pending);
   pending.forwarded = true;
   ++forwarded_;
   const bool with_payload = !pending.payload.empty() && pending.payload.size() <= options_.inline_limit;
@@ -104,6 +105,20 @@ void Secondary::forward(Pending& pending) {
   pending.operation = std::move(std::get<wire::Forward>(message).operation);
   replica_.steps.note(Step::forward_sent, pending.id, {}, pending.turns, Status::neither);
   replica_.world.scheduler.at_end_of_pass(*this);
+}
+
+/// A planted bug: the data of a request goes into this area before the primary was asked.
+void Secondary::write_early(const Pending& pending) {
+  const wire::Operation& operation = pending.operation;
+  if (operation.kind != wire::OpKind::write || operation.append) return;
+  auto mapped = replica_.volume.map(operation.inode, {operation.offset, operation.length});
+  if (mapped.value() == nullptr) return;
+  for (const volume::Piece& piece : *mapped.value()) {
+    if (piece.hole) continue;
+    const std::vector<wire::AreaWrite> writes{{.address = piece.address, .length = piece.length}};
+    const auto composed = replica_.area.compose(writes, pending.payload.subspan(piece.offset - operation.offset, piece.length));
+    if (composed && *composed) (void)replica_.area.write(**composed);
+  }
 }
 
 void Secondary::orphan_closed(InodeId inode) {
@@ -170,7 +185,14 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
   while (!replica_.append(effect)) co_await replica_.log_room();
   const bool own = effect.request.site == replica_.self && effect.request.boot == options_.boot;
   bool dropped_here = own || effect.drops.empty();
-  if (planted(Planted::drop_before_publish) && !dropped_here) dropped_here = replica_.caches->drop_now(effect.drops);
+  if (planted(Planted::drop_before_publish) && !dropped_here) {
+    if (copy.empty() && !own_data) {
+      copy.assign(payload.begin(), payload.end());
+      composed = replica_.area.compose(effect.writes, copy);
+    }
+    co_await replica_.caches->drop(effect.drops);
+    dropped_here = true;
+  }
   replica_.put_into_force(effect, **composed);
   applied_ = std::max(applied_, effect.seq);
   if (!effect.writes.empty()) steps.note(Step::area_written, effect.request, effect.seq, effect.turns, Status::exclusive);

@@ -87,6 +87,7 @@ class Secondary final : runtime::PassHook {
   void end_of_pass() override;
   void forward(Pending& pending);
   void forward_more();
+  void write_early(const Pending& pending);
   runtime::Task<Result<>> apply(wire::Effect effect, Bytes payload, bool own_data, bool dropped);
   runtime::Task<void> finish(wire::Effect effect, ClaimId claim, bool drop);
   void answer(const wire::Effect& effect, ClaimId claim);

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "core/check.h"
-#include "core/planted.h"
 
 namespace lockstep::controller {
 namespace {
@@ -48,7 +47,7 @@ Result<StatusTable::Taken> StatusTable::take(Claim claim) {
     before.followers.push_back(id);
     ++entry.waits_for;
   }
-  const bool at_once = entry.waits_for == 0 || planted(Planted::write_before_exclusive);
+  const bool at_once = entry.waits_for == 0;
   claims_.emplace(id, std::move(entry));
   return Taken{id, at_once ? Verdict::granted : Verdict::queued};
 }

@@ -10,7 +10,7 @@ enum class Planted {
   acknowledge_before_mirror,  ///< the primary answers its host before the secondary has
   drop_before_publish,        ///< caches are dropped before reads give the new
   apply_twice,                ///< an effect sent again after a reconnection is not recognised
-  write_before_exclusive,     ///< the area is written while an earlier claim still holds the range
+  write_before_exclusive,     ///< a secondary writes its area before the primary was asked
   lose_log_record,            ///< a record is not written to the log now and then
 };
 

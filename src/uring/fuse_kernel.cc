@@ -71,6 +71,7 @@ Result<> FuseKernel::mount(runtime::HostHandler& handler) {
   char* argv[] = {name, nullptr};
   fuse_args arguments = FUSE_ARGS_INIT(1, argv);
   session_ = fuse_session_new(&arguments, &FuseOperations::table(), sizeof(fuse_lowlevel_ops), this);
+  fuse_opt_free_args(&arguments);  // libfuse has replaced them by a copy
   if (session_ == nullptr) return fail_io(ENOMEM, "libfuse gives no session");
   auto fd = open_channel(path_, options_.mount);
   if (!fd) {
