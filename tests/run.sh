@@ -19,6 +19,7 @@ cd "$LOCKSTEP_SOURCE" || exit 1
 passed=0 failed=0 skipped=0
 LOGS=$LOCKSTEP_SOURCE/build-logs
 export ASAN_OPTIONS=${ASAN_OPTIONS:-abort_on_error=1:detect_stack_use_after_return=0:allocator_may_return_null=1}
+export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$LOCKSTEP_SOURCE/tests/lsan.supp:print_suppressions=0}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
 
 # run_one SUITE NAME SECONDS COMMAND...: output to a file; sets STATUS and LOG

@@ -164,6 +164,11 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
     co_await replica_.turn(taken.id);
   }
   steps.note(Step::exclusive, effect.request, effect.seq, effect.turns, Status::exclusive);
+  if (planted(Planted::drop_before_publish)) {
+    if (copy.empty()) copy.assign(payload.begin(), payload.end());
+    payload = copy;
+    co_await replica_.caches->drop(effect.drops);
+  }
   std::optional<Result<area::Composed>> composed = replica_.area.compose(effect.writes, payload);
   while (!composed) {
     if (copy.empty() && !own_data) {
@@ -185,14 +190,7 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
   while (!replica_.append(effect)) co_await replica_.log_room();
   const bool own = effect.request.site == replica_.self && effect.request.boot == options_.boot;
   bool dropped_here = own || effect.drops.empty();
-  if (planted(Planted::drop_before_publish) && !dropped_here) {
-    if (copy.empty() && !own_data) {
-      copy.assign(payload.begin(), payload.end());
-      composed = replica_.area.compose(effect.writes, copy);
-    }
-    co_await replica_.caches->drop(effect.drops);
-    dropped_here = true;
-  }
+  if (planted(Planted::drop_before_publish)) dropped_here = true;
   replica_.put_into_force(effect, **composed);
   applied_ = std::max(applied_, effect.seq);
   if (!effect.writes.empty()) steps.note(Step::area_written, effect.request, effect.seq, effect.turns, Status::exclusive);
