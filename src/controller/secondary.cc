@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::uint64_t kLogChunkBytes = 1u << 20;
 constexpr std::size_t kTimesAtOnce = 65536;
+constexpr Duration kPlantedPause = std::chrono::milliseconds(1);
 
 }  // namespace
 
@@ -168,6 +169,7 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
     if (copy.empty()) copy.assign(payload.begin(), payload.end());
     payload = copy;
     co_await replica_.caches->drop(effect.drops);
+    co_await replica_.world.clock.sleep_until(replica_.world.clock.now() + kPlantedPause, stop_);  // readers come in between
   }
   std::optional<Result<area::Composed>> composed = replica_.area.compose(effect.writes, payload);
   while (!composed) {
