@@ -12,8 +12,8 @@ namespace lockstep::volume {
 
 class FileVolume final : public Volume {
  public:
-  FileVolume(runtime::World& world, area::Allocator allocator)
-      : scheduler_(world.scheduler), state_(world.keys, std::move(allocator)) {}
+  FileVolume(runtime::Scheduler& scheduler, runtime::KeyValue& store, area::Allocator allocator)
+      : scheduler_(scheduler), state_(store, std::move(allocator)) {}
 
   [[nodiscard]] Seq applied() const override { return state_.progress.applied; }
   runtime::Task<Result<>> load(Miss miss) override;

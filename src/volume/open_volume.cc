@@ -69,7 +69,7 @@ runtime::Task<Result<std::unique_ptr<Volume>>> Volume::open(runtime::World& worl
   if (!free) co_return std::unexpected(free.error());
   Result<area::Allocator> allocator = area::Allocator::make(blocks, *free);
   if (!allocator) co_return std::unexpected(allocator.error());
-  auto volume = std::make_unique<FileVolume>(world, std::move(*allocator));
+  auto volume = std::make_unique<FileVolume>(world.scheduler, world.keys, std::move(*allocator));
   const Result<> counters = co_await volume->read_counters();
   if (!counters) co_return std::unexpected(counters.error());
   const Result<> replayed = co_await volume->replay(area.log());

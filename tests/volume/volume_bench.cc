@@ -20,8 +20,8 @@ using namespace lockstep::volume;
 constexpr std::uint64_t kBlocks = 1u << 22;  // 16 GiB
 
 struct Bench {
-  explicit Bench(runtime::KeyValue& keys)
-      : volume(keys, *area::Allocator::make(kBlocks, std::vector<std::uint64_t>(kBlocks / kGroupBlocks, kGroupBlocks))) {}
+  Bench(runtime::Scheduler& scheduler, runtime::KeyValue& keys)
+      : volume(scheduler, keys, *area::Allocator::make(kBlocks, std::vector<std::uint64_t>(kBlocks / kGroupBlocks, kGroupBlocks))) {}
 
   wire::Outcome change(const wire::Operation& operation) {
     Attempt<Planned> planned = volume.plan(operation, WallTime{++now});
@@ -104,7 +104,7 @@ int main(int argc, char** argv) {
     uring::Pool pool(*loop, 2, "pool");
     auto keys = uring::KeyStore::open(*loop, pool, directory).value();
     CHECK(keys->apply(Volume::initial_keys(kBlocks)));
-    Bench bench(*keys);
+    Bench bench(*loop, *keys);
     run(bench, *loop, turns);
   }
   std::filesystem::remove_all(directory);
