@@ -8,7 +8,6 @@
 // other site keeps what was acknowledged, and a restart finds what was in flight.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <vector>
 

@@ -2,13 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <map>
-#include <sstream>
+#include "config/agreement.h"
 
 namespace lockstep::peer {
 namespace {
 
-constexpr std::size_t kDifferencesShown = 8;
 constexpr std::size_t kValueShown = 80;
 
 std::string hex(const Uuid& id) {
@@ -23,16 +21,6 @@ std::string shown(const std::string& text) {
   for (const char c : text.substr(0, kValueShown)) out += (c >= 0x20 && c < 0x7f) ? c : '?';
   if (text.size() > kValueShown) out += "...";
   return out;
-}
-
-std::map<std::string, std::string> lines_of(const std::string& text) {
-  std::map<std::string, std::string> lines;
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) {
-    const std::size_t equals = line.find('=');
-    if (equals != std::string::npos) lines[line.substr(0, equals)] = line.substr(equals + 1);
-  }
-  return lines;
 }
 
 }  // namespace
@@ -64,32 +52,9 @@ std::optional<std::string> reason_to_refuse(const wire::Hello& ours, const wire:
     return fmt::format("it is in epoch {}, this daemon in {}", theirs.epoch.value, ours.epoch.value);
   }
   if (theirs.settings_digest != ours.settings_digest) {
-    return "the two configurations differ where they must not: " + settings_that_differ(ours.settings, theirs.settings);
+    return "the two configurations differ where they must not: " + config::differences(ours.settings, theirs.settings);
   }
   return std::nullopt;
-}
-
-std::string settings_that_differ(const std::string& ours, const std::string& theirs) {
-  const auto mine = lines_of(ours);
-  auto other = lines_of(theirs);
-  std::string text;
-  std::size_t count = 0;
-  const auto add = [&](const std::string& key, const std::string& here, const std::string& there) {
-    if (++count > kDifferencesShown) return;
-    text += fmt::format("{}{}: here {}, there {}", text.empty() ? "" : "; ", shown(key), shown(here), shown(there));
-  };
-  for (const auto& [key, value] : mine) {
-    const auto found = other.find(key);
-    if (found == other.end()) {
-      add(key, value, "not set");
-    } else {
-      if (found->second != value) add(key, value, found->second);
-      other.erase(found);
-    }
-  }
-  for (const auto& [key, value] : other) add(key, "not set", value);
-  if (count > kDifferencesShown) text += fmt::format("; and {} more", count - kDifferencesShown);
-  return text.empty() ? "the texts are equal but not their digests" : text;
 }
 
 }  // namespace lockstep::peer

