@@ -76,7 +76,6 @@ wire::Hello Controller::hello() {
   hello.host_boot = options_.host_boot;
   hello.settings = options_.settings;
   hello.settings_digest = options_.settings_digest;
-  hello.epoch = epoch();
   hello.logged = replica_.logged();
   if (primary_) hello.applied = primary_->last_seq();
   if (secondary_) secondary_->say(hello);

@@ -47,8 +47,10 @@ class Controller final : public Changes, public peer::LinkUser {
 
   // LinkUser
   wire::Hello hello() override;
-  Seq logged() override { return replica_.logged(); }
-  void peer_logged(Seq seq) override { replica_.peer_logged(seq); }
+  peer::Pulse pulse() override { return {.stable = replica_.logged(), .waits_from = 0, .urgent = false}; }
+  void pulse_of_peer(const peer::Pulse& pulse) override { replica_.peer_logged(pulse.stable); }
+  void heard(Instant) override {}
+  void answered(Instant) override {}
   runtime::Task<void> serve(peer::Link& link, peer::Session& session, wire::Hello theirs) override;
   void not_connected(std::string reason) override { not_connected_ = std::move(reason); }
 

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <span>
 
 namespace lockstep {
@@ -31,8 +32,38 @@ using SiteId = Strong<struct SiteIdTag, std::uint8_t>;
 using InodeId = Strong<struct InodeIdTag, std::uint64_t>;
 /// Number of the membership in force.
 using Epoch = Strong<struct EpochTag, std::uint64_t>;
-/// Place of an effect in the primary's one order. 0 is before every effect.
+/// Place of an effect in the primary's one order. 0 is before every effect. The upper bits are the epoch in which it was
+/// given, so whatever a deposed primary still numbered is below everything of a later epoch.
 using Seq = Strong<struct SeqTag, std::uint64_t>;
+
+inline constexpr unsigned kSeqEpochShift = 40;
+/// The first effect of `epoch`.
+constexpr Seq first_seq_of(Epoch epoch) { return Seq{(epoch.value << kSeqEpochShift) + 1}; }
+constexpr Epoch epoch_of(Seq seq) { return Epoch{seq.value >> kSeqEpochShift}; }
+
+/// Some of the sites of a volume.
+class SiteSet {
+ public:
+  static constexpr std::uint8_t kSitesMax = 32;
+  constexpr SiteSet() = default;
+  constexpr SiteSet(std::initializer_list<SiteId> sites) {
+    for (const SiteId site : sites) add(site);
+  }
+  static constexpr SiteSet from_bits(std::uint32_t bits) {
+    SiteSet set;
+    set.bits_ = bits;
+    return set;
+  }
+  [[nodiscard]] constexpr std::uint32_t bits() const { return bits_; }
+  [[nodiscard]] constexpr bool has(SiteId site) const { return site.value < kSitesMax && (bits_ >> site.value & 1) != 0; }
+  [[nodiscard]] constexpr bool empty() const { return bits_ == 0; }
+  constexpr void add(SiteId site) { bits_ |= std::uint32_t{1} << site.value; }
+  constexpr void remove(SiteId site) { bits_ &= ~(std::uint32_t{1} << site.value); }
+  constexpr bool operator==(const SiteSet&) const = default;
+
+ private:
+  std::uint32_t bits_ = 0;
+};
 
 inline constexpr InodeId kRootInode{1};
 inline constexpr InodeId kNoInode{0};

@@ -48,9 +48,6 @@ std::optional<std::string> reason_to_refuse(const wire::Hello& ours, const wire:
   if (theirs.store == ours.store) {
     return "its area has the same store id: one is a copy of the other; format one of them anew";
   }
-  if (theirs.epoch != ours.epoch) {
-    return fmt::format("it is in epoch {}, this daemon in {}", theirs.epoch.value, ours.epoch.value);
-  }
   if (theirs.settings_digest != ours.settings_digest) {
     return "the two configurations differ where they must not: " + config::differences(ours.settings, theirs.settings);
   }

@@ -137,6 +137,7 @@ runtime::Task<void> Link::talk(std::unique_ptr<runtime::Connection> connection) 
   ++sessions_;
   last_heard_ = echoed_at_ = world_.clock.now();
   ping_number_ = ping_echoed_ = their_ping_ = 0;
+  pings_sent_.clear();
   runtime::Stop ended;
   guards.spawn(heartbeat(session, ended));
   co_await user_.serve(*this, session, std::move(*theirs));
@@ -148,10 +149,26 @@ runtime::Task<void> Link::talk(std::unique_ptr<runtime::Connection> connection) 
   free_.set();
 }
 
+void Link::ping(Session& session) {
+  const Pulse pulse = user_.pulse();
+  const Instant now = world_.clock.now();
+  session.send(wire::Ping{++ping_number_, their_ping_, pulse.stable, pulse.waits_from, pulse.urgent});
+  session.flush();
+  pings_sent_.push_back(now);
+  if (their_ping_ != 0) user_.answered(now);
+}
+
+void Link::ping_now() {
+  if (current_ != nullptr && !current_->ended()) ping(*current_);
+}
+
+void Link::drop_session() {
+  if (current_ != nullptr) current_->shutdown();
+}
+
 runtime::Task<void> Link::heartbeat(Session& session, runtime::Stop& stop) {
   while (!session.ended()) {
-    session.send(wire::Ping{++ping_number_, their_ping_, user_.logged()});
-    session.flush();
+    ping(session);
     const bool slept = co_await world_.clock.sleep_until(world_.clock.now() + options_.heartbeat, stop);
     if (!slept) co_return;
     const Instant now = world_.clock.now();
@@ -179,11 +196,13 @@ runtime::Task<Result<Incoming>> Link::receive(Session& session) {
     const auto* ping = std::get_if<wire::Ping>(&incoming->message);
     if (ping == nullptr) co_return incoming;
     their_ping_ = ping->number;
-    user_.peer_logged(ping->logged);
-    if (ping->echo > ping_echoed_ && ping->echo <= ping_number_) {
-      ping_echoed_ = ping->echo;
+    while (ping_echoed_ < ping->echo && !pings_sent_.empty()) {
+      ++ping_echoed_;
       echoed_at_ = last_heard_;
+      user_.heard(pings_sent_.front());
+      pings_sent_.pop_front();
     }
+    user_.pulse_of_peer(Pulse{ping->stable, ping->waits_from, ping->urgent});
   }
 }
 

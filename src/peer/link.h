@@ -10,6 +10,7 @@
 //   - the user returns.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,14 +33,26 @@ struct LinkOptions {
 
 class Link;
 
+/// What a ping says beside its numbers; see wire::Ping.
+struct Pulse {
+  Seq stable;
+  std::uint64_t waits_from = 0;
+  bool urgent = false;
+};
+
 /// What a site does with its link.
 class LinkUser {
  public:
   /// What this site says of itself now.
   virtual wire::Hello hello() = 0;
-  /// What a ping says: the log is written up to here.
-  virtual Seq logged() = 0;
-  virtual void peer_logged(Seq seq) = 0;
+  /// What a ping that leaves now says.
+  virtual Pulse pulse() = 0;
+  /// A ping arrived.
+  virtual void pulse_of_peer(const Pulse& pulse) = 0;
+  /// The other side has received what this one sent at `sent`.
+  virtual void heard(Instant sent) = 0;
+  /// This side tells the other one now that it has received something of it.
+  virtual void answered(Instant now) = 0;
   /// Talks until the session ends. Pings are not seen here. Suspends.
   virtual runtime::Task<void> serve(Link& link, Session& session, wire::Hello theirs) = 0;
   /// Why there is no session, for people.
@@ -61,6 +74,10 @@ class Link {
 
   /// Takes the next message that is not a ping. The user's receive.
   runtime::Task<Result<Incoming>> receive(Session& session);
+  /// Sends a ping ahead of its time, if there is a session.
+  void ping_now();
+  /// Ends the session, if there is one; the link connects again.
+  void drop_session();
 
   /// When the other side was last heard; its zero: never.
   [[nodiscard]] Instant last_heard() const { return last_heard_; }
@@ -73,6 +90,7 @@ class Link {
   runtime::Task<void> talk(std::unique_ptr<runtime::Connection> connection);
   runtime::Task<Result<wire::Hello>> shake_hands(Session& session);
   runtime::Task<void> heartbeat(Session& session, runtime::Stop& stop);
+  void ping(Session& session);
   runtime::Task<void> deadline(Session& session, Duration after, runtime::Stop& stop);
 
   runtime::World& world_;
@@ -86,6 +104,7 @@ class Link {
   std::size_t strangers_ = 0;
   Instant last_heard_;
   std::uint64_t ping_number_ = 0;
+  std::deque<Instant> pings_sent_;  // when ping_echoed_ + 1, + 2 .. ping_number_ left
   std::uint64_t ping_echoed_ = 0;   // highest of ours that came back
   Instant echoed_at_;
   std::uint64_t their_ping_ = 0;

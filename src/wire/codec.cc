@@ -24,6 +24,7 @@
 #include "core/checksum.h"
 #include "wire/effect_codec.h"
 #include "wire/message_codec.h"
+#include "wire/state_codec.h"
 
 namespace lockstep::wire {
 namespace {
@@ -45,6 +46,7 @@ static_assert(FLATBUFFERS_LITTLEENDIAN, "headers are copied as they stand in mem
 constexpr std::uint32_t kMagic = 0x54534b4c;  // "LKST"
 /// First bytes of a record, so that nothing else is taken for one.
 constexpr const char* kRecordIdentifier = "LKRE";
+constexpr const char* kStateIdentifier = "LKST";
 constexpr std::size_t kTypes = std::variant_size_v<Message>;
 /// No table stands deeper than message, effect or operation, outcome or change.
 constexpr flatbuffers::uoffset_t kDepthMax = 4;
@@ -223,6 +225,24 @@ Result<Effect> decode_record(Bytes bytes) {
   require_seq(*effect, faults);
   if (!faults.ok()) return fail(Errc::invalid, fmt::format("a record: {}", faults.text()));
   return effect;
+}
+
+std::vector<std::byte> encode_state(const SiteState& state) {
+  Builder& builder = clean_builder();
+  builder.Finish(pack(builder, state), kStateIdentifier);
+  const Bytes bytes = finished(builder);
+  return {bytes.begin(), bytes.end()};
+}
+
+Result<SiteState> decode_state(Bytes bytes) {
+  const auto aligned = Aligned(bytes);
+  const auto* table = bytes.empty() ? nullptr : root<schema::SiteState>(aligned.get(), kStateIdentifier);
+  if (table == nullptr) return fail(Errc::invalid, "the state of a site without valid structure");
+  Result<SiteState> state(std::in_place);
+  Faults faults;
+  unpack(table, *state, faults);
+  if (!faults.ok()) return fail(Errc::invalid, fmt::format("the state of a site: {}", faults.text()));
+  return state;
 }
 
 }  // namespace lockstep::wire

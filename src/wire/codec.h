@@ -35,4 +35,8 @@ struct FrameHeader {
 [[nodiscard]] std::vector<std::byte> encode_record(const Effect& effect);
 [[nodiscard]] Result<Effect> decode_record(Bytes bytes);
 
+/// What an area keeps of its site's membership. The same rules.
+[[nodiscard]] std::vector<std::byte> encode_state(const SiteState& state);
+[[nodiscard]] Result<SiteState> decode_state(Bytes bytes);
+
 }  // namespace lockstep::wire

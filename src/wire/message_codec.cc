@@ -3,14 +3,15 @@
 #include "wire/codec.h"
 #include "wire/effect_codec.h"
 #include "wire/operation_codec.h"
+#include "wire/state_codec.h"
 
 namespace lockstep::wire {
 namespace {
 
 constexpr const char* kPayload = "payload";
 
-void check_payload(const Effect& effect, std::uint32_t bytes, Faults& faults) {
-  faults.require(bytes == payload_bytes(effect), kPayload, "not as long as the effect's writes");
+void check_payload(const Effect& effect, bool without, std::uint32_t bytes, Faults& faults) {
+  faults.require(bytes == (without ? 0 : payload_bytes(effect)), kPayload, "not as long as the effect's writes");
 }
 
 }  // namespace
@@ -23,7 +24,7 @@ Packed<schema::Hello> pack(Builder& builder, const Hello& m) {
   const auto settings = pack_bytes(builder, m.settings);
   const auto unanswered = pack_numbers(builder, m.unanswered);
   const auto orphans_open = pack_numbers(builder, m.orphans_open);
-  const auto in_flight = pack_blocks(builder, m.in_flight);
+  const auto state = pack(builder, m.state);
   const auto volume_id = pack(m.volume_id);
   const auto store = pack(m.store);
   const auto start = pack(m.start);
@@ -38,12 +39,13 @@ Packed<schema::Hello> pack(Builder& builder, const Hello& m) {
   b.add_host_boot(&host_boot);
   b.add_settings_digest(m.settings_digest);
   b.add_settings(settings);
-  b.add_epoch(m.epoch.value);
+  b.add_state(state);
+  b.add_accepts_new_store(m.accepts_new_store);
   b.add_logged(m.logged.value);
   b.add_applied(m.applied.value);
+  b.add_waits_from(m.waits_from);
   b.add_unanswered(unanswered);
   b.add_orphans_open(orphans_open);
-  b.add_in_flight(in_flight);
   return b.Finish();
 }
 
@@ -57,12 +59,13 @@ void unpack(const schema::Hello& t, std::uint32_t, Hello& m, Faults& faults) {
   m.host_boot = unpack(t.host_boot());
   m.settings_digest = t.settings_digest();
   m.settings = unpack_bytes(t.settings(), kSettingsBytesMax, "settings", faults);
-  m.epoch = Epoch(t.epoch());
+  unpack(t.state(), m.state, faults);
+  m.accepts_new_store = t.accepts_new_store();
+  m.waits_from = t.waits_from();
   m.logged = Seq(t.logged());
   m.applied = Seq(t.applied());
   unpack_numbers(t.unanswered(), kUnansweredMax, m.unanswered, "unanswered", faults);
   unpack_numbers(t.orphans_open(), kOrphansMax, m.orphans_open, "orphans_open", faults);
-  unpack_blocks(t.in_flight(), kInFlightMax, m.in_flight, "in_flight", faults);
 }
 
 Packed<schema::Refuse> pack(Builder& builder, const Refuse& m) {
@@ -79,13 +82,14 @@ void unpack(const schema::Refuse& t, std::uint32_t, Refuse& m, Faults& faults) {
 Packed<schema::Forward> pack(Builder& builder, const Forward& m) {
   const auto operation = pack(builder, m.operation);
   const auto request = pack(m.request);
-  return schema::CreateForward(builder, &request, operation, m.with_payload);
+  return schema::CreateForward(builder, &request, operation, m.with_payload, m.waits_from);
 }
 
 void unpack(const schema::Forward& t, std::uint32_t payload_bytes, Forward& m, Faults& faults) {
   m.request = unpack(t.request());
   unpack(*t.operation(), m.operation, faults);
   m.with_payload = t.with_payload();
+  m.waits_from = t.waits_from();
   if (m.with_payload) {
     faults.require(m.operation.kind == OpKind::write, "with_payload", "only a write has one");
     faults.require(payload_bytes == m.operation.length, kPayload, "not as long as the operation says");
@@ -140,13 +144,15 @@ void unpack(const schema::Refusal& t, std::uint32_t, Refusal& m, Faults& faults)
 
 Packed<schema::Mirror> pack(Builder& builder, const Mirror& m) {
   const auto effect = pack(builder, m.effect, Target::wire);
-  return schema::CreateMirror(builder, effect);
+  return schema::CreateMirror(builder, effect, m.without_payload, m.waits_from);
 }
 
 void unpack(const schema::Mirror& t, std::uint32_t payload_bytes, Mirror& m, Faults& faults) {
   unpack(*t.effect(), m.effect, faults);
+  m.without_payload = t.without_payload();
+  m.waits_from = t.waits_from();
   require_seq(m.effect, faults);
-  check_payload(m.effect, payload_bytes, faults);
+  check_payload(m.effect, m.without_payload, payload_bytes, faults);
 }
 
 Packed<schema::Mirrored> pack(Builder& builder, const Mirrored& m) {
@@ -166,13 +172,15 @@ Packed<schema::OrphanClosed> pack(Builder& builder, const OrphanClosed& m) {
 void unpack(const schema::OrphanClosed& t, std::uint32_t, OrphanClosed& m, Faults&) { m.inode = InodeId(t.inode()); }
 
 Packed<schema::Ping> pack(Builder& builder, const Ping& m) {
-  return schema::CreatePing(builder, m.number, m.echo, m.logged.value);
+  return schema::CreatePing(builder, m.number, m.echo, m.stable.value, m.waits_from, m.urgent);
 }
 
 void unpack(const schema::Ping& t, std::uint32_t, Ping& m, Faults&) {
   m.number = t.number();
   m.echo = t.echo();
-  m.logged = Seq(t.logged());
+  m.stable = Seq(t.stable());
+  m.waits_from = t.waits_from();
+  m.urgent = t.urgent();
 }
 
 // --- catching up -----------------------------------------------------------------------------------------------------
@@ -214,12 +222,13 @@ void unpack(const schema::FetchLog& t, std::uint32_t, FetchLog& m, Faults&) { m.
 
 Packed<schema::Record> pack(Builder& builder, const Record& m) {
   const auto effect = pack(builder, m.effect, Target::wire);
-  return schema::CreateRecord(builder, effect);
+  return schema::CreateRecord(builder, effect, m.without_payload);
 }
 
 void unpack(const schema::Record& t, std::uint32_t payload_bytes, Record& m, Faults& faults) {
   unpack(*t.effect(), m.effect, faults);
-  check_payload(m.effect, payload_bytes, faults);
+  m.without_payload = t.without_payload();
+  check_payload(m.effect, m.without_payload, payload_bytes, faults);
 }
 
 Packed<schema::Synced> pack(Builder& builder, const Synced& m) {

@@ -16,7 +16,10 @@ inline constexpr Form kForms[] = {
     {"HELLO"},        {"REFUSE"},        {"FORWARD", true}, {"GRANT"},        {"DATA", true},    {"COMMIT"},
     {"DROPPED"},      {"REFUSAL"},       {"MIRROR", true},  {"MIRRORED"},     {"ORPHAN_CLOSED"}, {"PING"},
     {"FETCH_BLOCKS"}, {"BLOCKS", true},  {"FETCH_LOG"},     {"RECORD", true}, {"SYNCED"},        {"VERIFY_BEGIN"},
-    {"VERIFY_ASK"},   {"VERIFY_ANSWER"}, {"VERIFY_END"},
+    {"VERIFY_ASK"},   {"VERIFY_ANSWER"}, {"VERIFY_END"},    {"MEMBERSHIP"},   {"RECORDED"},      {"LEAVE"},
+    {"SERVES_NOBODY"}, {"CHECKPOINT"},   {"CHECKPOINTED"},  {"CLEAR"},        {"KEYS_MARK"},     {"KEYS_FETCH"},
+    {"KEYS"},         {"SUSPECTS"},      {"COMPARE"},       {"WANT"},         {"COPY", true},    {"COPIED"},
+    {"COMMAND"},      {"COMMAND_ANSWER"},
 };
 static_assert(std::size(kForms) == std::variant_size_v<Message>);
 
@@ -41,6 +44,23 @@ Packed<schema::VerifyBegin> pack(Builder& builder, const VerifyBegin& m);
 Packed<schema::VerifyAsk> pack(Builder& builder, const VerifyAsk& m);
 Packed<schema::VerifyAnswer> pack(Builder& builder, const VerifyAnswer& m);
 Packed<schema::VerifyEnd> pack(Builder& builder, const VerifyEnd& m);
+Packed<schema::Membership> pack(Builder& builder, const Membership& m);
+Packed<schema::Recorded> pack(Builder& builder, const Recorded& m);
+Packed<schema::Leave> pack(Builder& builder, const Leave& m);
+Packed<schema::ServesNobody> pack(Builder& builder, const ServesNobody& m);
+Packed<schema::Checkpoint> pack(Builder& builder, const Checkpoint& m);
+Packed<schema::Checkpointed> pack(Builder& builder, const Checkpointed& m);
+Packed<schema::Clear> pack(Builder& builder, const Clear& m);
+Packed<schema::KeysMark> pack(Builder& builder, const KeysMark& m);
+Packed<schema::KeysFetch> pack(Builder& builder, const KeysFetch& m);
+Packed<schema::Keys> pack(Builder& builder, const Keys& m);
+Packed<schema::Suspects> pack(Builder& builder, const Suspects& m);
+Packed<schema::Compare> pack(Builder& builder, const Compare& m);
+Packed<schema::Want> pack(Builder& builder, const Want& m);
+Packed<schema::Copy> pack(Builder& builder, const Copy& m);
+Packed<schema::Copied> pack(Builder& builder, const Copied& m);
+Packed<schema::Command> pack(Builder& builder, const Command& m);
+Packed<schema::CommandAnswer> pack(Builder& builder, const CommandAnswer& m);
 
 // `payload_bytes` follow the body; each unpack() refuses a number that does not fit what the body says.
 void unpack(const schema::Hello& t, std::uint32_t payload_bytes, Hello& m, Faults& faults);
@@ -64,5 +84,22 @@ void unpack(const schema::VerifyBegin& t, std::uint32_t payload_bytes, VerifyBeg
 void unpack(const schema::VerifyAsk& t, std::uint32_t payload_bytes, VerifyAsk& m, Faults& faults);
 void unpack(const schema::VerifyAnswer& t, std::uint32_t payload_bytes, VerifyAnswer& m, Faults& faults);
 void unpack(const schema::VerifyEnd& t, std::uint32_t payload_bytes, VerifyEnd& m, Faults& faults);
+void unpack(const schema::Membership& t, std::uint32_t payload_bytes, Membership& m, Faults& faults);
+void unpack(const schema::Recorded& t, std::uint32_t payload_bytes, Recorded& m, Faults& faults);
+void unpack(const schema::Leave& t, std::uint32_t payload_bytes, Leave& m, Faults& faults);
+void unpack(const schema::ServesNobody& t, std::uint32_t payload_bytes, ServesNobody& m, Faults& faults);
+void unpack(const schema::Checkpoint& t, std::uint32_t payload_bytes, Checkpoint& m, Faults& faults);
+void unpack(const schema::Checkpointed& t, std::uint32_t payload_bytes, Checkpointed& m, Faults& faults);
+void unpack(const schema::Clear& t, std::uint32_t payload_bytes, Clear& m, Faults& faults);
+void unpack(const schema::KeysMark& t, std::uint32_t payload_bytes, KeysMark& m, Faults& faults);
+void unpack(const schema::KeysFetch& t, std::uint32_t payload_bytes, KeysFetch& m, Faults& faults);
+void unpack(const schema::Keys& t, std::uint32_t payload_bytes, Keys& m, Faults& faults);
+void unpack(const schema::Suspects& t, std::uint32_t payload_bytes, Suspects& m, Faults& faults);
+void unpack(const schema::Compare& t, std::uint32_t payload_bytes, Compare& m, Faults& faults);
+void unpack(const schema::Want& t, std::uint32_t payload_bytes, Want& m, Faults& faults);
+void unpack(const schema::Copy& t, std::uint32_t payload_bytes, Copy& m, Faults& faults);
+void unpack(const schema::Copied& t, std::uint32_t payload_bytes, Copied& m, Faults& faults);
+void unpack(const schema::Command& t, std::uint32_t payload_bytes, Command& m, Faults& faults);
+void unpack(const schema::CommandAnswer& t, std::uint32_t payload_bytes, CommandAnswer& m, Faults& faults);
 
 }  // namespace lockstep::wire

@@ -128,6 +128,31 @@ struct Effect {
   bool operator==(const Effect&) const = delete;
 };
 
+// --- membership ------------------------------------------------------------------------------------------------------
+
+/// One membership of the volume. Entries of two sites are the same if their ids are.
+struct EpochEntry {
+  Epoch number;
+  Uuid id;             ///< random
+  SiteId primary;      ///< in in_sync
+  SiteSet in_sync;     ///< the sites that hold every acknowledged write
+  Seq base;            ///< last effect of earlier epochs that counts: later ones were never acknowledged
+  bool forced = false; ///< by an administrator, without proof that no other membership goes on
+  bool operator==(const EpochEntry&) const = default;
+};
+
+/// What a site remembers of its membership, in its area (C, M: "recorded").
+struct SiteState {
+  std::vector<EpochEntry> history;  ///< oldest first; the last one is in force
+  std::vector<Uuid> stores;         ///< by SiteId: the area that counts as that site's; nil: none was met yet
+  Epoch wrote;                      ///< last epoch in which this site gave effects as primary
+  bool unproven = false;            ///< acknowledged writes may be missing here (M6)
+  bool incomplete = false;          ///< the keys are a mixture of two states: they are to be compared with the source's
+  SiteId armed;                     ///< M5, if armed_set: this site may go on without the arbiter; for another: it promised
+  bool armed_set = false;           ///< not to use the arbiter
+  bool operator==(const SiteState&) const = default;
+};
+
 // --- messages --------------------------------------------------------------------------------------------------------
 
 inline constexpr std::uint16_t kProtocolVersion = 1;
@@ -143,19 +168,20 @@ struct Hello {
   Uuid host_boot;      ///< of the machine
   std::uint64_t settings_digest = 0;  ///< of what must agree in the configurations
   std::string settings;               ///< the same as text, one KEY=VALUE a line, to name what differs
-  Epoch epoch;
+  SiteState state;     ///< what the sender remembers of the membership
+  bool accepts_new_store = false;     ///< an administrator said that the receiver's new area is welcome
   Seq logged;          ///< last effect in the log or the keys
   Seq applied;         ///< last effect applied in this start (0 after a start, before any)
+  std::uint64_t waits_from = 0;       ///< see Ping
   std::vector<Seq> unanswered;        ///< applied, not yet MIRRORED: still dropping
   std::vector<InodeId> orphans_open;  ///< open here, without a name
-  std::vector<BlockRange> in_flight;  ///< primary, after a kill: blocks that may differ
 };
 
 /// The sender closes the connection; a person should read why.
 struct Refuse { std::string reason; };
 
 /// Secondary -> primary: a request of its host (W2 step 2). The payload is present, or `length` bytes wait for a GRANT.
-struct Forward { RequestId request; Operation operation; bool with_payload = false; };
+struct Forward { RequestId request; Operation operation; bool with_payload = false; std::uint64_t waits_from = 0; };
 /// Primary -> secondary: the ranges are exclusive, send the data.
 struct Grant { RequestId request; };
 /// Secondary -> primary: the data after a GRANT; payload.
@@ -166,8 +192,9 @@ struct Commit { Effect effect; bool dropped = true; };
 struct DroppedAt { Seq seq; };
 /// Primary -> secondary: a forwarded request changed nothing: an error, or nothing to do.
 struct Refusal { RequestId request; Outcome outcome; };
-/// Primary -> secondary: an effect with its payload (W1 step 3).
-struct Mirror { Effect effect; };
+/// Primary -> secondary: an effect with its payload (W1 step 3). Without: the receiver is a target, and every block of the
+/// effect is one that it will be sent.
+struct Mirror { Effect effect; bool without_payload = false; std::uint64_t waits_from = 0; };
 /// Secondary -> primary: written, published, dropped (W1 step 6, W2 step 8). `open`: the orphans among the effect's
 /// objects that are open here.
 struct Mirrored { Seq seq; std::vector<InodeId> orphans_open; };
@@ -175,15 +202,18 @@ struct Mirrored { Seq seq; std::vector<InodeId> orphans_open; };
 struct OrphanClosed { InodeId inode; };
 
 /// Heartbeat, both ways; `echo` is the number of the last one received.
-/// `logged`: the sender's log holds everything up to here, written; the other side need not keep it for the sender.
-struct Ping { std::uint64_t number = 0; std::uint64_t echo = 0; Seq logged; };
+/// `stable`: up to here everything survives loss of power at the sender; the other side need not keep it for the sender, and
+/// space that was freed up to here may be used again. `urgent`: somebody waits for the receiver's to rise.
+/// `waits_from`: no request of the sender's host below this number (of this start) waits for an answer any more.
+struct Ping { std::uint64_t number = 0; std::uint64_t echo = 0; Seq stable; std::uint64_t waits_from = 0; bool urgent = false; };
 
 /// Asks the other side for bytes of its area as they stand: payload of a Blocks with the same number.
 struct FetchBlocks { std::uint64_t number = 0; BlockRange blocks; };
 struct Blocks { std::uint64_t number = 0; BlockRange blocks; bool bad = false; std::vector<std::uint64_t> checksums; };
 /// Asks for the logged effects behind `after`: each comes as a Record with its payload, then a Synced.
 struct FetchLog { Seq after; };
-struct Record { Effect effect; };
+/// Without payload: the receiver is a target.
+struct Record { Effect effect; bool without_payload = false; };
 /// Ends a phase of the handshake: the sender has nothing more to catch up with (or to send).
 /// `dropping`: effects of forwarded requests of which the sender's kernel may still keep the old; of all others a DROPPED
 /// that got lost counts as received.
@@ -197,8 +227,47 @@ struct VerifyAsk { std::uint64_t number = 0; std::string from; std::string to; s
 struct VerifyAnswer { std::uint64_t number = 0; std::uint64_t digest = 0; std::string next; std::uint64_t keys = 0; std::vector<std::uint64_t> bad; std::vector<std::uint64_t> block_digests; };
 struct VerifyEnd { std::uint64_t number = 0; };
 
+/// Primary -> the other: this is recorded and in force; to be recorded there too, and answered with Recorded.
+struct Membership { std::vector<EpochEntry> history; std::vector<Uuid> stores; };
+struct Recorded { Epoch number; };
+/// Secondary -> primary: take this site out of the in-sync set, then it goes.
+struct Leave { std::string reason; };
+/// Target -> source: no host is served here and no kernel keeps anything. `caught_up`: the keys are equal, effects are
+/// applied; what the source answers (a Synced) is the moment from which its acknowledgements wait for this site.
+struct ServesNobody { bool caught_up = false; };
+
+/// Primary -> secondary: make these granules, the log and the keys stable. Answered with Checkpointed.
+struct Checkpoint { std::uint64_t number = 0; std::vector<std::uint64_t> granules; };
+struct Checkpointed { std::uint64_t number = 0; };
+/// Primary -> secondary: these granules are equal and stable at both sites at this place of the stream (C6).
+struct Clear { std::vector<std::uint64_t> granules; };
+
+/// Source -> target: take a snapshot of the keys at this place of the stream. `whole`: all are to be compared; else just those
+/// that the target's own effects touched which the source never had.
+struct KeysMark { std::uint64_t number = 0; bool whole = false; };
+/// Target -> source: the values, at the mark, of `keys`, or of all with from <= key < to.
+struct KeysFetch { std::uint64_t number = 0; std::vector<std::string> keys; std::string from; std::string to; };
+/// `pairs`: a key without value is absent at the source. `next`: where to go on; empty: that was all.
+struct Keys { std::uint64_t number = 0; KeyBatch pairs; std::string next; };
+
+/// Target -> source: which granules are suspect at the target, from granule `first` on.
+struct Suspects { std::uint64_t first = 0; std::string bits; bool last = false; };
+/// Source -> target: the checksums of a granule's blocks (of the last granule of an area, fewer).
+struct Compare { std::uint64_t granule = 0; std::vector<std::uint64_t> checksums; };
+/// Target -> source: a bit for each block that is different here.
+struct Want { std::uint64_t granule = 0; std::string bits; };
+/// Source -> target: blocks as they are at this place of the stream; payload. `last`: the granule is equal now; may have no blocks.
+struct Copy { std::uint64_t granule = 0; BlockRange blocks; std::vector<std::uint64_t> checksums; bool last = false; };
+/// Target -> source: these granules are equal and stable here.
+struct Copied { std::vector<std::uint64_t> granules; };
+
+/// A command of an administrator that the other site is to carry out, and what it says, as the control socket has them.
+struct Command { std::uint64_t number = 0; std::string text; };
+struct CommandAnswer { std::uint64_t number = 0; std::string text; bool last = false; };
+
 using Message = std::variant<Hello, Refuse, Forward, Grant, Data, Commit, DroppedAt, Refusal, Mirror, Mirrored, OrphanClosed,
                              Ping, FetchBlocks, Blocks, FetchLog, Record, Synced, VerifyBegin, VerifyAsk, VerifyAnswer,
-                             VerifyEnd>;
+                             VerifyEnd, Membership, Recorded, Leave, ServesNobody, Checkpoint, Checkpointed, Clear, KeysMark,
+                             KeysFetch, Keys, Suspects, Compare, Want, Copy, Copied, Command, CommandAnswer>;
 
 }  // namespace lockstep::wire

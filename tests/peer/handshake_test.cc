@@ -14,7 +14,6 @@ wire::Hello hello(const std::string& site) {
   h.volume_id.bytes[0] = 1;
   h.site = site;
   h.store.bytes[0] = static_cast<std::uint8_t>(site[0]);
-  h.epoch = Epoch{1};
   h.settings = "limits.inline=64KiB\nvolume.name=v\n";
   h.settings_digest = 7;
   return h;
@@ -40,7 +39,6 @@ TEST_CASE("each mismatch is refused with both values") {
   REQUIRE(refusal([](wire::Hello& h) { h.site = "east"; }).find("\"east\" too") != std::string::npos);
   REQUIRE(refusal([](wire::Hello& h) { h.site = "north"; }).find("\"north\"") != std::string::npos);
   REQUIRE(refusal([](wire::Hello& h) { h.store.bytes[0] = 'e'; }).find("store id") != std::string::npos);
-  REQUIRE(refusal([](wire::Hello& h) { h.epoch = Epoch{2}; }).find("epoch 2") != std::string::npos);
   const std::string settings = refusal([](wire::Hello& h) {
     h.settings = "limits.inline=32KiB\nvolume.name=v\nx=1\n";
     h.settings_digest = 8;

@@ -25,6 +25,14 @@ void fuzz_record(Bytes bytes) {
   CHECK(encode_record(*again) == record);
 }
 
+void fuzz_state(Bytes bytes) {
+  const auto state = decode_state(bytes);
+  if (!state) return;
+  const auto again = decode_state(encode_state(*state));
+  CHECK(again.has_value());
+  CHECK(*again == *state);
+}
+
 void check_accepted(const Message& message, std::uint32_t payload_bytes) {
   const auto frame = encode(message, payload_bytes);
   const auto again = frames::decode(frame);
@@ -59,7 +67,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   switch (data[0]) {
     case 0: fuzz_frame(rest); break;
     case 1: fuzz_record(rest); break;
-    default: fuzz_body(static_cast<std::uint8_t>(data[0] - 2), rest); break;
+    case 2: fuzz_state(rest); break;
+    default: fuzz_body(static_cast<std::uint8_t>(data[0] - 3), rest); break;
   }
   return 0;
 }

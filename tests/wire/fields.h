@@ -86,6 +86,8 @@ void fill(T& t, std::uint64_t& n) {
     t = "value" + std::to_string(++n);
   } else if constexpr (std::is_same_v<T, Uuid>) {
     for (auto& byte : t.bytes) byte = static_cast<std::uint8_t>(++n);
+  } else if constexpr (std::is_same_v<T, SiteSet>) {
+    t = SiteSet::from_bits(static_cast<std::uint32_t>(++n));
   } else if constexpr (is_strong<T>) {
     fill(t.value, n);
   } else if constexpr (is_vector<T>) {
@@ -106,7 +108,7 @@ bool same(const T& a, const T& b) {
     }
     return true;
   } else if constexpr (std::is_arithmetic_v<T> || std::is_enum_v<T> || is_strong<T> || std::is_same_v<T, std::string> ||
-                       std::is_same_v<T, std::optional<std::string>> || std::is_same_v<T, Uuid>) {
+                       std::is_same_v<T, std::optional<std::string>> || std::is_same_v<T, Uuid> || std::is_same_v<T, SiteSet>) {
     return a == b;
   } else {
     return [&]<std::size_t... I>(const auto& x, const auto& y, std::index_sequence<I...>) {

@@ -35,6 +35,7 @@ std::vector<Golden> current() {
   std::vector<Golden> list;
   for (const auto& sample : samples::all()) list.push_back({sample.name, encode(sample.message, sample.payload_bytes)});
   list.push_back({"log_record", encode_record(samples::full_effect())});
+  list.push_back({"site_state", encode_state(samples::site_state())});
   return list;
 }
 

@@ -279,8 +279,12 @@ TEST_CASE("other messages that break a rule are refused by name") {
   hello.orphans_open.resize(kOrphansMax + 1);
   CHECK_THAT(refusal(hello), Contains("HELLO: orphans_open"));
   hello = {};
-  hello.in_flight = {{kAreaBlocksMax, 1}};
-  CHECK_THAT(refusal(hello), Contains("HELLO: in_flight"));
+  hello.state.history.resize(kHistoryMax + 1);
+  CHECK_THAT(refusal(hello), Contains("HELLO: history"));
+  hello = {};
+  hello.state.history.resize(1);
+  hello.state.history[0].primary = SiteId(kSitesMax);
+  CHECK_THAT(refusal(hello), Contains("HELLO: history"));
   CHECK_THAT(refusal(Refuse{std::string(kReasonBytesMax + 1, 'r')}), Contains("REFUSE: reason"));
   CHECK_THAT(refusal(Refusal{{}, Outcome{-1}}), Contains("REFUSAL: outcome.error"));
   CHECK_THAT(refusal(FetchBlocks{1, {0, 0}}), Contains("FETCH_BLOCKS: blocks"));
@@ -297,6 +301,39 @@ TEST_CASE("other messages that break a rule are refused by name") {
   VerifyAnswer answer;
   answer.bad.resize(kVerifyBlocksMax + 1);
   CHECK_THAT(refusal(answer), Contains("VERIFY_ANSWER: bad"));
+  CHECK_THAT(refusal(Membership{{}, std::vector<Uuid>(kSitesMax + 1)}), Contains("MEMBERSHIP: stores"));
+  CHECK_THAT(refusal(Clear{std::vector<std::uint64_t>(kGranulesMax + 1)}), Contains("CLEAR: granules"));
+  CHECK_THAT(refusal(Suspects{4, "x", true}), Contains("SUSPECTS: first"));
+  CHECK_THAT(refusal(Suspects{0, std::string(kSuspectsBytesMax + 1, 'x'), true}), Contains("SUSPECTS: bits"));
+  CHECK_THAT(refusal(Compare{1, {}}), Contains("COMPARE: checksums"));
+  CHECK_THAT(refusal(Compare{1, std::vector<std::uint64_t>(kGranuleBlocks + 1)}), Contains("COMPARE: checksums"));
+  CHECK_THAT(refusal(Want{1, std::string(kGranuleBlocks / 8 + 1, 'x')}), Contains("WANT: bits"));
+  CHECK_THAT(refusal(Copy{1, {0, 2}, {1}, false}, 2 * kBlockBytes), Contains("COPY: checksums"));
+  CHECK_THAT(refusal(Copy{1, {0, 2}, {1, 2}, false}, kBlockBytes), Contains("COPY: payload"));
+  CHECK_THAT(refusal(Copy{1, {0, 0}, {}, false}), Contains("COPY: blocks"));
+  KeysFetch fetch;
+  fetch.keys = std::vector<std::string>(kKeysMax + 1, "k");
+  CHECK_THAT(refusal(fetch), Contains("KEYS_FETCH: keys"));
+  fetch.keys = {"good", ""};
+  CHECK_THAT(refusal(fetch), Contains("KEYS_FETCH: keys"));
+  CHECK_THAT(refusal(Command{1, std::string(kCommandBytesMax + 1, 'c')}), Contains("COMMAND: text"));
+}
+
+TEST_CASE("the state of a site is not taken from other bytes, and comes back whole") {
+  const SiteState state = samples::site_state();
+  const auto bytes = encode_state(state);
+  const auto decoded = decode_state(bytes);
+  REQUIRE(decoded);
+  CHECK(*decoded == state);
+  CHECK_FALSE(decode_state({}));
+  CHECK_FALSE(decode_state(encode_record(samples::full_effect())));
+  for (std::size_t cut = 0; cut < bytes.size(); ++cut) {
+    // Cut or changed anywhere: an error or another state, never a crash (a checksum around it is the area's business).
+    (void)decode_state(Bytes(bytes).first(cut));
+    auto changed = bytes;
+    changed[cut] ^= std::byte{0xff};
+    (void)decode_state(changed);
+  }
 }
 
 TEST_CASE("a record is not taken from other bytes") {

@@ -79,6 +79,14 @@ Effect creation() {
   return effect;
 }
 
+SiteState site_state() {
+  auto state = filled<SiteState>();
+  state.history[0].primary = SiteId(0);
+  state.history[0].forced = false;
+  state.history[1].primary = SiteId(1);
+  return state;
+}
+
 std::vector<Sample> all() {
   std::vector<Sample> list;
   const auto add = [&](std::string name, Message message, std::uint32_t payload_bytes = 0) {
@@ -86,7 +94,7 @@ std::vector<Sample> all() {
   };
 
   auto hello = filled<Hello>();
-  hello.in_flight = {{1, 2}, {500, 1}};
+  hello.state = site_state();
   add("hello", hello);
   add("refuse", filled<Refuse>());
 
@@ -108,7 +116,10 @@ std::vector<Sample> all() {
   add("commit", with_effect<Commit>());
   add("dropped", filled<DroppedAt>());
   add("refusal", filled<Refusal>());
-  add("mirror", with_effect<Mirror>(), kEffectPayloadBytes);
+  auto mirror = with_effect<Mirror>();
+  add("mirror_without_payload", mirror);
+  mirror.without_payload = false;
+  add("mirror", mirror, kEffectPayloadBytes);
   add("mirror_overwrite", Mirror{overwrite()}, kBlockBytes);
   add("mirror_creation", Mirror{creation()});
   add("mirrored", filled<Mirrored>());
@@ -119,7 +130,10 @@ std::vector<Sample> all() {
   add("blocks", Blocks{5, {1000, 2}, true, {11, 12}}, 2 * kBlockBytes);
   add("blocks_unreadable", Blocks{5, {1000, 2}, true, {}});
   add("fetch_log", filled<FetchLog>());
-  add("record", with_effect<Record>(), kEffectPayloadBytes);
+  auto record = with_effect<Record>();
+  add("record_without_payload", record);
+  record.without_payload = false;
+  add("record", record, kEffectPayloadBytes);
   add("synced", filled<Synced>());
 
   add("verify_begin", filled<VerifyBegin>());
@@ -128,6 +142,29 @@ std::vector<Sample> all() {
   add("verify_ask", ask);
   add("verify_answer", filled<VerifyAnswer>());
   add("verify_end", filled<VerifyEnd>());
+
+  add("membership", Membership{site_state().history, site_state().stores});
+  add("recorded", filled<Recorded>());
+  add("leave", filled<Leave>());
+  add("serves_nobody", filled<ServesNobody>());
+  add("checkpoint", filled<Checkpoint>());
+  add("checkpointed", filled<Checkpointed>());
+  add("clear", filled<Clear>());
+  add("keys_mark", filled<KeysMark>());
+  add("keys_fetch", filled<KeysFetch>());
+  auto keys = filled<Keys>();
+  keys.pairs[1].value.reset();
+  add("keys", keys);
+  auto suspects = filled<Suspects>();
+  suspects.first = 64;
+  add("suspects", suspects);
+  add("compare", filled<Compare>());
+  add("want", filled<Want>());
+  add("copy", Copy{3, {3072, 2}, {11, 12}, true}, 2 * kBlockBytes);
+  add("copy_end", Copy{3, {}, {}, true});
+  add("copied", filled<Copied>());
+  add("command", filled<Command>());
+  add("command_answer", filled<CommandAnswer>());
   return list;
 }
 

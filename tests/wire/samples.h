@@ -21,6 +21,8 @@ struct Sample {
 [[nodiscard]] Effect full_effect();
 inline constexpr std::uint32_t kEffectPayloadBytes = 6000;
 
+/// A history of two entries, and all the rest set.
+[[nodiscard]] SiteState site_state();
 /// An overwrite of one block: 4096 bytes of payload.
 [[nodiscard]] Effect overwrite();
 /// What a create changes: a batch of five keys.
