@@ -6,6 +6,7 @@
 #include "runtime/kernel.h"
 #include "runtime/key_value.h"
 #include "runtime/net.h"
+#include "runtime/register.h"
 #include "runtime/scheduler.h"
 
 namespace lockstep::runtime {
@@ -18,6 +19,7 @@ struct World {
   Clock& clock;
   Random& random;
   Kernel& kernel;
+  Register* arbiter = nullptr;  ///< null: none is configured
 };
 
 }  // namespace lockstep::runtime
