@@ -12,6 +12,8 @@
 
 namespace lockstep::controller {
 
+inline constexpr std::uint64_t kElsewhereBlocksMax = 256;
+
 class Changes {
  public:
   /// Carries out `operation` exactly once. `payload` (write: operation.length bytes) lies in `lease`, which is held as
@@ -25,6 +27,19 @@ class Changes {
   virtual runtime::Task<bool> wait_serving() = 0;
   /// The last handle of an object without a name was closed here: it may be reaped once no other site has it open.
   virtual void orphan_closed(InodeId inode) = 0;
+
+  // Blocks of the area that this site must not, or can't, answer itself: those that a resynchronisation has not reached
+  // yet, and those that are bad here.
+  /// False: read_elsewhere() them.
+  [[nodiscard]] virtual bool readable_here(BlockRange blocks) const = 0;
+  /// Reads `blocks` as the other site has published them; at most kElsewhereBlocksMax at once. Waits while the link is
+  /// away. Errc::corrupt, Errc::io: they can't be read there either. Errc::stopped. Suspends.
+  virtual runtime::Task<Result<>> read_elsewhere(BlockRange blocks, MutableBytes into) = 0;
+  /// Goes up with every effect that is published here. A reader that suspended asks written_since() the moment at which it
+  /// looked at the map before it answers: what it read may be older than what was published and dropped meanwhile.
+  [[nodiscard]] virtual std::uint64_t moment() const = 0;
+  /// An effect published after `moment` changed data of `inode`, or it is not known any more whether one did.
+  [[nodiscard]] virtual bool written_since(std::uint64_t moment, InodeId inode) const = 0;
 
  protected:
   ~Changes() = default;

@@ -1,5 +1,7 @@
 #include "controller/controller.h"
 
+#include <fmt/format.h>
+
 namespace lockstep::controller {
 
 Controller::Controller(runtime::World& world, volume::Volume& volume, area::Area& area, ControllerOptions options)
@@ -63,6 +65,10 @@ runtime::Task<bool> Controller::wait_serving() {
 void Controller::orphan_closed(InodeId inode) {
   if (primary_) primary_->orphan_closed(inode);
   if (secondary_) secondary_->orphan_closed(inode);
+}
+
+runtime::Task<Result<>> Controller::read_elsewhere(BlockRange blocks, MutableBytes) {
+  co_return fail(Errc::corrupt, fmt::format("block {} can't be read at the other site", blocks.first));
 }
 
 wire::Hello Controller::hello() {

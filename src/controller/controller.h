@@ -44,6 +44,12 @@ class Controller final : public Changes, public peer::LinkUser {
   runtime::Task<void> wait_readable(InodeId inode, ByteRange range) override;
   runtime::Task<bool> wait_serving() override;
   void orphan_closed(InodeId inode) override;
+  [[nodiscard]] bool readable_here(BlockRange) const override { return true; }
+  runtime::Task<Result<>> read_elsewhere(BlockRange blocks, MutableBytes into) override;
+  [[nodiscard]] std::uint64_t moment() const override { return replica_.moment(); }
+  [[nodiscard]] bool written_since(std::uint64_t moment, InodeId inode) const override {
+    return replica_.written_since(moment, inode);
+  }
 
   // LinkUser
   wire::Hello hello() override;

@@ -114,6 +114,9 @@ void Replica::put_into_force(const wire::Effect& effect, const area::Composed& c
   }
   const Result<> applied = volume.apply(effect);
   if (!applied) fatal("changing the metadata", applied.error());
+  for (const wire::Drop& drop : effect.drops) {
+    if (drop.kind == wire::Drop::Kind::pages) recent_.note(drop.inode);
+  }
 }
 
 bool Replica::must_sync(const wire::Effect& effect) const {

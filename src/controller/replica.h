@@ -13,6 +13,7 @@
 
 #include "area/area.h"
 #include "controller/host_caches.h"
+#include "controller/recent_writes.h"
 #include "controller/status_table.h"
 #include "controller/steps.h"
 #include "runtime/sync.h"
@@ -63,6 +64,9 @@ class Replica {
   runtime::Task<void> checkpoint();
   void peer_logged(Seq seq);
   [[nodiscard]] Seq logged() const { return logged_; }
+  /// See Changes.
+  [[nodiscard]] std::uint64_t moment() const { return recent_.moment(); }
+  [[nodiscard]] bool written_since(std::uint64_t moment, InodeId inode) const { return recent_.since(moment, inode); }
 
   /// The effect's data as whole blocks, as they stand in this area: what the other site needs to be made equal.
   /// `effect.writes` and `effect.checksums` are changed to match. Suspends.
@@ -84,6 +88,7 @@ class Replica {
   bool checkpointing_ = false;
   Seq logged_;
   Seq peer_logged_;
+  RecentWrites recent_;
 };
 
 /// The blocks that `writes` touch, in order, neighbours joined.

@@ -220,6 +220,10 @@ class FakeChanges final : public controller::Changes {
     co_return out;
   }
   Task<void> wait_readable(InodeId, ByteRange) override { co_await readable.wait(); }
+  bool readable_here(BlockRange) const override { return true; }
+  Task<Result<>> read_elsewhere(BlockRange, MutableBytes) override { co_return fail(Errc::corrupt, "bad there, too"); }
+  std::uint64_t moment() const override { return 0; }
+  bool written_since(std::uint64_t, InodeId) const override { return false; }
   Task<bool> wait_serving() override {
     co_await serving.wait();
     co_return may_serve;
