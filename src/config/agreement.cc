@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 
@@ -55,6 +56,11 @@ std::string settings_that_must_agree(const Config& config) {
   for (const Site& site : config.sites) text += fmt::format("site.{}.address={}\n", site.name, site.address.text());
   for (const Setting& setting : settings())
     if (setting.agree) text += fmt::format("{}={}\n", setting.name(), setting.text(config));
+  if (config.arbiter) {
+    std::vector<std::string> endpoints = config.arbiter->endpoints;
+    std::ranges::sort(endpoints);
+    text += fmt::format("arbiter.endpoints={}\narbiter.key={}\n", fmt::join(endpoints, ","), config.arbiter->key);
+  }
   return text;
 }
 

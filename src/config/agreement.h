@@ -14,7 +14,8 @@ namespace lockstep::config {
 /// Longest text that differences() looks at.
 inline constexpr std::size_t kAgreementBytesMax = 64 << 10;
 
-/// Volume, sites, addresses, primary, and every setting that is marked so in settings.h. Ends with a newline.
+/// Volume, sites, addresses, primary, every setting that is marked so in settings.h, and endpoints (in any order) and
+/// key of the arbiter. Ends with a newline.
 [[nodiscard]] std::string settings_that_must_agree(const Config& config);
 /// The core checksum of that text.
 [[nodiscard]] std::uint64_t digest(std::string_view settings);

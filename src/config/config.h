@@ -9,6 +9,7 @@
 // first.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,12 +46,13 @@ struct Limits {
   std::uint64_t window_bytes = 64ull << 20;   ///< of effects that were sent and not answered
   std::uint64_t requests = 1024;              ///< changing requests of a site's host in work; more wait in the kernel
   std::uint64_t memory_bytes = 512ull << 20;  ///< ceiling: window, and the cache for metadata
+  std::uint64_t resync_bytes_per_second = 0;  ///< of copying to a site that comes back; 0: as fast as it goes
   bool operator==(const Limits&) const = default;
 };
 
 struct Timing {
   Duration heartbeat = std::chrono::milliseconds(500);  ///< between pings
-  Duration peer_timeout = std::chrono::seconds(3);      ///< silence after which the other site counts as away
+  Duration peer_timeout = std::chrono::seconds(2);      ///< silence after which the other site counts as away
   Duration connect_timeout = std::chrono::seconds(2);   ///< for one attempt to connect
   Duration reconnect = std::chrono::milliseconds(250);  ///< first wait before the next attempt; doubles
   Duration reconnect_max = std::chrono::seconds(5);     ///< up to this
@@ -59,6 +61,11 @@ struct Timing {
   Duration settle = std::chrono::seconds(5);            ///< lazily kept times are written after this
   Duration attributes = std::chrono::hours(1);          ///< the kernel may keep attributes so long
   Duration entries = std::chrono::hours(1);             ///< and names
+  Duration read_lease = std::chrono::seconds(3);        ///< a site serves so long after a ping that the other answered
+  Duration takeover = std::chrono::seconds(5);          ///< a site acknowledges alone so long after its last answer
+  Duration takeover_delay = std::chrono::seconds(1);    ///< a secondary asks the arbiter so much later than a primary
+  Duration patience = std::chrono::minutes(10);         ///< a host's request waits so long for a site to serve; 0: for ever
+  Duration slow_peer = std::chrono::seconds(30);        ///< a peer that takes longer for an answer is removed; 0: never
   bool operator==(const Timing&) const = default;
 };
 
@@ -66,6 +73,11 @@ struct Timing {
 enum class Acknowledge : std::uint8_t { written, stable };
 /// How hosts read: through the kernel's page cache (R2), or every open direct, linearizable across sites.
 enum class Coherence : std::uint8_t { cached, strict };
+/// What a site may do that reaches neither the other one nor an arbiter, because none is configured.
+enum class Alone : std::uint8_t {
+  primary,  ///< the primary goes on alone, the secondary waits
+  never,    ///< both wait
+};
 /// How areas are read and written.
 enum class Io : std::uint8_t { buffered };
 
@@ -74,7 +86,19 @@ struct Options {
   Coherence coherence = Coherence::cached;
   Io io = Io::buffered;
   log::Level log_level = log::Level::info;
+  Alone alone = Alone::primary;
   bool operator==(const Options&) const = default;
+};
+
+/// Where membership is remembered outside of both sites: [arbiter].
+struct Arbiter {
+  std::vector<std::string> endpoints;  ///< of one etcd: "http://HOST:PORT", at least one; they are asked in this order
+  std::string key;                     ///< of the register, 1 to 256 printable bytes; no other volume uses it
+  Duration timeout = std::chrono::seconds(2);  ///< it counts as away if it has not answered for so long
+  std::string ca;           ///< file with what vouches for https endpoints; empty: what the system has
+  std::string certificate;  ///< file with this site's certificate; empty: none is shown
+  std::string private_key;  ///< its key; empty if and only if `certificate` is
+  bool operator==(const Arbiter&) const = default;
 };
 
 struct Config {
@@ -85,6 +109,7 @@ struct Config {
   Limits limits;
   Timing timing;
   Options options;
+  std::optional<Arbiter> arbiter;
 
   /// The site of that name. Errc::absent lists the names.
   [[nodiscard]] Result<SiteId> site(std::string_view name) const;

@@ -31,9 +31,13 @@ struct Unexpected : std::logic_error {
 namespace lockstep::config {
 namespace {
 
-constexpr std::string_view kSections[] = {"volume", "site", "limits", "timing", "options"};
+constexpr std::string_view kSections[] = {"volume", "site", "limits", "timing", "options", "arbiter"};
 constexpr std::string_view kVolumeKeys[] = {"name", "id", "primary"};
 constexpr std::string_view kSiteKeys[] = {"address", "area", "mount", "control"};
+constexpr std::string_view kArbiterKeys[] = {"endpoints", "key", "timeout", "ca", "certificate", "private_key"};
+constexpr std::size_t kEndpointsMax = 16;
+constexpr std::size_t kArbiterKeyMax = 256;
+constexpr Duration kArbiterTimeoutLeast = std::chrono::milliseconds(100), kArbiterTimeoutMost = std::chrono::minutes(1);
 /// A socket's path must fit into sockaddr_un with its zero.
 constexpr std::size_t kSocketPathMax = 107;
 
@@ -76,6 +80,7 @@ class Reader {
     read_volume();
     read_settings();
     read_sites();
+    read_arbiter();
     check_rules(config_, primary_, [this](std::string_view key) { return line_of(key); }, problems_);
     if (!problems_.empty()) return std::unexpected(problems_.error());
     return std::move(config_);
@@ -317,6 +322,52 @@ class Reader {
           line_of(prefix + ".control"), prefix + ".control",
           fmt::format("{} is too long for a socket; allowed: up to {} bytes", quoted(site.control), kSocketPathMax));
     config_.sites.push_back(std::move(site));
+  }
+
+  void read_arbiter() {
+    const toml::table* table = section("arbiter", root_.get("arbiter"), kArbiterKeys);
+    if (!table) return;
+    Arbiter& arbiter = config_.arbiter.emplace();
+    read_endpoints(arbiter, table->get("endpoints"));
+    arbiter.key = text_of(*table, "arbiter", "key", {}).value_or("/lockstep/" + uuid_text(config_.volume_id));
+    const bool plain = std::ranges::all_of(arbiter.key, [](char c) { return c > 0x20 && c < 0x7f; });
+    if (!plain || arbiter.key.empty() || arbiter.key.size() > kArbiterKeyMax)
+      problems_.add(line_of("arbiter.key"), "arbiter.key",
+                    fmt::format("{} can't be the register's key; allowed: 1 to {} printable bytes of ASCII without blanks",
+                                quoted(arbiter.key), kArbiterKeyMax));
+    parse_into(arbiter.timeout, parse_duration, text_of(*table, "arbiter", "timeout", {}), "arbiter.timeout");
+    if (arbiter.timeout < kArbiterTimeoutLeast || arbiter.timeout > kArbiterTimeoutMost)
+      problems_.add(line_of("arbiter.timeout"), "arbiter.timeout",
+                    fmt::format("\"{}\" is out of bounds; allowed: \"{}\" to \"{}\"", duration_text(arbiter.timeout),
+                                duration_text(kArbiterTimeoutLeast), duration_text(kArbiterTimeoutMost)));
+    parse_into(arbiter.ca, parse_path, text_of(*table, "arbiter", "ca", {}), "arbiter.ca");
+    parse_into(arbiter.certificate, parse_path, text_of(*table, "arbiter", "certificate", {}), "arbiter.certificate");
+    parse_into(arbiter.private_key, parse_path, text_of(*table, "arbiter", "private_key", {}), "arbiter.private_key");
+  }
+
+  void read_endpoints(Arbiter& arbiter, const toml::node* node) {
+    const auto wrong = [&](const toml::node* at, std::string_view text) {
+      problems_.add(at ? line(*at) : line_of("arbiter"), "arbiter.endpoints", text);
+    };
+    if (!node) return wrong(nullptr, "is missing; write where etcd is reached, [\"http://HOST:PORT\", ...]");
+    const auto* list = node->as_array();
+    if (!list || list->empty() || list->size() > kEndpointsMax)
+      return wrong(node, fmt::format("is {}; it must be a list of 1 to {} strings, [\"http://HOST:PORT\", ...]",
+                                     !list           ? type_name(*node)
+                                     : list->empty() ? "empty"
+                                                     : "too long",
+                                     kEndpointsMax));
+    for (const toml::node& item : *list) {
+      const auto* text = item.as_string();
+      if (!text) return wrong(&item, fmt::format("has {} in it; each endpoint must be a string", type_name(item)));
+      const auto endpoint = parse_endpoint(text->get());
+      if (!endpoint)
+        wrong(&item, endpoint.error().text);
+      else if (std::ranges::find(arbiter.endpoints, *endpoint) != arbiter.endpoints.end())
+        wrong(&item, fmt::format("{} comes twice", quoted(*endpoint)));
+      else
+        arbiter.endpoints.push_back(*endpoint);
+    }
   }
 
   const toml::table& root_;

@@ -9,6 +9,9 @@
 namespace lockstep::config {
 namespace {
 
+/// What a site has between the end of its read lease and the other one's first acknowledgement alone.
+constexpr Duration kTakeoverMargin = std::chrono::seconds(1);
+
 struct Context {
   const Config& config;
   const LineOf& line_of;
@@ -21,18 +24,63 @@ struct Context {
 void check_timing(const Context& c) {
   const Timing& t = c.config.timing;
   const bool timeout_sound = c.sound("timing.peer_timeout");
-  if (timeout_sound && c.sound("timing.heartbeat") && t.heartbeat * 3 > t.peer_timeout)
+  if (timeout_sound && c.sound("timing.heartbeat") && t.heartbeat * 2 >= t.peer_timeout)
     c.broken("timing.heartbeat",
-             fmt::format(
-                 "\"{}\" is too long for timing.peer_timeout \"{}\"; allowed: a third of it at most, so that one lost "
-                 "ping is not a lost site",
-                 duration_text(t.heartbeat), duration_text(t.peer_timeout)));
+             fmt::format("\"{}\" is too long for timing.peer_timeout \"{}\"; allowed: less than half of it, so that one "
+                         "lost ping is not a lost site",
+                         duration_text(t.heartbeat), duration_text(t.peer_timeout)));
   if (c.sound("timing.reconnect") && c.sound("timing.reconnect_max") && t.reconnect > t.reconnect_max)
     c.broken("timing.reconnect", fmt::format("\"{}\" is longer than timing.reconnect_max \"{}\"; allowed: up to that",
                                              duration_text(t.reconnect), duration_text(t.reconnect_max)));
   if (timeout_sound && c.sound("timing.name_drop") && t.name_drop >= t.peer_timeout)
     c.broken("timing.name_drop", fmt::format("\"{}\" is not shorter than timing.peer_timeout \"{}\"; it must be",
                                              duration_text(t.name_drop), duration_text(t.peer_timeout)));
+}
+
+/// The order in which two sites that lose each other stop, and one of them goes on.
+void check_leases(const Context& c) {
+  const Timing& t = c.config.timing;
+  const bool lease_sound = c.sound("timing.read_lease"), takeover_sound = c.sound("timing.takeover");
+  if (lease_sound && c.sound("timing.peer_timeout") && t.peer_timeout >= t.read_lease)
+    c.broken("timing.read_lease",
+             fmt::format("\"{}\" is not longer than timing.peer_timeout \"{}\"; it must be, so that a lost site is noticed "
+                         "before serving ends",
+                         duration_text(t.read_lease), duration_text(t.peer_timeout)));
+  if (lease_sound && takeover_sound && t.read_lease + kTakeoverMargin > t.takeover)
+    c.broken("timing.takeover",
+             fmt::format("\"{}\" is too short for timing.read_lease \"{}\"; allowed: {} more at least, in which a site "
+                         "that was cut off stops and drops its caches",
+                         duration_text(t.takeover), duration_text(t.read_lease), duration_text(kTakeoverMargin)));
+  if (c.sound("timing.slow_peer") && c.sound("timing.heartbeat") && t.slow_peer.count() != 0 && t.slow_peer <= t.heartbeat)
+    c.broken("timing.slow_peer",
+             fmt::format("\"{}\" is not longer than timing.heartbeat \"{}\"; it must be, or \"0us\": never",
+                         duration_text(t.slow_peer), duration_text(t.heartbeat)));
+  const Duration pause = t.peer_timeout + t.takeover_delay + t.takeover;
+  if (c.sound("timing.patience") && c.sound("timing.peer_timeout") && c.sound("timing.takeover_delay") &&
+      takeover_sound && t.patience.count() != 0 && t.patience <= pause)
+    c.broken("timing.patience",
+             fmt::format("\"{}\" is not longer than a takeover takes: timing.peer_timeout \"{}\", timing.takeover_delay "
+                         "\"{}\" and timing.takeover \"{}\" together; it must be, or \"0us\": for ever",
+                         duration_text(t.patience), duration_text(t.peer_timeout), duration_text(t.takeover_delay),
+                         duration_text(t.takeover)));
+}
+
+void check_arbiter(const Context& c) {
+  if (!c.config.arbiter) return;
+  const Arbiter& arbiter = *c.config.arbiter;
+  if (arbiter.certificate.empty() != arbiter.private_key.empty() && c.sound("arbiter.certificate") &&
+      c.sound("arbiter.private_key"))
+    c.broken(arbiter.certificate.empty() ? "arbiter.private_key" : "arbiter.certificate",
+             "arbiter.certificate and arbiter.private_key come together; one is missing");
+  if (!c.sound("arbiter.endpoints")) return;
+  for (const std::string& endpoint : arbiter.endpoints)
+    if (!arbiter.ca.empty() && !endpoint.starts_with("https://"))
+      return c.broken("arbiter.endpoints", fmt::format("{} is not https, but arbiter.ca is set; with it all of them must be",
+                                                       quoted(endpoint)));
+    else if (!arbiter.certificate.empty() && !endpoint.starts_with("https://"))
+      return c.broken("arbiter.endpoints",
+                      fmt::format("{} is not https, but arbiter.certificate is set; with it all of them must be",
+                                  quoted(endpoint)));
 }
 
 void check_limits(const Context& c) {
@@ -123,6 +171,8 @@ void check_sites(const Context& c) {
 void check_rules(Config& config, std::string_view primary, const LineOf& line_of, Problems& problems) {
   const Context c{config, line_of, problems};
   check_timing(c);
+  check_leases(c);
+  check_arbiter(c);
   check_limits(c);
   check_sites(c);
   if (!c.sound("volume") || !c.sound("volume.primary") || !c.sound("site") || config.sites.empty()) return;

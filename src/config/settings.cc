@@ -13,6 +13,7 @@ constexpr std::uint64_t us = 1'000, ms = 1'000'000, s = 1'000'000'000, min = 60 
 constexpr std::string_view kAcknowledge[] = {"written", "stable"};
 constexpr std::string_view kCoherence[] = {"cached", "strict"};
 constexpr std::string_view kIo[] = {"buffered"};
+constexpr std::string_view kAlone[] = {"primary", "never"};
 constexpr std::string_view kLogLevel[] = {"debug", "info", "warning", "error"};
 
 template <auto Section, auto Member>
@@ -98,9 +99,15 @@ constexpr Setting kSettings[] = {
     limit<&Limits::window_bytes>("window", Kind::size, {.least = 2 * MiB, .most = 4 * GiB, .agree = agree}),
     limit<&Limits::requests>("requests", Kind::count, {.least = 8, .most = 65536, .agree = agree}),
     limit<&Limits::memory_bytes>("memory", Kind::size, {.least = 64 * MiB, .most = 1 * TiB}),
+    limit<&Limits::resync_bytes_per_second>("resync_rate", Kind::size, {.least = 0, .most = 1 * TiB}),
 
     timing<&Timing::heartbeat>("heartbeat", {.least = 10 * ms, .most = 1 * min, .agree = agree}),
     timing<&Timing::peer_timeout>("peer_timeout", {.least = 50 * ms, .most = 10 * min, .agree = agree}),
+    timing<&Timing::read_lease>("read_lease", {.least = 100 * ms, .most = 30 * min, .agree = agree}),
+    timing<&Timing::takeover>("takeover", {.least = 1 * s, .most = 1 * h, .agree = agree}),
+    timing<&Timing::takeover_delay>("takeover_delay", {.least = 0 * us, .most = 10 * min, .agree = agree}),
+    timing<&Timing::patience>("patience", {.least = 0 * us, .most = 24 * h, .agree = agree}),
+    timing<&Timing::slow_peer>("slow_peer", {.least = 0 * us, .most = 1 * h, .agree = agree}),
     timing<&Timing::connect_timeout>("connect_timeout", {.least = 50 * ms, .most = 1 * min}),
     timing<&Timing::reconnect>("reconnect", {.least = 10 * ms, .most = 1 * min}),
     timing<&Timing::reconnect_max>("reconnect_max", {.least = 10 * ms, .most = 5 * min}),
@@ -112,6 +119,7 @@ constexpr Setting kSettings[] = {
 
     choice<&Options::acknowledge>("ack", kAcknowledge, agree),
     choice<&Options::coherence>("coherence", kCoherence, agree),
+    choice<&Options::alone>("alone", kAlone, agree),
     choice<&Options::io>("io", kIo, false),
     choice<&Options::log_level>("log_level", kLogLevel, false),
 };

@@ -2,7 +2,7 @@
 //
 // One row a key; reading, checking, what sites must agree on, and the tests of example and man page all walk it. The
 // default of a setting is what a default-made Config holds, so it stands in config.h only. The sections [volume] and
-// [site.NAME] hold names and places; config.cc reads them.
+// [site.NAME] and [arbiter] hold names and places; parse.cc reads them.
 #pragma once
 
 #include <span>

@@ -205,6 +205,19 @@ Result<Address> parse_address(std::string_view text) {
   return address;
 }
 
+Result<std::string> parse_endpoint(std::string_view text) {
+  std::string_view rest = text;
+  const std::string_view scheme = text.starts_with("https://") ? "https://" : "http://";
+  if (rest.starts_with(scheme)) {
+    rest.remove_prefix(scheme.size());
+    if (rest.ends_with('/')) rest.remove_suffix(1);
+    if (const auto address = parse_address(rest)) return fmt::format("{}{}", scheme, address->text());
+  }
+  return fail(Errc::invalid, fmt::format("{} is not an endpoint; write http://HOST:PORT or https://HOST:PORT, for example "
+                                         "\"http://192.0.2.1:2379\"",
+                                         quoted(text)));
+}
+
 Result<std::string> parse_path(std::string_view text) {
   if (!text.starts_with('/'))
     return fail(Errc::invalid, fmt::format("{} is not an absolute path; it must start with \"/\"", quoted(text)));

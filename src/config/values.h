@@ -31,6 +31,9 @@ inline constexpr std::string_view kDurationUnits = "us, ms, s, min, h";
 /// HOST:PORT or [IPv6]:PORT; not a wildcard, for the other site connects to it.
 [[nodiscard]] Result<Address> parse_address(std::string_view text);
 
+/// http://HOST:PORT or https://HOST:PORT, without the "/" that may follow.
+[[nodiscard]] Result<std::string> parse_endpoint(std::string_view text);
+
 /// An absolute path other than "/", without "..", in its shortest form.
 [[nodiscard]] Result<std::string> parse_path(std::string_view text);
 /// `path` is `directory` or lies below it. Requires: both from parse_path().

@@ -23,9 +23,32 @@ TEST_CASE("the text of what must agree") {
         "limits.window=64MiB\n"
         "limits.requests=1024\n"
         "timing.heartbeat=500ms\n"
-        "timing.peer_timeout=3s\n"
+        "timing.peer_timeout=2s\n"
+        "timing.read_lease=3s\n"
+        "timing.takeover=5s\n"
+        "timing.takeover_delay=1s\n"
+        "timing.patience=10min\n"
+        "timing.slow_peer=30s\n"
         "options.ack=written\n"
-        "options.coherence=cached\n");
+        "options.coherence=cached\n"
+        "options.alone=primary\n");
+}
+
+TEST_CASE("sites agree on the arbiter, not on how each reaches it best") {
+  const Config without = config_of(minimal());
+  const Config with = config_of(minimal("[arbiter]\nendpoints = [\"http://a:1\", \"http://b:1\"]\nkey = \"/k\""));
+  Config other = with;
+  other.arbiter->endpoints = {"http://b:1", "http://a:1"};
+  other.arbiter->timeout = std::chrono::seconds(9);
+  other.arbiter->ca = "/ca";
+  CHECK(settings_that_must_agree(with) ==
+        settings_that_must_agree(without) + "arbiter.endpoints=http://a:1,http://b:1\narbiter.key=/k\n");
+  CHECK(settings_that_must_agree(with) == settings_that_must_agree(other));
+  other.arbiter->key = "/l";
+  CHECK(differences(settings_that_must_agree(with), settings_that_must_agree(other)) ==
+        "arbiter.key: \"/k\" here, \"/l\" there");
+  CHECK(differences(settings_that_must_agree(with), settings_that_must_agree(without)) ==
+        "arbiter.endpoints: \"http://a:1,http://b:1\" here, not set there; arbiter.key: \"/k\" here, not set there");
 }
 
 TEST_CASE("files that say the same agree, however they say it") {

@@ -34,7 +34,14 @@ void check_accepted(const Config& config) {
     const std::uint64_t number = setting.get(config);
     CHECK(number >= setting.least && number <= setting.most && number % setting.step == 0);
   }
-  CHECK(config.timing.heartbeat * 3 <= config.timing.peer_timeout);
+  CHECK(config.timing.heartbeat * 2 < config.timing.peer_timeout);
+  CHECK(config.timing.peer_timeout < config.timing.read_lease && config.timing.read_lease < config.timing.takeover);
+  if (config.arbiter) {
+    CHECK(!config.arbiter->endpoints.empty() && !config.arbiter->key.empty() && config.arbiter->timeout.count() > 0);
+    for (const std::string& endpoint : config.arbiter->endpoints) CHECK(parse_endpoint(endpoint) == endpoint);
+    for (const char c : config.arbiter->key) CHECK(c > 0x20 && c < 0x7f);
+    CHECK(config.arbiter->certificate.empty() == config.arbiter->private_key.empty());
+  }
   CHECK(config.timing.reconnect <= config.timing.reconnect_max);
   CHECK(config.limits.window_bytes <= config.limits.memory_bytes / 2);
 }

@@ -51,6 +51,22 @@ TEST_CASE("the example lacks nothing but an identity") {
   CHECK(config_of(uncommented) == config_of(minimal()));
 }
 
+TEST_CASE("the example shows an arbiter, with its default where it has one") {
+  std::string text = replaced(file("conf/lockstep.toml"), "00000000-0000-0000-0000-000000000000",
+                              "6d0b6c6e-8b62-4b5b-a5d5-0d2b1a9f3c11");
+  text = replaced(replaced(text, "\n#[arbiter]", "\n[arbiter]"), "http:", "https:");
+  for (const std::string_view key : {"endpoints", "key", "timeout", "ca", "certificate", "private_key"}) {
+    const std::string commented = fmt::format("\n#{} = ", key);
+    REQUIRE(has(text, commented));
+    text = replaced(text, commented, fmt::format("\n{} = ", key));
+    CHECK(has(file("man/lockstep.toml.5"), fmt::format("{} ", key)));
+  }
+  const Config config = config_of(text);
+  REQUIRE(config.arbiter);
+  CHECK(config.arbiter->endpoints.size() == 3);
+  CHECK(config.arbiter->timeout == Arbiter{}.timeout);
+}
+
 TEST_CASE("the example shows every setting, with its default") {
   const std::string text = file("conf/lockstep.toml");
   for (const Setting& setting : settings()) {

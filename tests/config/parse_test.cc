@@ -28,6 +28,7 @@ TEST_CASE("the shortest configuration has the defaults") {
   CHECK(config.limits == Limits{.area_bytes = 8ull << 30});
   CHECK(config.timing == Timing{});
   CHECK(config.options == Options{});
+  CHECK_FALSE(config.arbiter);
 }
 
 TEST_CASE("every setting can be given") {
@@ -36,9 +37,15 @@ inline = "16KiB"
 window = "32MiB"
 requests = 100
 memory = "256MiB"
+resync_rate = "10MiB"
 [timing]
 heartbeat = "100ms"
 peer_timeout = "1s"
+read_lease = "1500ms"
+takeover = "4s"
+takeover_delay = "2s"
+patience = "8s"
+slow_peer = "9s"
 connect_timeout = "700ms"
 reconnect = "20ms"
 reconnect_max = "2s"
@@ -50,12 +57,56 @@ entries = "2min"
 [options]
 ack = "stable"
 coherence = "strict"
+alone = "never"
 io = "buffered"
 log_level = "debug"
 )"));
-  CHECK(config.limits == Limits{8ull << 30, 128 << 20, 16 << 10, 32 << 20, 100, 256 << 20});
-  CHECK(config.timing == Timing{100ms, 1s, 700ms, 20ms, 2s, 0us, 2ms, 1s, 1min, 2min});
-  CHECK(config.options == Options{Acknowledge::stable, Coherence::strict, Io::buffered, log::Level::debug});
+  CHECK(config.limits == Limits{8ull << 30, 128 << 20, 16 << 10, 32 << 20, 100, 256 << 20, 10 << 20});
+  CHECK(config.timing == Timing{100ms, 1s, 700ms, 20ms, 2s, 0us, 2ms, 1s, 1min, 2min, 1500ms, 4s, 2s, 8s, 9s});
+  CHECK(config.options == Options{Acknowledge::stable, Coherence::strict, Io::buffered, log::Level::debug, Alone::never});
+}
+
+TEST_CASE("an arbiter is a list of endpoints and what has defaults") {
+  const Config config = config_of(minimal("[arbiter]\nendpoints = [\"http://h:2379/\", 'https://[::1]:1']"));
+  CHECK(config.arbiter == Arbiter{.endpoints = {"http://h:2379", "https://[::1]:1"},
+                                  .key = "/lockstep/6d0b6c6e-8b62-4b5b-a5d5-0d2b1a9f3c11"});
+  const Config full = config_of(minimal(R"([arbiter]
+endpoints = ["https://h:2379"]
+key = "/k"
+timeout = "5s"
+ca = "/e//ca"
+certificate = "/e/c"
+private_key = "/e/k"
+)"));
+  CHECK(full.arbiter == Arbiter{{"https://h:2379"}, "/k", 5s, "/e/ca", "/e/c", "/e/k"});
+}
+
+TEST_CASE("what is wrong with an arbiter") {
+  const auto endpoints = [](std::string_view value) {
+    return mistakes(minimal(fmt::format("[arbiter]\nendpoints = {}", value)));
+  };
+  const std::string front = "f:16: arbiter.endpoints: ";
+  CHECK(mistakes(minimal("[arbiter]")) ==
+        "f:15: arbiter.endpoints: is missing; write where etcd is reached, [\"http://HOST:PORT\", ...]");
+  const std::string list = "; it must be a list of 1 to 16 strings, [\"http://HOST:PORT\", ...]";
+  CHECK(endpoints("\"http://h:1\"") == front + "is a string" + list);
+  CHECK(endpoints("[]") == front + "is empty" + list);
+  CHECK(endpoints("[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]") == front + "is too long" + list);
+  CHECK(endpoints("[\"http://h:1\", 1]") == front + "has a number in it; each endpoint must be a string");
+  CHECK(endpoints("[\"http://h:1\", \"http://h:1/\"]") == front + "\"http://h:1\" comes twice");
+  CHECK(endpoints("[\"h:1\"]") == front +
+                                      "\"h:1\" is not an endpoint; write http://HOST:PORT or https://HOST:PORT, for "
+                                      "example \"http://192.0.2.1:2379\"");
+  const auto more = [](std::string_view line) {
+    return mistakes(minimal(fmt::format("[arbiter]\nendpoints = [\"https://h:1\"]\n{}", line)));
+  };
+  const std::string key = " can't be the register's key; allowed: 1 to 256 printable bytes of ASCII without blanks";
+  CHECK(more("key = \"a b\"") == "f:17: arbiter.key: \"a b\"" + key);
+  CHECK(more("key = \"\"") == "f:17: arbiter.key: \"\"" + key);
+  CHECK(more("key = \"" + std::string(257, 'k') + "\"").ends_with(key));
+  CHECK(more("timeout = \"99ms\"") == "f:17: arbiter.timeout: \"99ms\" is out of bounds; allowed: \"100ms\" to \"1min\"");
+  CHECK(more("ca = \"ca\"") == "f:17: arbiter.ca: \"ca\" is not an absolute path; it must start with \"/\"");
+  CHECK(more("endpoint = 1").starts_with("f:17: arbiter.endpoint: unknown key; allowed: endpoints, key, timeout, ca, "));
 }
 
 TEST_CASE("sites are sorted by name, whatever their order in the file") {
@@ -90,12 +141,12 @@ TEST_CASE("the primary may be either site") {
 
 TEST_CASE("an unknown key is told with its line, what is allowed, and what was meant") {
   CHECK(mistakes(minimal("colour = 1")) ==
-        "f:15: limits.colour: unknown key; allowed: area, log, inline, window, requests, memory");
+        "f:15: limits.colour: unknown key; allowed: area, log, inline, window, requests, memory, resync_rate");
   CHECK(mistakes(minimal("memry = \"1GiB\"")) ==
-        "f:15: limits.memry: unknown key; allowed: area, log, inline, window, requests, memory; did you mean "
+        "f:15: limits.memry: unknown key; allowed: area, log, inline, window, requests, memory, resync_rate; did you mean "
         "\"memory\"?");
   CHECK(mistakes(minimal("heartbeat = \"1s\"")) ==
-        "f:15: limits.heartbeat: unknown key; allowed: area, log, inline, window, requests, memory; it belongs in "
+        "f:15: limits.heartbeat: unknown key; allowed: area, log, inline, window, requests, memory, resync_rate; it belongs in "
         "[timing]");
   CHECK(mistakes(minimal_but("primary", "nam = 1\nprimary")) ==
         "f:4: volume.nam: unknown key; allowed: name, id, primary; did you mean \"name\"?");
@@ -107,9 +158,9 @@ TEST_CASE("an unknown key is told with its line, what is allowed, and what was m
 
 TEST_CASE("an unknown section, or a key outside of all") {
   CHECK(mistakes(minimal("[limit]")) ==
-        "f:15: limit: unknown section; allowed: volume, site, limits, timing, options; did you mean \"limits\"?");
+        "f:15: limit: unknown section; allowed: volume, site, limits, timing, options, arbiter; did you mean \"limits\"?");
   CHECK(mistakes("ack = \"stable\"\n" + minimal()) ==
-        "f:1: ack: unknown key outside of all sections; allowed: volume, site, limits, timing, options; it belongs in "
+        "f:1: ack: unknown key outside of all sections; allowed: volume, site, limits, timing, options, arbiter; it belongs in "
         "[options]");
 }
 
@@ -302,7 +353,7 @@ TEST_CASE("every mistake is told, in the order of the lines") {
   CHECK(
       mistakes("[options]\nack = 1\nfoo = 1\n" + minimal("[timing]\nspin = 7\n")) ==
       "f:2: options.ack: is a number; allowed: \"written\", \"stable\"\n"
-      "f:3: options.foo: unknown key; allowed: ack, coherence, io, log_level\n"
+      "f:3: options.foo: unknown key; allowed: ack, coherence, alone, io, log_level\n"
       "f:19: timing.spin: is a number without a unit; write a duration as a string with one of us, ms, s, min, h, for "
       "example \"500ms\"");
 }

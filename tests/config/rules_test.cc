@@ -21,16 +21,58 @@ std::string site(std::string_view address, std::string_view area, std::string_vi
 
 }  // namespace
 
-TEST_CASE("three heartbeats fit into the peer's timeout") {
-  CHECK(config_of(minimal("[timing]\nheartbeat = \"1s\"\npeer_timeout = \"3s\"")).timing.heartbeat ==
-        std::chrono::seconds(1));
-  CHECK(mistakes(minimal("[timing]\npeer_timeout = \"3s\"\nheartbeat = \"1001ms\"")) ==
-        "f:17: timing.heartbeat: \"1001ms\" is too long for timing.peer_timeout \"3s\"; allowed: a third of it at "
-        "most, so "
+TEST_CASE("two heartbeats are shorter than the peer's timeout") {
+  CHECK(config_of(minimal("[timing]\nheartbeat = \"999ms\"\npeer_timeout = \"2s\"")).timing.heartbeat ==
+        std::chrono::milliseconds(999));
+  CHECK(mistakes(minimal("[timing]\npeer_timeout = \"2s\"\nheartbeat = \"1s\"")) ==
+        "f:17: timing.heartbeat: \"1s\" is too long for timing.peer_timeout \"2s\"; allowed: less than half of it, so "
         "that one lost ping is not a lost site");
   // The default is held against what was given, and told where its section stands.
   CHECK(mistakes(minimal("[timing]\npeer_timeout = \"1s\""))
             .starts_with("f:15: timing.heartbeat: \"500ms\" is too long"));
+}
+
+TEST_CASE("a lost site is noticed, then serving ends, then the other one goes on") {
+  CHECK(config_of(minimal("[timing]\npeer_timeout = \"2s\"\nread_lease = \"2001ms\"\ntakeover = \"3001ms\"")).sites.size() == 2);
+  CHECK(mistakes(minimal("[timing]\nread_lease = \"2s\"")) ==
+        "f:16: timing.read_lease: \"2s\" is not longer than timing.peer_timeout \"2s\"; it must be, so that a lost site is "
+        "noticed before serving ends");
+  CHECK(mistakes(minimal("[timing]\npeer_timeout = \"3s\"")) ==
+        "f:15: timing.read_lease: \"3s\" is not longer than timing.peer_timeout \"3s\"; it must be, so that a lost site is "
+        "noticed before serving ends");
+  CHECK(mistakes(minimal("[timing]\ntakeover = \"3999ms\"")) ==
+        "f:16: timing.takeover: \"3999ms\" is too short for timing.read_lease \"3s\"; allowed: 1s more at least, in which "
+        "a site that was cut off stops and drops its caches");
+}
+
+TEST_CASE("a takeover is a pause for a host, not an error") {
+  CHECK(config_of(minimal("[timing]\npatience = \"8001ms\"")).timing.patience == std::chrono::milliseconds(8001));
+  CHECK(config_of(minimal("[timing]\npatience = \"0us\"")).timing.patience == Duration{});
+  CHECK(mistakes(minimal("[timing]\npatience = \"8s\"")) ==
+        "f:16: timing.patience: \"8s\" is not longer than a takeover takes: timing.peer_timeout \"2s\", "
+        "timing.takeover_delay \"1s\" and timing.takeover \"5s\" together; it must be, or \"0us\": for ever");
+}
+
+TEST_CASE("a peer that answers within a heartbeat is not slow") {
+  CHECK(config_of(minimal("[timing]\nslow_peer = \"0us\"")).timing.slow_peer == Duration{});
+  CHECK(mistakes(minimal("[timing]\nslow_peer = \"500ms\"")) ==
+        "f:16: timing.slow_peer: \"500ms\" is not longer than timing.heartbeat \"500ms\"; it must be, or \"0us\": never");
+}
+
+TEST_CASE("certificates are for https, and come with their keys") {
+  const auto arbiter = [](std::string_view endpoint, std::string_view more) {
+    return minimal(fmt::format("[arbiter]\nendpoints = [\"https://a:1\", \"{}\"]\n{}", endpoint, more));
+  };
+  CHECK(config_of(arbiter("https://b:1", "ca = \"/ca\"\ncertificate = \"/c\"\nprivate_key = \"/k\"")).arbiter);
+  CHECK(config_of(arbiter("http://b:1", "")).arbiter->endpoints.size() == 2);
+  CHECK(mistakes(arbiter("http://b:1", "ca = \"/ca\"")) ==
+        "f:16: arbiter.endpoints: \"http://b:1\" is not https, but arbiter.ca is set; with it all of them must be");
+  CHECK(mistakes(arbiter("http://b:1", "certificate = \"/c\"\nprivate_key = \"/k\"")) ==
+        "f:16: arbiter.endpoints: \"http://b:1\" is not https, but arbiter.certificate is set; with it all of them must be");
+  CHECK(mistakes(arbiter("https://b:1", "certificate = \"/c\"")) ==
+        "f:17: arbiter.certificate: arbiter.certificate and arbiter.private_key come together; one is missing");
+  CHECK(mistakes(arbiter("https://b:1", "private_key = \"/c\"")) ==
+        "f:17: arbiter.private_key: arbiter.certificate and arbiter.private_key come together; one is missing");
 }
 
 TEST_CASE("the first wait before a connection is not longer than the longest") {

@@ -157,6 +157,18 @@ TEST_CASE("an address that stands for all of a machine's is refused") {
               "\" stands for every address of a machine; name the one that the other site connects to");
 }
 
+TEST_CASE("an endpoint is http or https, a host and a port") {
+  for (const char* text : {"http://alpha:2379", "https://192.0.2.1:1", "https://[2001:db8::1]:2379"}) {
+    CHECK(parse_endpoint(text) == text);
+    CHECK(parse_endpoint(std::string(text) + "/") == text);
+  }
+  for (const char* text : {"", "http://", "alpha:2379", "http://alpha", "http://alpha:0", "http://a:1/v3", "http://a:1//",
+                           "http://u@a:1", "http://a b:1", "HTTP://a:1", "ftp://a:1", "http://a:1?x", "http://[::]:1"})
+    CHECK(wrong(parse_endpoint(text)) == "\"" + std::string(text) +
+                                             "\" is not an endpoint; write http://HOST:PORT or https://HOST:PORT, for "
+                                             "example \"http://192.0.2.1:2379\"");
+}
+
 TEST_CASE("a path is absolute and comes out in its shortest form") {
   CHECK(parse_path("/srv/shared") == "/srv/shared");
   CHECK(parse_path("//srv/./shared//") == "/srv/shared");
