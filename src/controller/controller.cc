@@ -2,48 +2,111 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
+
+#include "core/log.h"
+
 namespace lockstep::controller {
 
 Controller::Controller(runtime::World& world, volume::Volume& volume, area::Area& area, ControllerOptions options)
-    : options_(std::move(options)), replica_(world, volume, area, options_.self, options_.stable) {
-  std::uint64_t boot = 0;
-  for (std::size_t i = 0; i < 8; ++i) boot = boot << 8 | options_.start.bytes[i];
-  if (options_.primary) {
-    PrimaryOptions p;
-    p.epoch = epoch();
-    p.boot = boot;
-    p.peer = options_.peer;
-    p.window_bytes = options_.window_bytes;
-    p.requests_max = options_.requests_max;
-    p.settle = options_.settle;
-    primary_.emplace(replica_, p);
-  } else {
-    SecondaryOptions s;
-    s.boot = boot;
-    s.inline_limit = options_.inline_limit;
-    s.requests_max = options_.requests_max;
-    secondary_.emplace(replica_, s);
-  }
+    : options_(std::move(options)),
+      replica_(world, volume, area, options_.self, options_.stable),
+      keeper_(world, area, options_.keeper),
+      lease_({.read_lease = options_.read_lease, .takeover = options_.takeover}, world.clock.now()),
+      role_changed_(world.scheduler),
+      gate_changed_(world.scheduler),
+      gate_closed_(world.scheduler),
+      away_since_(world.clock.now()),
+      lone_changed_(world.scheduler),
+      scope_(world.scheduler) {
+  for (std::size_t i = 0; i < 8; ++i) boot_ = boot_ << 8 | options_.start.bytes[i];
 }
 
-void Controller::start(HostCaches& caches) {
+Controller::~Controller() { CHECK(inbox_.empty()); }
+
+runtime::Task<Result<>> Controller::open() {
+  const Result<> opened = keeper_.open();
+  if (!opened) co_return opened;
+  if (!replica_.area.power_lost()) co_return Result<>{};
+  // M6: what was acknowledged and not flushed may be missing here. The only member has nobody who could have it.
+  const bool alone = keeper_.membership().sole(options_.self);
+  log::warning("the machine lost power while this site was in use: {}",
+               alone ? "it is the only member, and goes on with what is on the medium" : "it waits for the other site, which may have more");
+  if (!alone && !keeper_.membership().fresh()) co_await keeper_.set({.unproven = true});
+  co_return co_await replica_.area.power_loss_recorded();
+}
+
+void Controller::start(HostCaches& caches, HostGate& gate, peer::Link& link) {
   replica_.caches = &caches;
-  if (primary_) primary_->start();
+  gate_ = &gate;
+  link_ = &link;
+  replica_.on_want_stable = [this] { link_->ping_now(); };
+  replica_.start();
+  scope_.spawn(lone_watch());
+  scope_.spawn(gate_loop());
+  scope_.spawn(lease_watch());
+  scope_.spawn(slow_watch());
+  if (keeper_.has_arbiter()) scope_.spawn(publish_loop());
 }
 
 runtime::Task<void> Controller::stop() {
   stopping_ = true;
-  (primary_ ? primary_->met() : secondary_->met()).notify_all();
-  if (primary_) co_await primary_->stop();
-  if (secondary_) co_await secondary_->stop();
+  stop_.request();
+  role_changed_.notify_all();
+  lone_changed_.notify_all();
+  gate_changed_.notify_all();
+  gate_closed_.notify_all();
+  keeper_.changed().notify_all();
+  co_await scope_.join();
+  co_await end_role();
+  role_changed_.notify_all();
+  while (!inbox_.empty()) co_await role_changed_.wait();
   co_await replica_.stop();
 }
 
+// --- requests of this site's host --------------------------------------------------------------------------------------
+
 runtime::Task<wire::Outcome> Controller::change(wire::Operation operation, Bytes payload,
                                                 std::shared_ptr<runtime::Lease> lease) {
-  if (primary_) return primary_->change(std::move(operation), payload, std::move(lease));
-  return secondary_->change(std::move(operation), payload, std::move(lease));
+  Asked asked;
+  asked.id = {options_.self, boot_, next_request()};
+  asked.operation = std::move(operation);
+  asked.payload = payload;
+  asked.keep = std::move(lease);
+  asked.since = inbox_.at(asked.id.n);
+  wire::Outcome outcome;
+  for (;;) {
+    Fate fate = Fate::role_over;
+    if (primary_) {
+      fate = co_await primary_->change(asked, outcome);
+    } else if (secondary_) {
+      fate = co_await secondary_->change(asked, outcome);
+    }
+    if (fate == Fate::answered) break;
+    if (stopping_) {
+      // The mount goes away with the daemon: whether the request takes effect, the other site decides.
+      outcome.error = ENOTCONN;
+      break;
+    }
+    asked.own_payload();
+    co_await role_changed_.wait();
+  }
+  request_ended(asked.id.n);
+  co_return outcome;
 }
+
+std::uint64_t Controller::next_request() {
+  inbox_.emplace(next_request_, replica_.world.clock.now());
+  return next_request_++;
+}
+
+void Controller::request_ended(std::uint64_t n) {
+  inbox_.erase(n);
+  replica_.results.waits_from(options_.self, boot_, waits_from());
+  if (stopping_) role_changed_.notify_all();
+}
+
+std::uint64_t Controller::waits_from() const { return inbox_.empty() ? next_request_ : inbox_.begin()->first; }
 
 runtime::Task<void> Controller::wait_readable(InodeId inode, ByteRange range) {
   wire::Turn turn;
@@ -56,20 +119,35 @@ runtime::Task<void> Controller::wait_readable(InodeId inode, ByteRange range) {
   co_await replica_.wait_until_neither(options_.self, std::move(turns));
 }
 
-runtime::Task<bool> Controller::wait_serving() {
-  runtime::Event& met = primary_ ? primary_->met() : secondary_->met();
-  while (!met.is_set() && !stopping_) co_await met.wait();
-  co_return met.is_set();
-}
-
 void Controller::orphan_closed(InodeId inode) {
   if (primary_) primary_->orphan_closed(inode);
   if (secondary_) secondary_->orphan_closed(inode);
 }
 
-runtime::Task<Result<>> Controller::read_elsewhere(BlockRange blocks, MutableBytes) {
-  co_return fail(Errc::corrupt, fmt::format("block {} can't be read at the other site", blocks.first));
+bool Controller::readable_here(BlockRange blocks) const { return !secondary_ || secondary_->readable_here(blocks); }
+
+runtime::Task<Result<>> Controller::read_elsewhere(BlockRange blocks, MutableBytes into) {
+  while (!stopping_) {
+    Result<std::vector<std::byte>> bytes = fail(Errc::unavailable, {});
+    if (primary_ && primary_->in_sync()) {
+      bytes = co_await primary_->fetch(blocks);
+    } else if (secondary_ && secondary_->live()) {
+      bytes = co_await secondary_->fetch(blocks);
+    } else if (primary_ && primary_->alone()) {
+      co_return fail(Errc::corrupt, fmt::format("block {} is bad here, and the other site is away", blocks.first));
+    }
+    if (bytes) {
+      CHECK(bytes->size() == into.size());
+      std::copy(bytes->begin(), bytes->end(), into.begin());
+      co_return Result<>{};
+    }
+    if (bytes.error().code != Errc::unavailable) co_return std::unexpected(bytes.error());
+    co_await role_changed_.wait();
+  }
+  co_return fail(Errc::stopped, "this daemon is stopping");
 }
+
+// --- the link ----------------------------------------------------------------------------------------------------------
 
 wire::Hello Controller::hello() {
   const area::Identity& identity = replica_.area.identity();
@@ -82,50 +160,103 @@ wire::Hello Controller::hello() {
   hello.host_boot = options_.host_boot;
   hello.settings = options_.settings;
   hello.settings_digest = options_.settings_digest;
+  hello.state = keeper_.state();
+  hello.accepts_new_store = accepts_new_store_;
+  replica_.flush_log();
   hello.logged = replica_.logged();
-  if (primary_) hello.applied = primary_->last_seq();
+  hello.applied = replica_.applied();
+  hello.waits_from = waits_from();
   if (secondary_) secondary_->say(hello);
   return hello;
 }
 
-runtime::Task<void> Controller::serve(peer::Link& link, peer::Session& session, wire::Hello theirs) {
+peer::Pulse Controller::pulse() {
+  return {.stable = replica_.stable(), .waits_from = waits_from(), .urgent = replica_.wants_stable()};
+}
+
+void Controller::pulse_of_peer(const peer::Pulse& pulse) {
+  replica_.peer_stable(pulse.stable);
+  if (peer_) {
+    std::uint64_t boot = 0;
+    for (std::size_t i = 0; i < 8; ++i) boot = boot << 8 | peer_->start.bytes[i];
+    replica_.results.waits_from(options_.peer, boot, pulse.waits_from);
+  }
+  if (pulse.urgent) replica_.sync_soon([this] { link_->ping_now(); });
+}
+
+runtime::Task<void> Controller::serve(peer::Link& link, peer::Session& session, wire::Hello ours, wire::Hello theirs) {
+  if (stopping_ || deciding_ || removing_slow_ || keeper_.frozen() || ours.state != keeper_.state()) {
+    // What this site said of itself is not true any more, or may change: they greet each other again.
+    not_connected_ = keeper_.frozen() ? keeper_.problem() : "this site decides about its membership";
+    co_return;
+  }
   peer_ = theirs;
   connected_ = true;
   not_connected_.clear();
-  if (primary_) co_await primary_->serve(link, session, std::move(theirs));
-  if (secondary_) co_await secondary_->serve(link, session, std::move(theirs));
+  co_await meet(link, session, std::move(ours), std::move(theirs));
   connected_ = false;
+  away_since_ = replica_.world.clock.now();
+  if (commands != nullptr) commands->session_ended();
+  update_gate();
+  lone_changed_.notify_all();
+}
+
+void Controller::command(wire::Command command) {
+  if (commands != nullptr) commands->command(std::move(command));
+}
+
+void Controller::command_answered(wire::CommandAnswer answer) {
+  if (commands != nullptr) commands->command_answered(std::move(answer));
+}
+
+// --- what people ask ---------------------------------------------------------------------------------------------------
+
+peer::Session* Controller::session() {
+  if (primary_) return primary_->session();
+  return secondary_ ? secondary_->session() : nullptr;
+}
+
+const ResyncProgress* Controller::progress() const {
+  if (primary_) return primary_->progress();
+  return secondary_ ? secondary_->progress() : nullptr;
 }
 
 Controller::State Controller::state() const {
-  if (primary_ ? primary_->in_sync() : secondary_->in_sync()) return State::in_sync;
-  return connected_ ? State::catching_up : State::connecting;
+  if (primary_ && primary_->in_sync()) return State::in_sync;
+  if (secondary_ && secondary_->in_sync()) return State::in_sync;
+  if (encounter_ && encounter_->relation == Relation::diverged && !(primary_ && primary_->alone())) return State::diverged;
+  if (primary_ && (primary_->alone() || primary_->live())) return primary_->progress() != nullptr ? State::alone_resync : State::alone;
+  if (secondary_ && secondary_->progress() != nullptr) return State::resync;
+  if (connected_) return State::catching_up;
+  return peer_ || finding_ != AloneFinding::waiting ? State::suspended : State::connecting;
+}
+
+bool Controller::writable() const {
+  return (primary_ && (primary_->live() || primary_->alone())) || (secondary_ && secondary_->live());
 }
 
 std::string Controller::problem() const {
-  if (state() == State::in_sync) return {};
+  const State now = state();
+  if (now == State::in_sync) return keeper_.has_arbiter() && !keeper_.problem().empty() ? keeper_.problem() : std::string();
+  if (!problem_.empty()) return problem_;
   if (!connected_ && !not_connected_.empty()) return not_connected_;
-  return primary_ ? primary_->problem() : secondary_->problem();
+  if (primary_ && !primary_->problem().empty()) return primary_->problem();
+  return secondary_ ? secondary_->problem() : std::string();
 }
 
 Controller::Load Controller::load() {
   Load load;
-  Instant oldest;
+  load.requests = inbox_.size();
+  if (!inbox_.empty()) load.oldest = replica_.world.clock.now() - inbox_.begin()->second;
   if (primary_) {
     const Primary::Load l = primary_->load();
-    load.requests = l.requests;
     load.effects = l.effects;
     load.bytes = l.bytes;
-    oldest = l.oldest;
-  } else {
-    const Secondary::Load l = secondary_->load();
-    load.requests = l.requests;
-    oldest = l.oldest;
+    if (l.oldest != Instant{}) load.oldest = std::max(load.oldest, replica_.world.clock.now() - l.oldest);
   }
-  if (oldest != Instant{}) load.oldest = replica_.world.clock.now() - oldest;
   return load;
 }
 
-Seq Controller::seq() const { return primary_ ? primary_->last_seq() : secondary_->applied(); }
+Seq Controller::seq() const { return primary_ ? primary_->last_seq() : replica_.last(); }
 
 }  // namespace lockstep::controller

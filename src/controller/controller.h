@@ -1,11 +1,27 @@
-// controller.h - the part of a site that decides about every write: the role, and what every other part may ask of it.
+// controller.h - the part of a site that decides about every write: the membership, the role, and whether hosts are served.
+//
+//   Link -> serve(): two HELLOs -> decide() -> a role -> a session of that role         membership_controller.cc
+//   no session -> lone_watch(): may this site go on alone?                              membership_controller.cc
+//   requests of the host -> change() -> whatever role there is, until one answers       controller.cc
+//   lease, fence -> the host's gate                                                     hosts_controller.cc
+//
+// Invariants:
+//   (1) There is at most one role; it changes only between sessions, and the old one has ended before the new one begins.
+//   (2) The membership changes in one place at a time: in a session, or in lone_watch() while there is none (deciding_).
+//   (3) The gate is open only while admitted_ (this site has caught up, or goes on alone) and the lease lasts.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "controller/alone.h"
 #include "controller/changes.h"
+#include "controller/encounter.h"
+#include "controller/host_gate.h"
+#include "controller/keeper.h"
+#include "controller/lease.h"
 #include "controller/primary.h"
 #include "controller/replica.h"
 #include "controller/secondary.h"
@@ -14,10 +30,10 @@
 namespace lockstep::controller {
 
 struct ControllerOptions {
-  bool primary = false;
   SiteId self;
   SiteId peer;
   std::string peer_name;
+  KeeperOptions keeper;
   Uuid start;                    ///< of this start of the daemon
   Uuid host_boot;                ///< of the machine
   std::string settings;          ///< that must agree, KEY=VALUE lines
@@ -25,26 +41,38 @@ struct ControllerOptions {
   std::uint64_t inline_limit = 0;
   std::uint64_t window_bytes = 0;
   std::uint64_t requests_max = 0;
+  std::uint64_t resync_rate = 0; ///< bytes a second; 0: no limit
   Duration settle{};
+  Duration heartbeat{};
+  Duration peer_timeout{};
+  Duration read_lease{};
+  Duration takeover{};
+  Duration takeover_delay{};
+  Duration slow_peer{};          ///< 0: never
+  bool alone = true;             ///< alone = "primary"
   bool stable = false;           ///< ack = "stable": every write is flushed before it is acknowledged
 };
 
-class Controller final : public Changes, public peer::LinkUser {
+class Controller final : public Changes, public peer::LinkUser, RoleUser {
  public:
   Controller(runtime::World& world, volume::Volume& volume, area::Area& area, ControllerOptions options);
+  ~Controller();
 
-  /// `caches` is this site's mount; must outlive stop().
-  void start(HostCaches& caches);
-  /// Requests that wait are given up; what runs ends. Suspends.
+  /// Reads what the area remembers, and writes a loss of power down. Errc::corrupt. Suspends.
+  runtime::Task<Result<>> open();
+  /// This site's mount, and the link whose user this is; both must outlive stop().
+  void start(HostCaches& caches, HostGate& gate, peer::Link& link);
+  /// Says good-bye to the other site, so that it goes on at once (leave); hosts must be gone. Suspends, for a bounded time.
+  runtime::Task<void> leave();
+  /// Requests that wait are given up; what runs ends. The link was stopped before. Suspends.
   runtime::Task<void> stop();
 
   // Changes
   runtime::Task<wire::Outcome> change(wire::Operation operation, Bytes payload,
                                       std::shared_ptr<runtime::Lease> lease) override;
   runtime::Task<void> wait_readable(InodeId inode, ByteRange range) override;
-  runtime::Task<bool> wait_serving() override;
   void orphan_closed(InodeId inode) override;
-  [[nodiscard]] bool readable_here(BlockRange) const override { return true; }
+  [[nodiscard]] bool readable_here(BlockRange blocks) const override;
   runtime::Task<Result<>> read_elsewhere(BlockRange blocks, MutableBytes into) override;
   [[nodiscard]] std::uint64_t moment() const override { return replica_.moment(); }
   [[nodiscard]] bool written_since(std::uint64_t moment, InodeId inode) const override {
@@ -53,20 +81,29 @@ class Controller final : public Changes, public peer::LinkUser {
 
   // LinkUser
   wire::Hello hello() override;
-  peer::Pulse pulse() override { return {.stable = replica_.logged(), .waits_from = 0, .urgent = false}; }
-  void pulse_of_peer(const peer::Pulse& pulse) override { replica_.peer_logged(pulse.stable); }
-  void heard(Instant) override {}
-  void answered(Instant) override {}
-  runtime::Task<void> serve(peer::Link& link, peer::Session& session, wire::Hello theirs) override;
+  peer::Pulse pulse() override;
+  void pulse_of_peer(const peer::Pulse& pulse) override;
+  void heard(Instant sent) override;
+  void answered(Instant now) override { lease_.answered(now); }
+  runtime::Task<void> serve(peer::Link& link, peer::Session& session, wire::Hello ours, wire::Hello theirs) override;
   void not_connected(std::string reason) override { not_connected_ = std::move(reason); }
 
-  [[nodiscard]] Replica& replica() { return replica_; }
-  [[nodiscard]] Primary* primary() { return primary_ ? &*primary_ : nullptr; }
-  [[nodiscard]] Secondary* secondary() { return secondary_ ? &*secondary_ : nullptr; }
+  // Administration. Text: why it did not work, for people; empty: done. Suspend.
+  /// At the primary, in sync: the other site becomes primary. No request fails.
+  runtime::Task<std::string> switch_over();
+  /// This site goes on alone although it can't be proven that nobody else does.
+  runtime::Task<std::string> take_over_forced();
+  /// What taking over by force may lose, for people, one line each; empty: it is not needed.
+  [[nodiscard]] std::vector<std::string> losses_of_takeover() const;
+  /// The other site's area, which is new, is welcome.
+  void accept_new_store() { accepts_new_store_ = true; }
+  /// What this site has of its own since the sites diverged may go.
+  runtime::Task<std::string> discard();
 
-  enum class State { connecting, catching_up, in_sync };
+  // What people ask.
+  enum class State { connecting, catching_up, in_sync, alone, alone_resync, resync, suspended, diverged };
   [[nodiscard]] State state() const;
-  /// What keeps writes waiting, for people; empty when in sync.
+  /// What keeps things from being well, for people; empty: nothing.
   [[nodiscard]] std::string problem() const;
   struct Load {
     std::uint64_t requests = 0, effects = 0, bytes = 0;
@@ -74,19 +111,108 @@ class Controller final : public Changes, public peer::LinkUser {
   };
   [[nodiscard]] Load load();
   [[nodiscard]] Seq seq() const;
-  [[nodiscard]] Epoch epoch() const { return Epoch{1}; }
+  [[nodiscard]] Epoch epoch() const { return keeper_.membership().in_force().number; }
   [[nodiscard]] bool connected() const { return connected_; }
+  [[nodiscard]] bool serving() const { return gate_open_; }
+  [[nodiscard]] bool writable() const;
   [[nodiscard]] const std::optional<wire::Hello>& peer() const { return peer_; }
+  [[nodiscard]] const ResyncProgress* progress() const;
+  [[nodiscard]] AloneFinding finding() const { return finding_; }
+
+  [[nodiscard]] Replica& replica() { return replica_; }
+  [[nodiscard]] Keeper& keeper() { return keeper_; }
+  [[nodiscard]] Primary* primary() { return primary_ ? &*primary_ : nullptr; }
+  [[nodiscard]] Secondary* secondary() { return secondary_ ? &*secondary_ : nullptr; }
+  [[nodiscard]] peer::Session* session();
+  /// Blocks that are bad here are taken from the other site, if they are good there (C8). Suspends.
+  runtime::Task<Result<>> repair(BlockRange blocks);
+
+  /// Answers the comparison messages of the primary; must outlive stop().
+  Secondary::Comparison* comparison = nullptr;
+  /// Carries out commands that arrive from the other site, and takes the answers to this one's; null: none are.
+  class Commands {
+   public:
+    virtual void command(wire::Command command) = 0;
+    virtual void command_answered(wire::CommandAnswer answer) = 0;
+    virtual void session_ended() = 0;
+
+   protected:
+    ~Commands() = default;
+  };
+  Commands* commands = nullptr;
 
  private:
+  // RoleUser
+  void session_live() override;
+  runtime::Task<bool> target_yielded(Epoch above) override;
+  runtime::Task<bool> take_in() override;
+  runtime::Task<void> let_go(std::string reason) override;
+  runtime::Task<Result<>> told(wire::Membership membership) override;
+  void command(wire::Command command) override;
+  void command_answered(wire::CommandAnswer answer) override;
+  void other_serves_nobody() override { lease_.other_serves_nobody(); }
+  [[nodiscard]] std::uint64_t waits_from() const override;
+  std::uint64_t next_request() override;
+  void request_ended(std::uint64_t n) override;
+
+  // membership_controller.cc
+  [[nodiscard]] Result<Party> party_of(SiteId site, const wire::Hello& hello, bool accepted) const;
+  runtime::Task<void> meet(peer::Link& link, peer::Session& session, wire::Hello ours, wire::Hello theirs);
+  void refuse(peer::Session& session, const std::string& reason);
+  runtime::Task<void> become_primary();
+  runtime::Task<void> become_secondary();
+  runtime::Task<void> end_role();
+  runtime::Task<void> lone_watch();
+  runtime::Task<void> lone_step(const Alone& alone);
+  runtime::Task<void> publish_loop();
+  [[nodiscard]] AloneInput alone_input() const;
+  /// Records an entry of which this site is the only member. Nothing may be committed meanwhile.
+  runtime::Task<Keeper::Recorded> record_alone(bool consented, bool forced, Epoch above);
+
+  // hosts_controller.cc
+  [[nodiscard]] bool needs_lease() const;
+  [[nodiscard]] bool may_serve() const;
+  void update_gate();
+  runtime::Task<void> gate_loop();
+  runtime::Task<void> lease_watch();
+  /// Hosts are served no longer, and nothing is cached, when it returns.
+  runtime::Task<void> close_gate();
+  runtime::Task<void> slow_watch();
+
   ControllerOptions options_;
+  std::uint64_t boot_ = 0;
   Replica replica_;
+  Keeper keeper_;
+  Lease lease_;
   std::optional<Primary> primary_;
   std::optional<Secondary> secondary_;
+  runtime::Event role_changed_;
+  std::uint64_t next_request_ = 1;
+  std::map<std::uint64_t, Instant> inbox_;   // requests of this site's host that have no answer, by number
+
+  HostGate* gate_ = nullptr;
+  peer::Link* link_ = nullptr;
+  bool admitted_ = false;
+  bool gate_open_ = false;
+  bool gate_closing_ = false;
+  runtime::Event gate_changed_;
+  runtime::Event gate_closed_;
+
   std::optional<wire::Hello> peer_;  // the last that was accepted
+  std::optional<Encounter> encounter_;
   bool connected_ = false;
+  bool deciding_ = false;
+  bool recorded_here_ = false;       // a sole member recorded an entry in this start
+  bool accepts_new_store_ = false;
   bool stopping_ = false;
+  bool removing_slow_ = false;
+  Instant away_since_;
+  AloneFinding finding_ = AloneFinding::waiting;
+  runtime::Event lone_changed_;
+  runtime::Stop stop_;
   std::string not_connected_;
+  std::string problem_;
+  runtime::Scope scope_;
 };
 
 }  // namespace lockstep::controller

@@ -17,12 +17,26 @@ Known knows(const Party& p, const Party& other) {
 
 Encounter refused(Rule rule) { return {.rule = rule, .relation = Relation::refused, .source = {}, .common = {}}; }
 
+/// The source has entries behind the common one that an administrator forced although the site that took over did not hold every
+/// acknowledged write (their base says so: 0). Whatever the target gave in the common epoch may have been acknowledged.
+bool loses_silently(const Party& source, const Party& target, const Membership::Common& common) {
+  const auto& history = source.membership.history();
+  for (std::size_t i = common.here + 1; i < history.size(); ++i) {
+    if (history[i].forced && history[i].base == Seq{0} && target.wrote >= history[common.here].number && !target.discards) return true;
+  }
+  return false;
+}
+
 Encounter resync(Rule rule, const Party& source, const Party& target) {
   const auto common = source.membership.last_common(target.membership);
   CHECK(common.has_value());
+  if (loses_silently(source, target, *common)) {
+    return {.rule = Rule::diverged, .relation = Relation::diverged, .source = {}, .common = {}};
+  }
   const auto& history = source.membership.history();
   // What the target had when the source's history went on without it, or what the source has left of the same epoch.
-  const Seq limit = common->here + 1 < history.size() ? history[common->here + 1].base : source.last;
+  Seq limit = source.last;
+  for (std::size_t i = common->here + 1; i < history.size(); ++i) limit = std::min(limit, history[i].base);
   return {.rule = rule, .relation = Relation::resync, .source = source.site, .common = std::min(target.last, limit)};
 }
 
@@ -54,7 +68,9 @@ Encounter one_is_ahead(const Party& ahead, const Party& behind) {
 }
 
 Encounter forked(const Party& a, const Party& b, Epoch common) {
-  const bool a_changed = a.wrote > common, b_changed = b.wrote > common;
+  const auto where = a.membership.last_common(b.membership);
+  const bool a_changed = !a.discards && (a.wrote > common || loses_silently(b, a, {where->there, where->here}));
+  const bool b_changed = !b.discards && (b.wrote > common || loses_silently(a, b, *where));
   if (a_changed && b_changed) return {.rule = Rule::diverged, .relation = Relation::diverged, .source = {}, .common = {}};
   if (a_changed || b_changed) return resync(Rule::fork_one_side, a_changed ? a : b, a_changed ? b : a);
   const EpochEntry& ea = a.membership.in_force();

@@ -19,6 +19,8 @@
 //   fork, one side     both have entries of their own, one gave no effect in them        the other is the source
 //   fork, no change    ... neither did                                                   the one not forced, the later one
 //   diverged           ... both did                                                      nobody serves before an administrator decides
+//   diverged           an entry was forced without holding every acknowledged write,       nobody serves before an administrator decides
+//                      and the other one gave effects in the common epoch
 //
 // Both sides decide the same: the function looks at the two in the order of their SiteIds.
 #pragma once
@@ -38,7 +40,8 @@ struct Party {
   bool accepts_new_store = false;  ///< an administrator said so: the other site's new area is welcome
   bool unproven = false;
   bool incomplete = false;
-  Epoch wrote;                 ///< last epoch in which it gave effects
+  bool discards = false;       ///< an administrator said that what it has of its own may go
+  Epoch wrote;                 ///< last epoch in which it gave effects, or acknowledged some alone
   Seq last;                    ///< last effect in its log or keys
 };
 

@@ -10,14 +10,6 @@ namespace {
 
 /// What an effect costs the window besides its data.
 constexpr std::uint64_t kEffectCost = 1024;
-constexpr std::size_t kReapAtOnce = 64;
-
-/// For hosts whose mount is going away with the daemon: whether the request takes effect, the other site decides.
-wire::Outcome stopped_outcome() {
-  wire::Outcome outcome;
-  outcome.error = ENOTCONN;
-  return outcome;
-}
 
 }  // namespace
 
@@ -29,16 +21,17 @@ bool AreaGuard::holds(std::span<const wire::AreaWrite> writes) const {
   return false;
 }
 
-Primary::Primary(Replica& replica, PrimaryOptions options)
+Primary::Primary(Replica& replica, Keeper& keeper, RoleUser& user, PrimaryOptions options)
     : replica_(replica),
+      keeper_(keeper),
+      user_(user),
       options_(options),
       guard_(replica.world.scheduler),
-      seq_(replica.logged()),
+      seq_(std::max(replica.last(), Seq{first_seq_of(options.epoch).value - 1})),
       budget_(replica.world.scheduler, options.window_bytes),
-      window_changed_(replica.world.scheduler),
       reap_(replica.world.scheduler),
       ready_(replica.world.scheduler),
-      met_(replica.world.scheduler),
+      session_changed_(replica.world.scheduler),
       problem_("the other site has not been met yet"),
       scope_(replica.world.scheduler) {}
 
@@ -47,62 +40,121 @@ Primary::~Primary() { CHECK(requests_.empty()); }
 void Primary::start() {
   scope_.spawn(settle_loop());
   scope_.spawn(reap_loop());
+  scope_.spawn(clear_loop());
 }
 
 runtime::Task<void> Primary::stop() {
+  CHECK(session_ == nullptr);
   stop_.request();
   reap_.notify_all();
   ready_.notify_all();
+  session_changed_.notify_all();
+  replica_.changed.notify_all();
+  guard_.changed().notify_all();
   for (auto& [id, request] : requests_) replica_.withdraw(request->claim);
+  // What was committed and not answered is found by its id when the next role is asked for it.
   for (auto& [seq, entry] : window_) {
-    if (!entry->left.given()) entry->left.give(false);
+    if (entry->left.given()) continue;
+    budget_.give_back(entry->cost);
+    entry->left.give(false);
+    to_release_.push_back(entry->claim);
   }
   co_await scope_.join();
+  while (!requests_.empty()) co_await session_changed_.wait();
+  for (const auto& [seq, entry] : window_) {
+    replica_.area.in_flight().clear(seq);
+    replica_.hold_freed(seq, entry->effect.freed);
+  }
+  for (const ClaimId claim : std::exchange(to_release_, {})) replica_.release(claim);
+  window_.clear();
 }
 
 void Primary::end_of_pass() {
   if (session_ != nullptr) session_->flush();
   replica_.flush_log();
+  // Alone: what is in the log is complete.
+  for (const Seq seq : std::exchange(left_at_end_of_pass_, {})) {
+    if (window_.contains(seq)) leave_if_done(seq);
+  }
 }
 
-void Primary::own_payload(Request& request) {
-  if (request.keep || request.payload.empty()) return;
-  auto copy = std::make_shared<std::vector<std::byte>>(request.payload.begin(), request.payload.end());
-  request.payload = *copy;
-  request.keep = std::move(copy);
+void Primary::update_ready() {
+  const bool ready = !held_ && (live_ || alone_);
+  if (ready && !ready_.is_set()) ready_.set();
+  if (!ready) ready_.reset();
+}
+
+void Primary::hold() {
+  held_ = true;
+  update_ready();
+}
+
+void Primary::go_on(Epoch epoch) {
+  options_.epoch = epoch;
+  seq_ = std::max(seq_, Seq{first_seq_of(epoch).value - 1});
+  held_ = false;
+  update_ready();
+}
+
+runtime::Task<void> Primary::go_alone() {
+  CHECK(!live_);
+  const bool incomplete = std::any_of(window_.begin(), window_.end(), [](const auto& item) { return !item.second->mirrored; });
+  if (incomplete) co_await keeper_.set({.wrote = options_.epoch});
+  if (live_ || stop_.requested()) co_return;
+  alone_ = true;
+  problem_.clear();
+  std::vector<Seq> all;
+  for (auto& [seq, entry] : window_) all.push_back(seq);
+  for (const Seq seq : all) {
+    window_.at(seq)->mirrored = true;
+    leave_if_done(seq);
+  }
+  update_ready();
+  reap_.notify_all();
+  if (!looked_for_orphans_) co_await look_for_orphans({});
 }
 
 // --- one request -----------------------------------------------------------------------------------------------------
 
-runtime::Task<wire::Outcome> Primary::change(wire::Operation operation, Bytes payload, std::shared_ptr<void> keep) {
+runtime::Task<Fate> Primary::change(Asked& asked, wire::Outcome& outcome) {
+  if (const Results::Entry* done = replica_.results.find(asked.id)) {
+    // It took effect, and its answer got lost with an earlier role: it may be given once this role may acknowledge.
+    const wire::Outcome known = done->outcome;
+    asked.own_payload();
+    while (!ready_.is_set() && !stop_.requested()) co_await ready_.wait();
+    if (stop_.requested()) co_return Fate::role_over;
+    outcome = known;
+    co_return Fate::answered;
+  }
   Request request;
-  request.id = {replica_.self, options_.boot, next_request_++};
-  request.operation = std::move(operation);
-  request.payload = payload;
-  request.keep = std::move(keep);
+  static_cast<Asked&>(request) = std::move(asked);
   request.turns = replica_.volume.turns(request.operation);
-  request.since = replica_.world.clock.now();
-  requests_.emplace(request.id, &request);
+  CHECK(requests_.emplace(request.id, &request).second);
   Steps& steps = replica_.steps;
   steps.note(Step::asked, request.id, {}, request.turns, Status::neither);
+  const auto hand_back = [&] {
+    asked = static_cast<Asked&>(request);
+    ended(request);
+    return Fate::role_over;
+  };
 
   const StatusTable::Taken taken = replica_.take(replica_.self, request.turns);
   request.claim = taken.id;
   if (taken.verdict == Verdict::queued) {
     steps.note(Step::queued, request.id, {}, request.turns, Status::exclusive);
+    request.own_payload();
     const bool granted = co_await replica_.turn(taken.id);
-    if (!granted) {
-      requests_.erase(request.id);
-      co_return stopped_outcome();
-    }
+    if (!granted) co_return hand_back();
   }
   steps.note(Step::exclusive, request.id, {}, request.turns, Status::exclusive);
 
-  wire::Outcome outcome;
   Seq seq;
-  const Fate fate = co_await execute(request, outcome, seq);
-  CHECK(fate != Fate::gone);
-  if (fate == Fate::refused) {
+  const Made made = co_await execute(request, outcome, seq);
+  if (made == Made::gone) {
+    replica_.release(request.claim);
+    co_return hand_back();
+  }
+  if (made == Made::refused) {
     replica_.release(request.claim);
     steps.note(Step::refused, request.id, {}, request.turns, Status::neither);
   } else {
@@ -111,41 +163,49 @@ runtime::Task<wire::Outcome> Primary::change(wire::Operation operation, Bytes pa
     InFlight& entry = *found->second;
     if (planted(Planted::acknowledge_before_mirror)) {
       outcome = entry.effect.outcome;
-      requests_.erase(request.id);
-      co_return outcome;
+      ended(request);
+      co_return Fate::answered;
     }
     const bool everywhere = co_await entry.left.take();
-    outcome = everywhere ? std::move(entry.effect.outcome) : stopped_outcome();
+    if (!everywhere) co_return hand_back();
+    outcome = std::move(entry.effect.outcome);
     window_.erase(seq);
   }
-  requests_.erase(request.id);
+  ended(request);
   steps.note(Step::acknowledged, request.id, seq, request.turns, Status::neither);
-  co_return outcome;
+  co_return Fate::answered;
 }
 
-runtime::Task<Primary::Fate> Primary::execute(Request& request, wire::Outcome& refused, Seq& seq) {
+void Primary::ended(const Request& request) {
+  requests_.erase(request.id);
+  if (stop_.requested()) session_changed_.notify_all();
+}
+
+runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& refused, Seq& seq) {
   const std::uint64_t cost = kEffectCost + (request.forwarded ? 0 : request.payload.size());
   if (!budget_.try_take(cost)) {
-    own_payload(request);
+    request.own_payload();
     co_await budget_.take(cost);
   }
-  Fate fate = Fate::refused;
+  Made made = Made::refused;
   for (;;) {
-    if (!request.forwarded && stop_.requested()) {
-      refused = stopped_outcome();
+    if (stop_.requested() || (request.forwarded && over(request.session))) {
+      made = Made::gone;
       break;
     }
-    if (!request.forwarded && !ready_.is_set()) {
+    if (!ready_.is_set()) {
+      request.own_payload();
       co_await ready_.wait();
       continue;
     }
-    if (request.forwarded && (request.session != sessions_ || session_ == nullptr)) {
-      fate = Fate::gone;
-      break;
+    if (keeper_.state().wrote < options_.epoch) {
+      request.own_payload();
+      co_await keeper_.set({.wrote = options_.epoch});
+      continue;
     }
     volume::Attempt<volume::Planned> attempt = replica_.volume.plan(request.operation, replica_.world.clock.wall());
     if (volume::Miss* miss = attempt.miss()) {
-      own_payload(request);
+      request.own_payload();
       const Result<> loaded = co_await replica_.volume.load(std::move(*miss));
       if (!loaded) {
         log::error("reading metadata for a request failed: {}", loaded.error().text);
@@ -160,10 +220,11 @@ runtime::Task<Primary::Fate> Primary::execute(Request& request, wire::Outcome& r
       break;
     }
     volume::Planned& planned = *attempt.value();
-    if (planned.space_waits || (planned.effect.outcome.error == ENOSPC && reaping_)) {
+    if (planned.space_waits || (planned.effect.outcome.error == ENOSPC && (reaping_ || replica_.holds_freed()))) {
       // Blocks that were freed may be used again when the effect that freed them has left the window.
-      own_payload(request);
-      co_await window_changed_.wait();
+      request.own_payload();
+      replica_.want_stable();
+      co_await replica_.changed.wait();
       continue;
     }
     if (!planned.changes) {
@@ -173,7 +234,7 @@ runtime::Task<Primary::Fate> Primary::execute(Request& request, wire::Outcome& r
     wire::Effect& effect = planned.effect;
     std::optional<Result<area::Composed>> composed = replica_.area.compose(effect.writes, request.payload);
     if (!composed) {
-      own_payload(request);
+      request.own_payload();
       const Result<> warmed = co_await replica_.area.warm(effect.writes);
       if (!warmed) {
         log::error("reading the edge of a write failed: {}", warmed.error().text);
@@ -188,26 +249,31 @@ runtime::Task<Primary::Fate> Primary::execute(Request& request, wire::Outcome& r
       break;
     }
     if (guard_.holds(effect.writes)) {
-      own_payload(request);
+      request.own_payload();
       co_await guard_.changed().wait();
+      continue;
+    }
+    if (!replica_.suspected(effect)) {
+      request.own_payload();
+      co_await replica_.suspect(effect);
       continue;
     }
     const std::optional<Seq> committed = commit(request, effect, **composed);
     if (!committed) {
-      own_payload(request);
+      request.own_payload();
       if (replica_.area.log().bytes_used() > replica_.area.log().bytes() / 2) {
         co_await replica_.log_room();
       } else {
-        co_await window_changed_.wait();
+        co_await replica_.changed.wait();
       }
       continue;
     }
     seq = *committed;
     window_.at(seq)->cost = cost;
-    co_return Fate::committed;
+    co_return Made::committed;
   }
   budget_.give_back(cost);
-  co_return fate;
+  co_return made;
 }
 
 /// Gives the effect its seq and puts it into force here; nullopt: no room in the log or the in-flight ring, nothing changed.
@@ -234,6 +300,8 @@ std::optional<Seq> Primary::commit(Request& request, wire::Effect& effect, area:
   entry.claim = request.claim;
   entry.forwarded = request.forwarded;
   entry.since = request.since;
+  entry.mirrored = !live_;
+  if (!blocks.empty()) ++committed_with_data_;
   window_.emplace(seq, std::move(made));
   note_orphans(entry.effect);
 
@@ -252,11 +320,12 @@ std::optional<Seq> Primary::commit(Request& request, wire::Effect& effect, area:
     scope_.spawn(sync_here(seq));
   }
   replica_.world.scheduler.at_end_of_pass(*this);
+  if (!live_) left_at_end_of_pass_.push_back(seq);
   return seq;
 }
 
 void Primary::send_effect(Request& request, InFlight& entry) {
-  if (session_ == nullptr) return;  // it goes with what the next session catches up
+  if (!live_) return;  // it goes with what the next session catches up
   Steps& steps = replica_.steps;
   const Seq seq = entry.effect.seq;
   if (request.forwarded) {
@@ -277,8 +346,9 @@ runtime::Task<void> Primary::drop_here(Seq seq, std::vector<wire::Drop> drops) {
   co_await replica_.caches->drop(std::move(drops));
   InFlight& entry = *window_.at(seq);
   entry.dropped = true;
+  if (entry.left.given()) co_return;  // the role ends
   replica_.steps.note(Step::dropped, entry.effect.request, seq, entry.effect.turns, Status::exclusive);
-  if (session_ != nullptr) {
+  if (live_) {
     session_->send(wire::DroppedAt{seq});
     replica_.world.scheduler.at_end_of_pass(*this);
   }
@@ -296,14 +366,16 @@ runtime::Task<void> Primary::sync_here(Seq seq) {
 void Primary::leave_if_done(Seq seq) {
   InFlight& entry = *window_.at(seq);
   if (!entry.mirrored || !entry.dropped || !entry.stable || entry.left.given()) return;
+  const std::vector<InodeId> without_name = volume::orphans_made(entry.effect);
   if (!entry.effect.writes.empty()) replica_.area.in_flight().clear(seq);
-  replica_.volume.release(entry.effect.freed);
+  replica_.hold_freed(seq, entry.effect.freed);
   replica_.release(entry.claim);
   replica_.steps.note(Step::released, entry.effect.request, seq, entry.effect.turns, Status::neither);
   budget_.give_back(entry.cost);
-  window_changed_.notify_all();
   entry.left.give(true);
   if (entry.forwarded || planted(Planted::acknowledge_before_mirror)) window_.erase(seq);
+  replica_.changed.notify_all();
+  for (const InodeId inode : without_name) reap_if_closed(inode);
 }
 
 Result<> Primary::mirrored(const wire::Mirrored& message) {
@@ -315,9 +387,7 @@ Result<> Primary::mirrored(const wire::Mirrored& message) {
   for (const InodeId inode : message.orphans_open) {
     if (const auto orphan = orphans_.find(inode); orphan != orphans_.end()) orphan->second.second = true;
   }
-  std::vector<InodeId> made = volume::orphans_made(entry.effect);
   leave_if_done(message.seq);
-  for (const InodeId inode : made) reap_if_closed(inode);
   return {};
 }
 
@@ -326,6 +396,13 @@ Result<> Primary::mirrored(const wire::Mirrored& message) {
 runtime::Task<void> Primary::forwarded(wire::Forward forward, Bytes payload, std::uint64_t session) {
   Request request;
   request.id = forward.request;
+  if (const Results::Entry* done = replica_.results.find(request.id)) {
+    // It took effect before, and the secondary has its effect: it is asked again for the answer only.
+    session_->send(wire::Refusal{request.id, done->outcome});
+    replica_.world.scheduler.at_end_of_pass(*this);
+    if (forwarded_in_work_ > 0) --forwarded_in_work_;
+    co_return;
+  }
   request.operation = std::move(forward.operation);
   request.payload = payload;
   request.forwarded = true;
@@ -361,15 +438,15 @@ runtime::Task<void> Primary::forwarded(wire::Forward forward, Bytes payload, std
   }
   wire::Outcome refused;
   Seq seq;
-  Fate fate = Fate::gone;
-  if (!gone) fate = co_await execute(request, refused, seq);
-  if (fate != Fate::committed && claimed) replica_.release(request.claim);
-  if (fate == Fate::refused && session_ != nullptr && request.session == sessions_) {
+  Made made = Made::gone;
+  if (!gone) made = co_await execute(request, refused, seq);
+  if (made != Made::committed && claimed) replica_.release(request.claim);
+  if (made == Made::refused && !over(request.session)) {
     session_->send(wire::Refusal{request.id, std::move(refused)});
     steps.note(Step::refused, request.id, {}, request.turns, Status::neither);
     replica_.world.scheduler.at_end_of_pass(*this);
   }
-  requests_.erase(request.id);
+  ended(request);
   if (request.session == sessions_ && forwarded_in_work_ > 0) --forwarded_in_work_;
 }
 
@@ -378,7 +455,7 @@ void Primary::data_received(const wire::Data& data, Bytes payload) {
   if (found == waiting_for_data_.end() || found->second.second->given()) return;
   Request& request = *found->second.first;
   request.payload = payload;
-  own_payload(request);
+  request.own_payload();
   replica_.steps.note(Step::data_received, request.id, {}, request.turns, Status::exclusive);
   found->second.second->give(true);
 }
@@ -405,67 +482,46 @@ void Primary::orphan_closed(InodeId inode) {
   reap_if_closed(inode);
 }
 
-runtime::Task<void> Primary::reap_loop() {
-  while (!stop_.requested()) {
-    if (to_reap_.empty() || !ready_.is_set()) {
-      co_await reap_.wait();
-      continue;
-    }
-    std::vector<InodeId> some;
-    while (!to_reap_.empty() && some.size() < kReapAtOnce) {
-      some.push_back(to_reap_.back());
-      to_reap_.pop_back();
-    }
-    wire::Operation reap = volume::reap_of(some);
-    reaping_ = true;
-    const wire::Outcome outcome = co_await change(std::move(reap), {}, nullptr);
-    if (outcome.error == 0 && outcome.value != 0) to_reap_.insert(to_reap_.end(), some.begin(), some.end());
-    reaping_ = !to_reap_.empty();
-    window_changed_.notify_all();
-    if (outcome.error != 0) log::error("removing {} objects without a name failed: errno {}", some.size(), outcome.error);
-  }
-}
-
-runtime::Task<void> Primary::settle_loop() {
-  while (co_await replica_.world.clock.sleep_until(replica_.world.clock.now() + options_.settle, stop_)) {
-    co_await settle_times();
-  }
-}
-
-runtime::Task<void> Primary::settle_times() {
-  while (ready_.is_set() && !stop_.requested() && !replica_.volume.unsettled(1).empty()) {
-    wire::Operation settle;
-    settle.kind = wire::OpKind::settle;
-    const wire::Outcome outcome = co_await change(std::move(settle), {}, nullptr);
-    if (outcome.error != 0) break;
-  }
-}
-
 // --- what people ask ---------------------------------------------------------------------------------------------------
 
 Primary::Load Primary::load() const {
   Load load;
   load.effects = window_.size();
   load.bytes = budget_.used();
-  load.requests = requests_.size();
-  for (const auto& [id, request] : requests_) {
-    if (load.oldest == Instant{} || request->since < load.oldest) load.oldest = request->since;
-  }
   for (const auto& [seq, entry] : window_) {
     if (load.oldest == Instant{} || entry->since < load.oldest) load.oldest = entry->since;
   }
   return load;
 }
 
-runtime::Task<bool> Primary::settled(BlockRange blocks) {
+runtime::Task<bool> Primary::drained() {
+  const std::uint64_t session = sessions_;
+  const bool with = session_ != nullptr;
+  while (!window_.empty()) {
+    if (stop_.requested() || (with && over(session))) co_return false;
+    co_await replica_.changed.wait();
+  }
+  co_return true;
+}
+
+runtime::Task<bool> Primary::take_guard(BlockRange blocks) {
+  while (guard_.held()) {
+    if (!live_ || stop_.requested()) co_return false;
+    co_await guard_.changed().wait();
+  }
+  if (!live_) co_return false;
+  guard_.guard(blocks);
   for (;;) {
-    if (!ready_.is_set()) co_return false;
+    if (!live_ || stop_.requested()) {
+      guard_.release();
+      co_return false;
+    }
     const bool busy = std::any_of(window_.begin(), window_.end(), [&](const auto& item) {
       const std::vector<BlockRange> touched = blocks_of(item.second->effect.writes);
       return std::any_of(touched.begin(), touched.end(), [&](const BlockRange& r) { return r.overlaps(blocks); });
     });
     if (!busy) co_return true;
-    co_await window_changed_.wait();
+    co_await replica_.changed.wait();
   }
 }
 

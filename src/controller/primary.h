@@ -6,95 +6,108 @@
 //
 // Invariants:
 //   (1) Between plan and commit nothing suspends; commit gives the next seq, and effects leave in the order of their seq.
-//   (2) An effect is in the window from its commit until the secondary has answered it, this site's caches are dropped and
-//       (where asked) it is stable; its turns are exclusive for as long.
-//   (3) Blocks of an effect with data are marked in flight from before their write until it leaves the window.
+//   (2) An effect is in the window from its commit until the other site has answered it (or, alone, need not), this site's
+//       caches are dropped and (where asked) it is stable; its turns are exclusive for as long.
+//   (3) Blocks of an effect with data are suspect on the medium and marked in flight from before their write.
 //   (4) A forwarded request that is not committed when its session ends leaves nothing: the secondary sends it again.
 //   (5) The host is answered after the effect has left the window (R2, R3).
+//   (6) Nothing is committed unless the other site gets it (live) or the membership without it is recorded and nobody else
+//       may serve reads any more (alone). It is never both.
+//
+// primary.cc has requests and the window, primary_session.cc a session with a member, primary_target.cc one with a site that
+// is made equal to this one, primary_upkeep.cc what runs by itself.
 #pragma once
 
 #include <map>
 #include <memory>
 
+#include "controller/area_guard.h"
+#include "controller/asked.h"
 #include "controller/catch_up.h"
+#include "controller/keeper.h"
 #include "controller/replica.h"
+#include "controller/resync_progress.h"
+#include "controller/role_user.h"
 #include "peer/link.h"
 
 namespace lockstep::controller {
 
 struct PrimaryOptions {
   Epoch epoch;
-  std::uint64_t boot = 0;           ///< of this start, for the ids of this site's requests
   SiteId peer;
   std::uint64_t window_bytes = 0;   ///< of effects in flight, data included
   std::uint64_t requests_max = 0;   ///< forwarded requests in work; more break the protocol
+  std::uint64_t resync_rate = 0;    ///< bytes a second that are compared; 0: no limit
   Duration settle{};                ///< how long times may stay in memory only
-};
-
-/// Blocks of the area that may not be written for a moment: a comparison looks at them.
-class AreaGuard {
- public:
-  explicit AreaGuard(runtime::Scheduler& scheduler) : changed_(scheduler) {}
-  [[nodiscard]] bool holds(std::span<const wire::AreaWrite> writes) const;
-  runtime::Event& changed() { return changed_; }
-  void guard(BlockRange blocks) { blocks_ = blocks; }
-  void release() {
-    blocks_ = {};
-    changed_.notify_all();
-  }
-
- private:
-  BlockRange blocks_;
-  runtime::Event changed_;
 };
 
 class Primary final : runtime::PassHook {
  public:
-  Primary(Replica& replica, PrimaryOptions options);
+  Primary(Replica& replica, Keeper& keeper, RoleUser& user, PrimaryOptions options);
   ~Primary();
 
-  /// Starts what runs by itself: settling times, reaping objects without a name.
+  /// Starts what runs by itself: settling times, reaping objects without a name, checkpoints.
   void start();
   /// Carries out a request of this site's host. Suspends.
-  runtime::Task<wire::Outcome> change(wire::Operation operation, Bytes payload, std::shared_ptr<void> keep);
+  runtime::Task<Fate> change(Asked& asked, wire::Outcome& outcome);
   void orphan_closed(InodeId inode);
-  /// One session with the secondary, from catching up to its end. Suspends.
-  runtime::Task<void> serve(peer::Link& link, peer::Session& session, wire::Hello theirs);
-  /// Ends what runs by itself and waits for it. Suspends.
+  /// Ends the role: requests are handed back, what runs ends. Requires: no session. Suspends.
   runtime::Task<void> stop();
 
-  [[nodiscard]] bool in_sync() const { return ready_.is_set(); }
-  /// It has met the secondary since it started: hosts may be served.
-  runtime::Event& met() { return met_; }
+  // Sessions. Each ends with its session. Suspend.
+  /// With a member: catches up, then serves. `tell`: it does not know the membership in force yet.
+  runtime::Task<void> serve_member(peer::Link& link, peer::Session& session, wire::Hello theirs, bool tell);
+  /// With a site that is to be made equal: its effects up to `common` are this one's too.
+  runtime::Task<void> serve_target(peer::Link& link, peer::Session& session, wire::Hello theirs, Seq common);
+
+  // Membership.
+  /// Nothing is committed until go_on(): the last effect is last_seq().
+  void hold();
+  /// Effects are of `epoch` from now on.
+  void go_on(Epoch epoch);
+  /// The membership without the other site is recorded and nobody else serves: effects need this site only. Those in
+  /// the window are complete. Suspends.
+  runtime::Task<void> go_alone();
+  [[nodiscard]] bool alone() const { return alone_; }
+  /// Waits until no effect is in flight. False: the session ended before. Suspends.
+  runtime::Task<bool> drained();
+  /// Waits until the other site has recorded epoch `number`. False: the session ended before. Suspends.
+  runtime::Task<bool> recorded(Epoch number);
+
+  [[nodiscard]] bool live() const { return live_; }
+  [[nodiscard]] bool in_sync() const { return live_ && !progress_; }
   [[nodiscard]] Seq last_seq() const { return seq_; }
   [[nodiscard]] const std::string& problem() const { return problem_; }
+  /// Of the copying that is going on; nullptr: none.
+  [[nodiscard]] const ResyncProgress* progress() const { return progress_ ? &*progress_ : nullptr; }
 
   struct Load {
-    std::uint64_t effects = 0, bytes = 0, requests = 0;
+    std::uint64_t effects = 0, bytes = 0;
     Instant oldest;  ///< its zero: none
   };
   [[nodiscard]] Load load() const;
 
+  /// Sends the membership in force and waits until the other site has recorded it. Errc::unavailable: the session ended. Suspends.
+  runtime::Task<Result<>> say_membership();
+  /// Bytes of the other site's blocks, as it has published them; at most kFetchBlocksMax. Errc::unavailable: no session, or
+  /// it ended; Errc::corrupt: they are bad there. Suspends.
+  runtime::Task<Result<std::vector<std::byte>>> fetch(BlockRange blocks);
+
   // For comparisons.
   AreaGuard& guard() { return guard_; }
-  /// Waits until no effect in flight touches `blocks`. Suspends. False: the session ended.
-  runtime::Task<bool> settled(BlockRange blocks);
+  /// Waits until the guard is free, takes it, and waits until no effect in flight touches `blocks`. False: the session ended, nothing is taken. Suspends.
+  runtime::Task<bool> take_guard(BlockRange blocks);
   [[nodiscard]] peer::Session* session() { return session_; }
   /// Where answers of the secondary to a comparison go; null: none runs.
   runtime::OneShot<std::optional<wire::VerifyAnswer>>* verify_answer = nullptr;
 
  private:
   /// A request in work.
-  struct Request {
-    RequestId id;
-    wire::Operation operation;
-    Bytes payload;
-    std::shared_ptr<void> keep;   // what holds the payload; null: it is about to go away, own_payload() first
+  struct Request : Asked {
     bool forwarded = false;
     std::uint64_t session = 0;    // in which it was forwarded
     ClaimId claim;
     std::vector<wire::Turn> turns;
-    Instant since;
   };
   /// An effect in flight.
   struct InFlight {
@@ -109,10 +122,25 @@ class Primary final : runtime::PassHook {
     runtime::OneShot<bool> left;
     explicit InFlight(runtime::Scheduler& s) : left(s) {}
   };
-  enum class Fate { committed, refused, gone };
+  enum class Made { committed, refused, gone };
+  /// What make_equal() knows of the target.
+  struct Target {
+    Seq common;
+    Seq theirs_last;
+    Seq mark;
+    bool whole = false;
+    bool yielded = false, caught_up = false, suspects_whole = false;
+    std::uint64_t number = 0;
+    std::shared_ptr<runtime::KeySnapshot> snapshot;
+    std::vector<bool> granules;              // to be compared
+    std::optional<wire::Want> want;
+    std::uint64_t checkpointed = 0;
+  };
 
   void end_of_pass() override;
-  runtime::Task<Fate> execute(Request& request, wire::Outcome& refused, Seq& seq);
+  void update_ready();
+  void ended(const Request& request);
+  runtime::Task<Made> execute(Request& request, wire::Outcome& refused, Seq& seq);
   std::optional<Seq> commit(Request& request, wire::Effect& effect, area::Composed& composed);
   void send_effect(Request& request, InFlight& entry);
   runtime::Task<void> drop_here(Seq seq, std::vector<wire::Drop> drops);
@@ -120,12 +148,14 @@ class Primary final : runtime::PassHook {
   void leave_if_done(Seq seq);
   void note_orphans(const wire::Effect& effect);
   void reap_if_closed(InodeId inode);
-  static void own_payload(Request& request);
+  runtime::Task<void> look_for_orphans(std::vector<InodeId> open_there);
 
   runtime::Task<void> forwarded(wire::Forward forward, Bytes payload, std::uint64_t session);
   void data_received(const wire::Data& data, Bytes payload);
   Result<> mirrored(const wire::Mirrored& message);
 
+  void begin_session(peer::Session& session, const wire::Hello& theirs);
+  void end_session();
   runtime::Task<Result<>> catch_up(peer::Link& link, peer::Session& session, const wire::Hello& theirs);
   runtime::Task<Result<>> send_missing(peer::Session& session, Seq logged, std::optional<Seq> window_after);
   runtime::Task<Result<>> send_record(peer::Session& session, wire::Effect effect);
@@ -134,33 +164,69 @@ class Primary final : runtime::PassHook {
   runtime::Task<Result<>> settle_blocks(peer::Link& link, peer::Session& session, BlocksInFlight direction);
   runtime::Task<Result<>> receive_loop(peer::Link& link, peer::Session& session);
   Result<> handle(peer::Incoming incoming);
-  void end_session();
+  Result<> handle_of_target(peer::Incoming& incoming);
 
+  // primary_target.cc
+  runtime::Task<void> make_equal(std::uint64_t session);
+  runtime::Task<Result<>> send_keys(std::uint64_t session);
+  runtime::Task<Result<>> send_records_through(Seq through, std::uint64_t session);
+  void go_live();
+  runtime::Task<Result<>> copy_granules(std::uint64_t session);
+  runtime::Task<Result<>> copy_granule(std::uint64_t granule, std::uint64_t session);
+  runtime::Task<Result<>> send_copy(std::uint64_t granule, BlockRange blocks, std::uint64_t session);
+  runtime::Task<void> pace(std::uint64_t bytes);
+  runtime::Task<Result<>> checkpoint_all(std::uint64_t session);
+  runtime::Task<void> answer_keys(wire::KeysFetch fetch, std::uint64_t session);
+  runtime::Task<void> answer_comparison(wire::VerifyAsk question, std::uint64_t session);
+  runtime::Task<void> answer_blocks(wire::FetchBlocks asked, std::uint64_t session);
+  [[nodiscard]] bool over(std::uint64_t session) const { return session != sessions_ || session_ == nullptr; }
+  [[nodiscard]] Result<> gone() const { return fail(Errc::unavailable, "the connection ended"); }
+
+  // primary_upkeep.cc
+  runtime::Task<wire::Outcome> by_itself(wire::Operation operation);
   runtime::Task<void> settle_loop();
   runtime::Task<void> settle_times();
   runtime::Task<void> reap_loop();
+  runtime::Task<void> clear_loop();
+  runtime::Task<void> clear_some();
 
   Replica& replica_;
+  Keeper& keeper_;
+  RoleUser& user_;
   PrimaryOptions options_;
   AreaGuard guard_;
   Seq seq_;
-  std::uint64_t next_request_ = 1;
+  std::uint64_t next_request_ = 0;  // of those that this site makes itself
   std::map<Seq, std::unique_ptr<InFlight>> window_;
   runtime::Budget budget_;
-  runtime::Event window_changed_;
   std::map<RequestId, Request*> requests_;
   std::map<RequestId, std::pair<Request*, runtime::OneShot<bool>*>> waiting_for_data_;
-  std::map<InodeId, std::pair<bool, bool>> orphans_;  // open here, open at the secondary
+  std::map<InodeId, std::pair<bool, bool>> orphans_;  // open here, open at the other site
   std::vector<InodeId> to_reap_;
   runtime::Event reap_;
   bool reaping_ = false;  // space of objects without a name is about to be freed
+  bool looked_for_orphans_ = false;
 
   peer::Session* session_ = nullptr;
   std::uint64_t sessions_ = 0;
   std::uint64_t forwarded_in_work_ = 0;
-  runtime::Event ready_;  // requests of this site's host may be planned
-  runtime::Event met_;
+  bool live_ = false;               // the session gets effects as they are made
+  bool alone_ = false;
+  bool held_ = false;
+  runtime::Event ready_;            // effects may be committed: !held_ && (live_ || alone_)
+  runtime::Event session_changed_;  // something that a procedure with the other site waits for
+  bool met_ = false;                // it has been live since this role began
   bool synced_received_ = false;
+  Epoch recorded_;                  // by the other site
+  std::uint64_t checkpointed_ = 0;
+  std::uint64_t number_ = 0;        // of questions
+  std::map<std::uint64_t, runtime::OneShot<std::optional<std::vector<std::byte>>>*> fetching_;
+  std::optional<Target> target_;
+  std::optional<ResyncProgress> progress_;
+  std::uint64_t committed_with_data_ = 0;
+  std::uint64_t looked_at_ = 0;     // committed_with_data_ when clear_some() last began
+  std::vector<Seq> left_at_end_of_pass_;
+  std::vector<ClaimId> to_release_;  // at the end of the role
   std::string problem_;
   runtime::Stop stop_;
   runtime::Scope scope_;

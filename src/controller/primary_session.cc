@@ -6,6 +6,7 @@
 #include "core/checksum.h"
 #include "core/log.h"
 #include "core/planted.h"
+#include "wire/bounds.h"
 
 namespace lockstep::controller {
 namespace {
@@ -15,42 +16,46 @@ constexpr std::uint64_t kBlocksAtOnce = 256;  // blocks in one FETCH or record: 
 
 }  // namespace
 
-runtime::Task<void> Primary::serve(peer::Link& link, peer::Session& session, wire::Hello theirs) {
+runtime::Task<void> Primary::serve_member(peer::Link& link, peer::Session& session, wire::Hello theirs, bool tell) {
+  CHECK(!alone_);
+  begin_session(session, theirs);
+  replica_.peer_is_member(true);
+  if (tell) session.send(wire::Membership{keeper_.state().history, keeper_.state().stores});
+  Result<> caught_up = co_await catch_up(link, session, theirs);
+  while (caught_up && tell && recorded_ < keeper_.membership().in_force().number) caught_up = co_await next_message(link, session);
+  if (caught_up && !stop_.requested()) {
+    problem_.clear();
+    live_ = met_ = true;
+    update_ready();
+    reap_.notify_all();
+    scope_.spawn(settle_times());  // a secondary that was restarted has lost those that were only in memory
+    if (!looked_for_orphans_) co_await look_for_orphans(theirs.orphans_open);
+    log::info("in sync with the secondary at seq {}", seq_.value);
+    user_.session_live();
+    const Result<> ended = co_await receive_loop(link, session);
+    problem_ = "the connection with the other site ended: " + ended.error().text;
+  } else if (!caught_up) {
+    problem_ = "catching up with the other site ended: " + caught_up.error().text;
+  }
+  log::warning("{}", problem_);
+  end_session();
+}
+
+void Primary::begin_session(peer::Session& session, const wire::Hello& theirs) {
   session_ = &session;
   ++sessions_;
   forwarded_in_work_ = 0;
   synced_received_ = false;
-  const Result<> caught_up = co_await catch_up(link, session, theirs);
-  if (caught_up) {
-    problem_.clear();
-    const bool first = !met_.is_set();
-    ready_.set();
-    met_.set();
-    reap_.notify_all();
-    scope_.spawn(settle_times());  // a secondary that was restarted has lost those that were only in memory
-    if (first) {
-      const Result<std::vector<InodeId>> left = co_await replica_.volume.orphans();
-      if (left) {
-        for (const InodeId inode : *left) {
-          if (orphans_.contains(inode)) continue;
-          const bool there = std::find(theirs.orphans_open.begin(), theirs.orphans_open.end(), inode) != theirs.orphans_open.end();
-          orphans_[inode] = {false, there};
-          reap_if_closed(inode);
-        }
-      }
-    }
-    log::info("in sync with the secondary at seq {}", seq_.value);
-    const Result<> ended = co_await receive_loop(link, session);
-    problem_ = "the connection with the other site ended: " + ended.error().text;
-  } else {
-    problem_ = "catching up with the other site ended: " + caught_up.error().text;
+  recorded_ = {};
+  checkpointed_ = 0;
+  for (auto& [inode, open] : orphans_) {
+    open.second = std::find(theirs.orphans_open.begin(), theirs.orphans_open.end(), inode) != theirs.orphans_open.end();
   }
-  log::warning("{}; writes wait until it is back", problem_);
-  end_session();
 }
 
 void Primary::end_session() {
-  ready_.reset();
+  live_ = false;
+  update_ready();
   session_ = nullptr;
   ++sessions_;  // whatever was forwarded in the old one is stale
   for (auto& [id, waiting] : waiting_for_data_) {
@@ -60,14 +65,50 @@ void Primary::end_session() {
     if (request->forwarded) replica_.withdraw(request->claim);
   }
   if (verify_answer != nullptr && !verify_answer->given()) verify_answer->give(std::nullopt);
-  window_changed_.notify_all();
+  for (auto& [number, waiting] : fetching_) {
+    if (!waiting->given()) waiting->give(std::nullopt);
+  }
+  ready_.notify_all();
+  session_changed_.notify_all();
+  replica_.changed.notify_all();
   guard_.changed().notify_all();
+}
+
+runtime::Task<bool> Primary::recorded(Epoch number) {
+  const std::uint64_t session = sessions_;
+  while (!over(session) && !stop_.requested() && recorded_ < number) co_await session_changed_.wait();
+  co_return !over(session) && recorded_ >= number;
+}
+
+runtime::Task<Result<>> Primary::say_membership() {
+  if (session_ == nullptr) co_return gone();
+  session_->send(wire::Membership{keeper_.state().history, keeper_.state().stores});
+  session_->flush();
+  const bool there = co_await recorded(keeper_.membership().in_force().number);
+  if (!there) co_return gone();
+  co_return Result<>{};
+}
+
+runtime::Task<Result<std::vector<std::byte>>> Primary::fetch(BlockRange blocks) {
+  if (session_ == nullptr) co_return std::unexpected(gone().error());
+  const std::uint64_t number = ++number_;
+  runtime::OneShot<std::optional<std::vector<std::byte>>> answer(replica_.world.scheduler);
+  fetching_[number] = &answer;
+  session_->send(wire::FetchBlocks{number, blocks});
+  replica_.world.scheduler.at_end_of_pass(*this);
+  std::optional<std::vector<std::byte>> bytes = co_await answer.take();
+  fetching_.erase(number);
+  if (!bytes) co_return std::unexpected(gone().error());
+  if (bytes->size() != blocks.count * kBlockBytes) {
+    co_return fail(Errc::corrupt, fmt::format("blocks {} to {} are bad at the other site, too", blocks.first, blocks.end() - 1));
+  }
+  co_return std::move(*bytes);
 }
 
 runtime::Task<Result<>> Primary::catch_up(peer::Link& link, peer::Session& session, const wire::Hello& theirs) {
   PrimaryState mine;
   mine.logged = replica_.logged();
-  mine.met_before = met_.is_set();
+  mine.met_before = met_;
   mine.blocks_in_flight = !replica_.area.in_flight().found().empty();
   const CatchUp plan = decide(mine, theirs);
   log::info("catching up: logs {} (here {}, there {}), blocks in flight {}, window of {} effects", name_of(plan.logs),
@@ -78,10 +119,6 @@ runtime::Task<Result<>> Primary::catch_up(peer::Link& link, peer::Session& sessi
     session.send(wire::Refuse{reason});
     session.flush();
     co_return fail(Errc::refused, reason);
-  }
-  replica_.peer_logged(theirs.logged);
-  for (auto& [inode, open] : orphans_) {
-    open.second = std::find(theirs.orphans_open.begin(), theirs.orphans_open.end(), inode) != theirs.orphans_open.end();
   }
   if (plan.logs == Logs::fetch) {
     const Result<> fetched = co_await fetch_records(link, session);
@@ -189,8 +226,10 @@ runtime::Task<Result<>> Primary::fetch_records(peer::Link& link, peer::Session& 
     const Result<area::Composed> composed = co_await replica_.compose(effect, payload);
     if (!composed) co_return std::unexpected(composed.error());
     if (composed->checksums != effect.checksums) co_return fail(Errc::invalid, "a RECORD whose data does not match its checksums");
+    while (!replica_.suspected(effect)) co_await replica_.suspect(effect);
     while (!replica_.append(effect)) co_await replica_.log_room();
     replica_.put_into_force(effect, *composed);
+    replica_.hold_freed(effect.seq, effect.freed);
     replica_.flush_log();
     ++count;
   }
@@ -223,6 +262,7 @@ runtime::Task<Result<>> Primary::settle_blocks(peer::Link& link, peer::Session& 
           const std::vector<std::byte> payload(incoming->payload.begin(), incoming->payload.end());
           const Result<area::Composed> composed = co_await replica_.compose(effect, payload);
           if (!composed) co_return std::unexpected(composed.error());
+          while (!replica_.suspected(effect)) co_await replica_.suspect(effect);
           const Result<> written = replica_.area.write(*composed);
           if (!written) replica_.fatal("writing fetched blocks", written.error());
         }
@@ -261,6 +301,9 @@ runtime::Task<Result<>> Primary::next_message(peer::Link& link, peer::Session& s
 
 Result<> Primary::handle(peer::Incoming incoming) {
   wire::Message& message = incoming.message;
+  if (auto* forward = std::get_if<wire::Forward>(&message)) {
+    replica_.results.waits_from(options_.peer, forward->request.boot, forward->waits_from);
+  }
   if (auto* answered = std::get_if<wire::Mirrored>(&message)) return mirrored(*answered);
   if (auto* forward = std::get_if<wire::Forward>(&message)) {
     if (forwarded_in_work_ >= options_.requests_max) return fail(Errc::invalid, "more requests at once than agreed");
@@ -270,6 +313,7 @@ Result<> Primary::handle(peer::Incoming incoming) {
       return fail(Errc::invalid, "a FORWARD with another amount of data than it says");
     }
     if (forward->with_payload && !write) return fail(Errc::invalid, "a FORWARD with data that is no write");
+    if (!live_) return fail(Errc::invalid, "a FORWARD before SYNCED");
     ++forwarded_in_work_;
     scope_.spawn(forwarded(std::move(*forward), incoming.payload, sessions_));
     return {};
@@ -297,6 +341,45 @@ Result<> Primary::handle(peer::Incoming incoming) {
   if (auto* answer = std::get_if<wire::VerifyAnswer>(&message)) {
     if (verify_answer != nullptr && !verify_answer->given()) verify_answer->give(std::move(*answer));
     return {};
+  }
+  if (auto* recorded = std::get_if<wire::Recorded>(&message)) {
+    recorded_ = std::max(recorded_, recorded->number);
+    session_changed_.notify_all();
+    return {};
+  }
+  if (auto* done = std::get_if<wire::Checkpointed>(&message)) {
+    checkpointed_ = std::max(checkpointed_, done->number);
+    session_changed_.notify_all();
+    return {};
+  }
+  if (auto* blocks = std::get_if<wire::Blocks>(&message)) {
+    const auto found = fetching_.find(blocks->number);
+    if (found == fetching_.end() || found->second->given()) return fail(Errc::invalid, "BLOCKS that nobody asked for");
+    found->second->give(std::vector<std::byte>(incoming.payload.begin(), incoming.payload.end()));
+    return {};
+  }
+  if (auto* asked = std::get_if<wire::FetchBlocks>(&message)) {
+    if (asked->blocks.count == 0 || asked->blocks.count > wire::kFetchBlocksMax || asked->blocks.end() > replica_.area.identity().blocks) {
+      return fail(Errc::invalid, "a FETCH of blocks that are not there");
+    }
+    scope_.spawn(answer_blocks(*asked, sessions_));
+    return {};
+  }
+  if (auto* leave = std::get_if<wire::Leave>(&message)) {
+    user_.other_serves_nobody();
+    scope_.spawn(user_.let_go(std::move(leave->reason)));
+    return {};
+  }
+  if (auto* command = std::get_if<wire::Command>(&message)) {
+    user_.command(std::move(*command));
+    return {};
+  }
+  if (auto* answer = std::get_if<wire::CommandAnswer>(&message)) {
+    user_.command_answered(std::move(*answer));
+    return {};
+  }
+  if (target_) {
+    if (const Result<> handled = handle_of_target(incoming); handled || handled.error().code != Errc::absent) return handled;
   }
   if (auto* refused = std::get_if<wire::Refuse>(&message)) return fail(Errc::refused, "the secondary refuses: " + refused->reason);
   return fail(Errc::invalid, fmt::format("message {} has no place here", message.index()));

@@ -10,6 +10,8 @@ namespace lockstep::controller {
 namespace {
 
 constexpr std::size_t kClaimsMax = 65536;
+constexpr std::string_view kMarkKey = "\x01";  // no volume has it
+constexpr Duration kStableEvery = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -20,14 +22,99 @@ Replica::Replica(runtime::World& w, volume::Volume& v, area::Area& a, SiteId s, 
       self(s),
       table(kClaimsMax),
       steps(w.clock),
+      changed(w.scheduler),
       stable_(stable),
       log_room_(w.scheduler),
       scope_(w.scheduler),
-      logged_(a.log().last()) {
+      logged_(a.log().last()),
+      sync_now_(w.scheduler) {
   logged_ = std::max(logged_, v.applied());
+  if (area.unclean()) {
+    doubtful_.resize(area.suspects().granules());
+    for (std::uint64_t g = 0; g < doubtful_.size(); ++g) doubtful_[g] = area.suspects().suspect(g);
+  }
 }
 
 Replica::~Replica() { CHECK(waiters_.empty()); }
+
+void Replica::start() {
+  scope_.spawn(tick_loop());
+  scope_.spawn(stable_loop());
+}
+
+runtime::Task<void> Replica::tick_loop() {
+  while (co_await world.clock.sleep_until(world.clock.now() + kStableEvery, stop_)) {
+    sync_due_ = true;
+    sync_now_.notify_all();
+  }
+}
+
+runtime::Task<void> Replica::stable_loop() {
+  while (!stop_.requested()) {
+    if (!sync_due_) {
+      co_await sync_now_.wait();
+      continue;
+    }
+    sync_due_ = false;
+    if (stable() < logged_) {
+      const Result<> synced = co_await area.log().sync();
+      if (!synced) fatal("making the log stable", synced.error());
+    }
+    release_freed();
+  }
+}
+
+void Replica::want_stable() {
+  if (freed_.empty()) return;
+  sync_due_ = wants_stable_ = true;
+  sync_now_.notify_all();
+  if (on_want_stable) on_want_stable();
+}
+
+void Replica::sync_soon(std::function<void()> then) { scope_.spawn(sync_then(std::move(then))); }
+
+runtime::Task<void> Replica::sync_then(std::function<void()> then) {
+  const Result<> synced = co_await area.log().sync();
+  if (!synced) fatal("making the log stable", synced.error());
+  release_freed();
+  then();
+}
+
+void Replica::peer_stable(Seq seq) {
+  peer_stable_ = std::max(peer_stable_, seq);
+  release_freed();
+}
+
+void Replica::peer_is_member(bool member) {
+  peer_member_ = member;
+  release_freed();
+}
+
+void Replica::hold_freed(Seq seq, std::vector<BlockRange> freed) {
+  if (freed.empty()) return;
+  freed_[seq] = std::move(freed);
+}
+
+void Replica::release_freed() {
+  const Seq through = peer_member_ ? std::min(stable(), peer_stable_) : stable();
+  bool some = false;
+  while (!freed_.empty() && freed_.begin()->first <= through) {
+    volume.release(freed_.begin()->second);
+    freed_.erase(freed_.begin());
+    some = true;
+  }
+  if (freed_.empty()) wants_stable_ = false;
+  if (some) changed.notify_all();
+}
+
+bool Replica::suspected(const wire::Effect& effect) {
+  return effect.writes.empty() || area.suspects().cover(blocks_of(effect.writes));
+}
+
+runtime::Task<void> Replica::suspect(const wire::Effect& effect) {
+  const Result<> marked = co_await area.suspects().mark(blocks_of(effect.writes));
+  if (!marked) fatal("marking granules as suspect", marked.error());
+}
 
 StatusTable::Taken Replica::take(SiteId site, std::vector<wire::Turn> turns) {
   const Result<StatusTable::Taken> taken = table.take({.site = site, .reservation = false, .turns = std::move(turns)});
@@ -92,20 +179,26 @@ runtime::Task<void> Replica::log_room() {
   co_await log_room_.wait();
 }
 
-runtime::Task<void> Replica::checkpoint() {
-  const Seq through = volume.applied();
+runtime::Task<void> Replica::make_stable() {
+  flush_log();
   std::vector<ByteRange> everything{{0, area.identity().blocks * kBlockBytes}};
   const Result<> synced = co_await area.sync(std::move(everything), true);
   if (!synced) fatal("making the area stable", synced.error());
   const Result<> flushed = co_await world.keys.flush();
   if (!flushed) fatal("making the metadata stable", flushed.error());
-  const Result<> forgotten = co_await area.log().forget_through(std::min(through, peer_logged_));
+  release_freed();
+}
+
+runtime::Task<void> Replica::checkpoint() {
+  const Seq through = volume.applied();
+  co_await make_stable();
+  // An absent site that is too far behind gets a comparison of keys.
+  const Seq forget = peer_member_ ? std::min(through, peer_stable_) : through;
+  const Result<> forgotten = co_await area.log().forget_through(forget);
   if (!forgotten) fatal("shortening the log", forgotten.error());
   checkpointing_ = false;
   log_room_.notify_all();
 }
-
-void Replica::peer_logged(Seq seq) { peer_logged_ = std::max(peer_logged_, seq); }
 
 void Replica::put_into_force(const wire::Effect& effect, const area::Composed& composed) {
   if (!effect.writes.empty()) {
@@ -114,6 +207,8 @@ void Replica::put_into_force(const wire::Effect& effect, const area::Composed& c
   }
   const Result<> applied = volume.apply(effect);
   if (!applied) fatal("changing the metadata", applied.error());
+  if (effect.request.n != 0) results.note(effect.request, effect.seq, effect.outcome);
+  applied_ = std::max(applied_, effect.seq);
   for (const wire::Drop& drop : effect.drops) {
     if (drop.kind == wire::Drop::Kind::pages) recent_.note(drop.inode);
   }
@@ -156,14 +251,41 @@ runtime::Task<Result<std::vector<std::byte>>> Replica::data_of(wire::Effect& eff
   co_return std::move(data);
 }
 
-runtime::Task<Result<>> Replica::adopt(BlockRange blocks) {
+runtime::Task<Result<>> Replica::replace(BlockRange blocks, Bytes bytes) {
   wire::Effect effect;
   effect.writes.push_back({.address = blocks.first * kBlockBytes, .length = blocks.count * kBlockBytes});
-  const Result<std::vector<std::byte>> data = co_await data_of(effect);
-  if (!data) co_return std::unexpected(data.error());
-  const Result<area::Composed> composed = co_await compose(effect, *data);
-  if (!composed) co_return std::unexpected(composed.error());
-  co_return area.write(*composed);
+  for (;;) {
+    const Result<area::Composed> composed = co_await compose(effect, bytes);
+    if (!composed) co_return std::unexpected(composed.error());
+    if (!suspected(effect)) {
+      co_await suspect(effect);
+      continue;
+    }
+    const Result<> written = area.write(*composed);
+    if (!written) fatal("writing the area", written.error());
+    co_return Result<>{};
+  }
+}
+
+runtime::Task<Result<>> Replica::adopt(BlockRange blocks) {
+  std::vector<std::byte> bytes(blocks.count * kBlockBytes);
+  const Result<> read = co_await area.read_raw(blocks, bytes);
+  if (!read) co_return read;
+  co_return co_await replace(blocks, bytes);
+}
+
+runtime::Task<Result<std::vector<std::uint64_t>>> Replica::source_checksums(BlockRange blocks) {
+  const std::uint64_t granule = blocks.first * kBlockBytes / area::kGranuleBytes;
+  if (granule >= doubtful_.size() || !doubtful_[granule]) co_return co_await area.stored_checksums(blocks);
+  std::vector<std::byte> bytes(blocks.count * kBlockBytes);
+  const Result<> read = co_await area.read_raw(blocks, bytes);
+  if (!read) co_return std::unexpected(read.error());
+  std::vector<std::uint64_t> checksums;
+  for (std::uint64_t i = 0; i < blocks.count; ++i) {
+    const std::uint64_t stored = area.stored_checksum(blocks.first + i);
+    checksums.push_back(checksum(Bytes(bytes).subspan(i * kBlockBytes, kBlockBytes)) == stored ? stored : ~stored);
+  }
+  co_return checksums;
 }
 
 void Replica::fatal(const char* what, const Error& error) {
@@ -173,7 +295,28 @@ void Replica::fatal(const char* what, const Error& error) {
   std::abort();
 }
 
+runtime::Task<Result<>> Replica::begin_anew(Seq seq) {
+  const Result<> flushed = co_await world.keys.flush();
+  if (!flushed) fatal("making the metadata stable", flushed.error());
+  // A record at `seq`, which changes nothing, says also after a restart that nothing before it can be had from this log.
+  wire::Effect mark;
+  mark.seq = seq;
+  mark.epoch = epoch_of(seq);
+  mark.batch = {{std::string(kMarkKey), std::nullopt}};
+  while (!append(mark)) co_await log_room();
+  flush_log();
+  applied_ = logged_ = seq;
+  co_await make_stable();
+  const Result<> forgotten = co_await area.log().forget_through(seq);
+  if (!forgotten) fatal("shortening the log", forgotten.error());
+  freed_.clear();
+  co_return Result<>{};
+}
+
 runtime::Task<void> Replica::stop() {
+  stop_.request();
+  sync_now_.notify_all();
+  changed.notify_all();
   co_await scope_.join();
 }
 

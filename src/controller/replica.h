@@ -8,12 +8,14 @@
 // other site keeps what was acknowledged, and a restart finds what was in flight.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <vector>
 
 #include "area/area.h"
 #include "controller/host_caches.h"
 #include "controller/recent_writes.h"
+#include "controller/results.h"
 #include "controller/status_table.h"
 #include "controller/steps.h"
 #include "runtime/sync.h"
@@ -34,6 +36,11 @@ class Replica {
   StatusTable table;
   Steps steps;
   HostCaches* caches = nullptr;  ///< set before the first session
+  Results results;
+  runtime::Event changed;        ///< notified when the window, the space or the log may have room again
+
+  /// Starts what runs by itself: the log becomes stable in bounded time.
+  void start();
 
   // Turns.
   /// Takes or queues; queued: await turn(). Requires: the number of requests in work is bounded below the table's limit.
@@ -49,6 +56,9 @@ class Replica {
   // Effects.
   /// Blocks and checksums of `effect`. Waits where edge blocks must be read. Errc::corrupt, Errc::io. Suspends.
   runtime::Task<Result<area::Composed>> compose(const wire::Effect& effect, Bytes payload);
+  /// True: every block of `effect` may be written, its granules are suspect on the medium (C1). Else: await suspect().
+  [[nodiscard]] bool suspected(const wire::Effect& effect);
+  runtime::Task<void> suspect(const wire::Effect& effect);
   /// Room in the log for the record of `effect`: appended, in memory. False: none, await log_room() and try again.
   [[nodiscard]] bool append(const wire::Effect& effect);
   runtime::Task<void> log_room();
@@ -62,8 +72,32 @@ class Replica {
   void flush_log();
   /// Makes the keys stable and forgets records that nobody needs. Suspends.
   runtime::Task<void> checkpoint();
-  void peer_logged(Seq seq);
+  /// Everything put into force so far becomes stable: blocks, checksums, log, keys. Suspends.
+  runtime::Task<void> make_stable();
   [[nodiscard]] Seq logged() const { return logged_; }
+  /// Last effect put into force since this start, overwrites too; 0: none.
+  [[nodiscard]] Seq applied() const { return applied_; }
+  /// Everything up to `seq` stands here.
+  void reached(Seq seq) { applied_ = std::max(applied_, seq); }
+  [[nodiscard]] Seq last() const { return std::max(logged_, applied_); }
+  /// The keys were replaced by those of the state after `seq`: the log goes on behind it. Suspends.
+  runtime::Task<Result<>> begin_anew(Seq seq);
+
+  // What may be forgotten, and what may be used again (C3, C5).
+  /// Up to here everything survives loss of power at the other site.
+  void peer_stable(Seq seq);
+  /// Whether the other site is a member: what it has not stable yet is kept for it.
+  void peer_is_member(bool member);
+  /// Blocks that an effect freed which every site has answered: used again once it is stable everywhere.
+  void hold_freed(Seq seq, std::vector<BlockRange> freed);
+  [[nodiscard]] bool holds_freed() const { return !freed_.empty(); }
+  /// The log is to be made stable now, at both sites: somebody waits for space.
+  void want_stable();
+  std::function<void()> on_want_stable;  ///< asks the other site
+  /// Makes the log stable at once, then calls `then`.
+  void sync_soon(std::function<void()> then);
+  [[nodiscard]] bool wants_stable() const { return wants_stable_; }
+  [[nodiscard]] Seq stable() const { return area.log().stable(); }
   /// See Changes.
   [[nodiscard]] std::uint64_t moment() const { return recent_.moment(); }
   [[nodiscard]] bool written_since(std::uint64_t moment, InodeId inode) const { return recent_.since(moment, inode); }
@@ -73,6 +107,16 @@ class Replica {
   runtime::Task<Result<std::vector<std::byte>>> data_of(wire::Effect& effect);
   /// Makes the checksums of `blocks` those of their bytes, whatever the table said. Suspends.
   runtime::Task<Result<>> adopt(BlockRange blocks);
+  /// Puts `bytes` into whole `blocks`, with their checksums. Nobody else may write them meanwhile. Suspends.
+  runtime::Task<Result<>> replace(BlockRange blocks, Bytes bytes);
+  /// The checksums of `blocks` can't be relied on, see source_checksums().
+  [[nodiscard]] bool doubtful(BlockRange blocks) const {
+    const std::uint64_t granule = blocks.first * kBlockBytes / area::kGranuleBytes;
+    return granule < doubtful_.size() && doubtful_[granule];
+  }
+  /// Checksums of `blocks`, of one granule, for a comparison with the other site. Where this site's own table can't be relied on
+  /// (C2: suspect when it was stopped uncleanly) a block that does not match it has a checksum that differs from both. Suspends.
+  runtime::Task<Result<std::vector<std::uint64_t>>> source_checksums(BlockRange blocks);
 
   /// Ends the daemon: the area can't be trusted to hold what would be answered.
   [[noreturn]] void fatal(const char* what, const Error& error);
@@ -86,8 +130,21 @@ class Replica {
   runtime::Event log_room_;
   runtime::Scope scope_;
   bool checkpointing_ = false;
+  runtime::Task<void> tick_loop();
+  runtime::Task<void> sync_then(std::function<void()> then);
+  runtime::Task<void> stable_loop();
+  void release_freed();
+
   Seq logged_;
-  Seq peer_logged_;
+  Seq applied_;
+  Seq peer_stable_;
+  bool peer_member_ = true;
+  bool wants_stable_ = false;
+  bool sync_due_ = false;
+  std::vector<bool> doubtful_;  // granules whose checksums may be older or newer than their bytes: suspect at an unclean start
+  runtime::Event sync_now_;
+  runtime::Stop stop_;
+  std::map<Seq, std::vector<BlockRange>> freed_;
   RecentWrites recent_;
 };
 

@@ -5,22 +5,24 @@
 #include "core/checksum.h"
 #include "core/log.h"
 #include "core/planted.h"
+#include "wire/bounds.h"
 
 namespace lockstep::controller {
 namespace {
 
-constexpr std::uint64_t kLogChunkBytes = 1u << 20;
-constexpr std::size_t kTimesAtOnce = 65536;
 constexpr Duration kPlantedPause = std::chrono::milliseconds(1);
 
 }  // namespace
 
-Secondary::Secondary(Replica& replica, SecondaryOptions options)
+Secondary::Secondary(Replica& replica, Keeper& keeper, RoleUser& user, SecondaryOptions options)
     : replica_(replica),
+      keeper_(keeper),
+      user_(user),
       options_(options),
-      met_(replica.world.scheduler),
+      changed_(replica.world.scheduler),
       problem_("the primary has not been met yet"),
-      scope_(replica.world.scheduler) {}
+      scope_(replica.world.scheduler),
+      beside_(replica.world.scheduler) {}
 
 Secondary::~Secondary() { CHECK(pending_.empty()); }
 
@@ -35,42 +37,40 @@ void Secondary::end_of_pass() {
 }
 
 runtime::Task<void> Secondary::stop() {
+  CHECK(session_ == nullptr);
   stop_.request();
   for (auto& [n, pending] : pending_) {
     if (!pending->done.given()) pending->done.give(false);
   }
+  changed_.notify_all();
   co_await scope_.join();
+  while (!pending_.empty()) co_await changed_.wait();
 }
 
-void Secondary::say(wire::Hello& hello) {
-  hello.applied = applied_;
-  said_unanswered_.assign(unanswered_.begin(), unanswered_.end());
-  said_open_.assign(orphans_open_.begin(), orphans_open_.end());
-  hello.unanswered = said_unanswered_;
-  hello.orphans_open = said_open_;
-}
-
-Secondary::Load Secondary::load() const {
-  Load load;
-  load.requests = pending_.size();
-  for (const auto& [n, pending] : pending_) {
-    if (load.oldest == Instant{} || pending->since < load.oldest) load.oldest = pending->since;
-  }
-  return load;
+void Secondary::say(wire::Hello& hello) const {
+  hello.unanswered.assign(unanswered_.begin(), unanswered_.end());
+  hello.orphans_open.assign(orphans_open_.begin(), orphans_open_.end());
 }
 
 // --- requests of this site's host --------------------------------------------------------------------------------------
 
-runtime::Task<wire::Outcome> Secondary::change(wire::Operation operation, Bytes payload, std::shared_ptr<void> keep) {
+runtime::Task<Fate> Secondary::change(Asked& asked, wire::Outcome& outcome) {
+  if (replica_.results.find(asked.id) != nullptr) {
+    // It took effect in an earlier role or session. It stands everywhere once this site has caught up, if it still counts then.
+    asked.own_payload();
+    while (!ready_ && !stop_.requested()) co_await changed_.wait();
+    if (stop_.requested()) co_return Fate::role_over;
+    if (const Results::Entry* done = replica_.results.find(asked.id)) {
+      outcome = done->outcome;
+      co_return Fate::answered;
+    }
+  }
   Pending pending(replica_.world.scheduler);
-  pending.operation = std::move(operation);
-  pending.payload = payload;
-  pending.keep = std::move(keep);
+  static_cast<Asked&>(pending) = std::move(asked);
   pending.turns = replica_.volume.turns(pending.operation);
-  pending.since = replica_.world.clock.now();
-  pending.id = {replica_.self, options_.boot, next_request_++};
   Steps& steps = replica_.steps;
   steps.note(Step::asked, pending.id, {}, pending.turns, Status::neither);
+  pending.own_payload();
   co_await replica_.wait_until_neither(replica_.self, pending.turns);
   pending_.emplace(pending.id.n, &pending);
   if (ready_) forward_more();
@@ -78,10 +78,14 @@ runtime::Task<wire::Outcome> Secondary::change(wire::Operation operation, Bytes 
   pending_.erase(pending.id.n);
   if (pending.forwarded) --forwarded_;
   if (ready_) forward_more();
-  wire::Outcome outcome = std::move(pending.outcome);
-  if (!done) outcome.error = ENOTCONN;
+  if (stop_.requested()) changed_.notify_all();
+  if (!done) {
+    asked = static_cast<Asked&>(pending);
+    co_return Fate::role_over;
+  }
+  outcome = std::move(pending.outcome);
   steps.note(Step::acknowledged, pending.id, pending.seq, pending.turns, Status::neither);
-  co_return outcome;
+  co_return Fate::answered;
 }
 
 /// Sends what is pending and not forwarded yet, in the order in which it was asked.
@@ -97,7 +101,7 @@ void Secondary::forward(Pending& pending) {
   pending.forwarded = true;
   ++forwarded_;
   const bool with_payload = !pending.payload.empty() && pending.payload.size() <= options_.inline_limit;
-  wire::Message message = wire::Forward{pending.id, std::move(pending.operation), with_payload};
+  wire::Message message = wire::Forward{pending.id, std::move(pending.operation), with_payload, user_.waits_from()};
   if (with_payload) {
     session_->send(message, pending.payload, pending.keep);
   } else {
@@ -118,6 +122,7 @@ void Secondary::write_early(const Pending& pending) {
     if (piece.hole) continue;
     const std::vector<wire::AreaWrite> writes{{.address = piece.address, .length = piece.length}};
     const auto composed = replica_.area.compose(writes, pending.payload.subspan(piece.offset - operation.offset, piece.length));
+    if (!replica_.area.suspects().cover(blocks_of(writes))) continue;
     if (composed && *composed) (void)replica_.area.write(**composed);
   }
 }
@@ -171,30 +176,41 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
     co_await replica_.caches->drop(effect.drops);
     co_await replica_.world.clock.sleep_until(replica_.world.clock.now() + kPlantedPause, stop_);  // readers come in between
   }
-  std::optional<Result<area::Composed>> composed = replica_.area.compose(effect.writes, payload);
-  while (!composed) {
-    if (copy.empty() && !own_data) {
+  // What is still to be copied is not written: the copy brings it.
+  std::vector<wire::AreaWrite> writes = effect.writes;
+  std::vector<std::uint64_t> checksums = effect.checksums;
+  std::vector<std::byte> part;
+  if (target_) payload = withhold(writes, checksums, payload, part);
+  std::optional<Result<area::Composed>> composed = replica_.area.compose(writes, payload);
+  while (!composed || !replica_.area.suspects().cover(blocks_of(writes))) {
+    if (copy.empty() && part.empty() && !own_data) {
       copy.assign(payload.begin(), payload.end());
       payload = copy;
     }
-    const Result<> warmed = co_await replica_.area.warm(effect.writes);
+    const Result<> warmed = composed ? co_await replica_.area.suspects().mark(blocks_of(writes)) : co_await replica_.area.warm(writes);
     if (!warmed) {
       replica_.release(taken.id);
       co_return warmed;
     }
-    composed = replica_.area.compose(effect.writes, payload);
+    composed = replica_.area.compose(writes, payload);
   }
-  if (!*composed || (*composed)->checksums != effect.checksums) {
+  if (!*composed || (*composed)->checksums != checksums) {
     replica_.release(taken.id);
     if (!*composed) co_return std::unexpected(composed->error());
     co_return fail(Errc::invalid, fmt::format("the data of effect {} does not match its checksums", effect.seq.value));
   }
-  while (!replica_.append(effect)) co_await replica_.log_room();
+  while (!replica_.append(effect)) {
+    co_await replica_.log_room();
+    // The bits may have been cleared meanwhile.
+    while (!replica_.area.suspects().cover(blocks_of(writes))) {
+      const Result<> marked = co_await replica_.area.suspects().mark(blocks_of(writes));
+      if (!marked) replica_.fatal("marking granules as suspect", marked.error());
+    }
+  }
   const bool own = effect.request.site == replica_.self && effect.request.boot == options_.boot;
   bool dropped_here = own || effect.drops.empty();
   if (planted(Planted::drop_before_publish)) dropped_here = true;
   replica_.put_into_force(effect, **composed);
-  applied_ = std::max(applied_, effect.seq);
   if (!effect.writes.empty()) steps.note(Step::area_written, effect.request, effect.seq, effect.turns, Status::exclusive);
   steps.note(Step::published, effect.request, effect.seq, effect.turns, Status::exclusive);
   if (pending != nullptr) {
@@ -224,10 +240,54 @@ runtime::Task<void> Secondary::finish(wire::Effect effect, ClaimId claim, bool d
   answer(effect, claim);
 }
 
+/// Leaves out of `writes` what lies in granules still to be copied, with its checksums; the payload of the rest, in `part` if
+/// it is not the whole.
+Bytes Secondary::withhold(std::vector<wire::AreaWrite>& writes, std::vector<std::uint64_t>& checksums, Bytes payload,
+                          std::vector<std::byte>& part) const {
+  std::vector<wire::AreaWrite> kept;
+  std::vector<std::uint64_t> sums;
+  std::uint64_t used = 0;
+  std::size_t sum = 0;
+  bool all = true;
+  for (const wire::AreaWrite& write : writes) {
+    for (std::uint64_t at = write.address; at < write.address + write.length;) {
+      const std::uint64_t granule = at / area::kGranuleBytes;
+      const std::uint64_t end = std::min(write.address + write.length, (granule + 1) * area::kGranuleBytes);
+      const std::uint64_t blocks = (end + kBlockBytes - 1) / kBlockBytes - at / kBlockBytes;
+      const std::uint64_t bytes = write.zeros ? 0 : end - at;
+      const bool known = used + bytes <= payload.size() && sum + blocks <= checksums.size();
+      if (known && readable_here({at / kBlockBytes, blocks})) {
+        kept.push_back({.address = at, .length = end - at, .fresh = write.fresh, .zeros = write.zeros});
+        for (std::uint64_t i = 0; i < blocks; ++i) sums.push_back(checksums[sum + i]);
+        const Bytes mine = payload.subspan(used, bytes);
+        part.insert(part.end(), mine.begin(), mine.end());
+      } else {
+        all = false;
+      }
+      used += bytes;
+      sum += blocks;
+      at = end;
+    }
+  }
+  if (all) return payload;
+  writes = std::move(kept);
+  checksums = std::move(sums);
+  return part;
+}
+
+bool Secondary::readable_here(BlockRange blocks) const {
+  if (!target_) return true;
+  if (target_->pending.empty()) return false;
+  for (std::uint64_t g = blocks.first / wire::kGranuleBlocks; g * wire::kGranuleBlocks < blocks.end(); ++g) {
+    if (g < target_->pending.size() && target_->pending[g]) return false;
+  }
+  return true;
+}
+
 void Secondary::answer(const wire::Effect& effect, ClaimId claim) {
   Steps& steps = replica_.steps;
   steps.note(Step::dropped, effect.request, effect.seq, effect.turns, Status::exclusive);
-  replica_.volume.release(effect.freed);
+  replica_.hold_freed(effect.seq, effect.freed);
   replica_.release(claim);
   steps.note(Step::released, effect.request, effect.seq, effect.turns, Status::neither);
   wire::Mirrored message{effect.seq, {}};
@@ -236,7 +296,7 @@ void Secondary::answer(const wire::Effect& effect, ClaimId claim) {
     orphans_open_.insert(inode);
     message.orphans_open.push_back(inode);
   }
-  if (session_ != nullptr) {
+  if (session_ != nullptr && (ready_ || !target_)) {
     session_->send(message);
     steps.note(Step::mirrored_sent, effect.request, effect.seq, effect.turns, Status::neither);
   }
@@ -244,206 +304,6 @@ void Secondary::answer(const wire::Effect& effect, ClaimId claim) {
     pending->answered = true;
     complete(*pending);
   }
-  replica_.world.scheduler.at_end_of_pass(*this);
-}
-
-// --- a session ---------------------------------------------------------------------------------------------------------
-
-runtime::Task<void> Secondary::serve(peer::Link& link, peer::Session& session, wire::Hello theirs) {
-  session_ = &session;
-  ++sessions_;
-  forwarded_ = 0;
-  for (auto& [n, pending] : pending_) pending->forwarded = false;
-  replica_.peer_logged(theirs.logged);
-  if (primary_start_ != theirs.start) primary_restarted_ = !primary_start_.is_nil();
-  primary_start_ = theirs.start;
-  problem_ = "catching up with the primary";
-  for (const Seq seq : said_unanswered_) {
-    if (!unanswered_.contains(seq)) session.send(wire::Mirrored{seq, {}});
-  }
-  for (const InodeId inode : said_open_) {
-    if (!orphans_open_.contains(inode)) session.send(wire::OrphanClosed{inode});
-  }
-  session.flush();
-  Result<> going;
-  while (going) {
-    Result<peer::Incoming> incoming = co_await link.receive(session);
-    if (!incoming) {
-      going = std::unexpected(incoming.error());
-      break;
-    }
-    going = co_await handle(session, std::move(*incoming));
-    if (!going && going.error().code != Errc::unavailable) {
-      log::error("what the primary sent could not be followed: {}; connection closed", going.error().text);
-    }
-  }
-  problem_ = "the connection with the primary ended: " + going.error().text;
-  log::warning("{}; writes wait until it is back", problem_);
-  if (comparison != nullptr) comparison->end();
-  ready_ = false;
-  session_ = nullptr;
-  ++sessions_;
-}
-
-runtime::Task<Result<>> Secondary::handle(peer::Session& session, peer::Incoming incoming) {
-  wire::Message& message = incoming.message;
-  Steps& steps = replica_.steps;
-  if (auto* mirror = std::get_if<wire::Mirror>(&message)) {
-    if (!ready_) co_return fail(Errc::invalid, "a MIRROR before SYNCED");
-    if (mirror->effect.seq <= applied_) co_return fail(Errc::invalid, "a MIRROR out of order");
-    steps.note(Step::mirror_received, mirror->effect.request, mirror->effect.seq, mirror->effect.turns, Status::neither);
-    co_return co_await apply(std::move(mirror->effect), incoming.payload, false, true);
-  }
-  if (auto* commit = std::get_if<wire::Commit>(&message)) {
-    if (commit->effect.seq <= applied_) co_return fail(Errc::invalid, "a COMMIT out of order");
-    steps.note(Step::commit_received, commit->effect.request, commit->effect.seq, commit->effect.turns, Status::neither);
-    co_return co_await apply(std::move(commit->effect), {}, true, commit->dropped);
-  }
-  if (auto* record = std::get_if<wire::Record>(&message)) {
-    if (ready_) co_return fail(Errc::invalid, "a RECORD after SYNCED");
-    co_return co_await apply(std::move(record->effect), incoming.payload, false, false);
-  }
-  if (auto* granted = std::get_if<wire::Grant>(&message)) {
-    Pending* pending = pending_of(granted->request);
-    if (pending == nullptr || pending->applied) co_return fail(Errc::invalid, "a GRANT for a request that this site did not make");
-    steps.note(Step::grant_received, pending->id, {}, pending->turns, Status::neither);
-    session.send(wire::Data{pending->id}, pending->payload, pending->keep);
-    steps.note(Step::data_sent, pending->id, {}, pending->turns, Status::neither);
-    replica_.world.scheduler.at_end_of_pass(*this);
-    co_return Result<>{};
-  }
-  if (auto* refusal = std::get_if<wire::Refusal>(&message)) {
-    Pending* pending = pending_of(refusal->request);
-    if (pending == nullptr || pending->applied || pending->answered) {
-      co_return fail(Errc::invalid, "a REFUSAL for a request that this site did not make");
-    }
-    pending->outcome = std::move(refusal->outcome);
-    pending->applied = pending->answered = pending->dropped = true;
-    steps.note(Step::refused, pending->id, {}, pending->turns, Status::neither);
-    complete(*pending);
-    co_return Result<>{};
-  }
-  if (auto* dropped = std::get_if<wire::DroppedAt>(&message)) {
-    for (auto& [n, pending] : pending_) {
-      if (!pending->applied || pending->seq != dropped->seq || pending->dropped) continue;
-      pending->dropped = true;
-      complete(*pending);
-    }
-    co_return Result<>{};
-  }
-  if (auto* ended = std::get_if<wire::Synced>(&message)) {
-    synced(*ended);
-    co_return Result<>{};
-  }
-  if (auto* fetch = std::get_if<wire::FetchLog>(&message)) co_return co_await send_log(session, fetch->after);
-  if (auto* fetch = std::get_if<wire::FetchBlocks>(&message)) co_return co_await send_blocks(session, *fetch);
-  if (auto* begin = std::get_if<wire::VerifyBegin>(&message)) {
-    if (comparison != nullptr) comparison->begin(begin->number);
-    co_return Result<>{};
-  }
-  if (auto* question = std::get_if<wire::VerifyAsk>(&message)) {
-    scope_.spawn(answer_comparison(std::move(*question), sessions_));
-    co_return Result<>{};
-  }
-  if (std::holds_alternative<wire::VerifyEnd>(message)) {
-    if (comparison != nullptr) comparison->end();
-    co_return Result<>{};
-  }
-  if (auto* refused = std::get_if<wire::Refuse>(&message)) co_return fail(Errc::refused, "the primary refuses: " + refused->reason);
-  co_return fail(Errc::invalid, fmt::format("message {} has no place here", message.index()));
-}
-
-/// The primary has nothing more to send of the past: pending requests go (again), then this side's SYNCED, so that they are
-/// in line before any new request of the primary's host.
-void Secondary::synced(const wire::Synced& message) {
-  if (ready_) return;
-  for (auto& [n, pending] : pending_) {
-    if (!pending->applied || pending->dropped) continue;
-    const bool dropping =
-        std::find(message.dropping.begin(), message.dropping.end(), pending->seq) != message.dropping.end();
-    if (dropping) continue;
-    pending->dropped = true;
-    complete(*pending);
-  }
-  applied_ = std::max(applied_, message.seq);
-  ready_ = true;
-  if (primary_restarted_) {
-    // It has lost the times that were only in memory; this site has them.
-    primary_restarted_ = false;
-    for (const wire::LazyTimes& times : replica_.volume.unsettled(kTimesAtOnce)) scope_.spawn(hand_over(times));
-  }
-  forward_more();
-  session_->send(wire::Synced{applied_, {}});
-  problem_.clear();
-  log::info("in sync with the primary at seq {}", message.seq.value);
-  met_.set();
-  replica_.world.scheduler.at_end_of_pass(*this);
-}
-
-runtime::Task<void> Secondary::hand_over(wire::LazyTimes times) {
-  wire::Operation set;
-  set.kind = wire::OpKind::set_attributes;
-  set.inode = times.inode;
-  set.change.mtime_set = set.change.ctime_set = true;
-  set.change.mtime = times.mtime;
-  set.change.ctime = times.ctime;
-  co_await change(std::move(set), {}, nullptr);
-}
-
-runtime::Task<Result<>> Secondary::send_log(peer::Session& session, Seq after) {
-  if (ready_) co_return fail(Errc::invalid, "a FETCH of the log after SYNCED");
-  while (after < replica_.logged()) {
-    Result<std::vector<wire::Effect>> records = co_await replica_.area.log().read_after(after, kLogChunkBytes);
-    if (!records) {
-      const std::string reason = fmt::format("the records behind {} are not in this site's log any more", after.value);
-      session.send(wire::Refuse{reason});
-      session.flush();
-      co_return fail(Errc::refused, reason);
-    }
-    if (records->empty()) break;
-    for (wire::Effect& record : *records) {
-      after = record.seq;
-      Result<std::vector<std::byte>> data = co_await replica_.data_of(record);
-      if (!data) co_return std::unexpected(data.error());
-      auto keep = std::make_shared<std::vector<std::byte>>(std::move(*data));
-      session.send(wire::Record{std::move(record)}, *keep, keep);
-      session.flush();
-      co_await session.room();
-    }
-  }
-  session.send(wire::Synced{replica_.logged(), {}});
-  session.flush();
-  co_return Result<>{};
-}
-
-runtime::Task<Result<>> Secondary::send_blocks(peer::Session& session, wire::FetchBlocks asked) {
-  const std::uint64_t blocks_max = wire::kPayloadBytesMax / kBlockBytes;
-  if (asked.blocks.count == 0 || asked.blocks.count > blocks_max || asked.blocks.end() > replica_.area.identity().blocks) {
-    co_return fail(Errc::invalid, "a FETCH of blocks that are not there");
-  }
-  auto data = std::make_shared<std::vector<std::byte>>(asked.blocks.count * kBlockBytes);
-  wire::Blocks answer;
-  answer.number = asked.number;
-  answer.blocks = asked.blocks;
-  const Result<> read = co_await replica_.area.read(asked.blocks, *data);
-  if (read) {
-    for (std::uint64_t i = 0; i < asked.blocks.count; ++i) {
-      answer.checksums.push_back(replica_.area.stored_checksum(asked.blocks.first + i));
-    }
-    session.send(answer, *data, data);
-  } else {
-    answer.bad = true;
-    session.send(answer);
-  }
-  session.flush();
-  co_return Result<>{};
-}
-
-runtime::Task<void> Secondary::answer_comparison(wire::VerifyAsk question, std::uint64_t session) {
-  if (comparison == nullptr) co_return;
-  wire::VerifyAnswer answer = co_await comparison->ask(std::move(question));
-  if (session_ == nullptr || session != sessions_) co_return;
-  session_->send(answer);
   replica_.world.scheduler.at_end_of_pass(*this);
 }
 

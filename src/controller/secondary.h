@@ -11,47 +11,55 @@
 //   (3) A host's request is answered after its effect was applied and its record written, and the primary has dropped what
 //       its kernel kept (COMMIT.dropped or DROPPED).
 //   (4) A pending request is forwarded again in each session until its effect or a REFUSAL arrives.
+//   (5) In a granule that is still to be copied nothing is written and nothing read here.
+//
+// secondary.cc has requests and effects, secondary_session.cc messages, secondary_target.cc how this site is made equal.
 #pragma once
 
 #include <map>
 #include <set>
 
+#include "controller/asked.h"
+#include "controller/keeper.h"
 #include "controller/replica.h"
+#include "controller/resync_progress.h"
+#include "controller/role_user.h"
 #include "peer/link.h"
 
 namespace lockstep::controller {
 
 struct SecondaryOptions {
-  std::uint64_t boot = 0;
+  std::uint64_t boot = 0;          ///< of this start, as in the ids of its host's requests
   std::uint64_t inline_limit = 0;  ///< data of larger requests waits for a GRANT
   std::uint64_t requests_max = 0;  ///< forwarded at one time; the rest wait here
 };
 
 class Secondary final : runtime::PassHook {
  public:
-  Secondary(Replica& replica, SecondaryOptions options);
+  Secondary(Replica& replica, Keeper& keeper, RoleUser& user, SecondaryOptions options);
   ~Secondary();
 
   /// Carries out a request of this site's host. Suspends.
-  runtime::Task<wire::Outcome> change(wire::Operation operation, Bytes payload, std::shared_ptr<void> keep);
+  runtime::Task<Fate> change(Asked& asked, wire::Outcome& outcome);
   void orphan_closed(InodeId inode);
-  runtime::Task<void> serve(peer::Link& link, peer::Session& session, wire::Hello theirs);
+  /// A session as member, which begins with what this site's HELLO said, `ours`. Ends with it. Suspends.
+  runtime::Task<void> serve_member(peer::Link& link, peer::Session& session, wire::Hello theirs, wire::Hello ours);
+  /// A session as a site that is made equal: its effects up to `common` are the source's too. Suspends.
+  runtime::Task<void> serve_as_target(peer::Link& link, peer::Session& session, wire::Hello theirs, Seq common);
+  /// Ends the role: requests are handed back. Requires: no session. Suspends.
   runtime::Task<void> stop();
 
-  [[nodiscard]] bool in_sync() const { return ready_; }
-  runtime::Event& met() { return met_; }
-  /// Highest seq such that everything up to it was applied since this start; 0: nothing.
-  [[nodiscard]] Seq applied() const { return applied_; }
+  [[nodiscard]] bool live() const { return ready_; }
+  [[nodiscard]] bool in_sync() const { return ready_ && !target_; }
   /// Adds to a HELLO what only this role knows; what changes until the session is served is said at its start.
-  void say(wire::Hello& hello);
+  void say(wire::Hello& hello) const;
   [[nodiscard]] const std::string& problem() const { return problem_; }
   [[nodiscard]] peer::Session* session() { return session_; }
-
-  struct Load {
-    std::uint64_t requests = 0;
-    Instant oldest;
-  };
-  [[nodiscard]] Load load() const;
+  [[nodiscard]] const ResyncProgress* progress() const { return progress_ ? &*progress_ : nullptr; }
+  /// False: a granule of `blocks` is still to be copied.
+  [[nodiscard]] bool readable_here(BlockRange blocks) const;
+  /// As in Primary.
+  runtime::Task<Result<std::vector<std::byte>>> fetch(BlockRange blocks);
 
   /// Answers the comparison messages of the primary; null: they break the protocol.
   class Comparison {
@@ -67,12 +75,7 @@ class Secondary final : runtime::PassHook {
   Comparison* comparison = nullptr;
 
  private:
-  struct Pending {
-    RequestId id;
-    wire::Operation operation;
-    Bytes payload;
-    std::shared_ptr<void> keep;
-    Instant since;
+  struct Pending : Asked {
     bool forwarded = false;   // in this session
     bool applied = false;
     bool dropped = false;     // the primary's kernel keeps nothing of the old
@@ -83,43 +86,80 @@ class Secondary final : runtime::PassHook {
     runtime::OneShot<bool> done;
     explicit Pending(runtime::Scheduler& s) : done(s) {}
   };
+  /// This site is being made equal.
+  struct Target {
+    Seq common;
+    bool raw = false;                // keys are replaced in the store: records change it past the volume
+    bool whole = false;
+    bool keys_done = false, records_done = false;
+    Seq mark;
+    std::uint64_t number = 0;
+    std::vector<bool> pending;       // granules still to be copied; empty: all
+    std::optional<wire::VerifyAnswer> digest;
+    std::optional<wire::Keys> keys;
+  };
 
   void end_of_pass() override;
   void forward(Pending& pending);
   void forward_more();
   void write_early(const Pending& pending);
   runtime::Task<Result<>> apply(wire::Effect effect, Bytes payload, bool own_data, bool dropped);
+  Bytes withhold(std::vector<wire::AreaWrite>& writes, std::vector<std::uint64_t>& checksums, Bytes payload,
+                 std::vector<std::byte>& part) const;
   runtime::Task<void> finish(wire::Effect effect, ClaimId claim, bool drop);
   void answer(const wire::Effect& effect, ClaimId claim);
   void complete(Pending& pending);
+
+  // secondary_session.cc
+  void begin_session(peer::Session& session, const wire::Hello& theirs);
+  runtime::Task<Result<>> talk(peer::Link& link, peer::Session& session);
+  void end_session(const Error& why);
   runtime::Task<Result<>> handle(peer::Session& session, peer::Incoming incoming);
   runtime::Task<void> hand_over(wire::LazyTimes times);
   runtime::Task<Result<>> send_log(peer::Session& session, Seq after);
-  runtime::Task<Result<>> send_blocks(peer::Session& session, wire::FetchBlocks asked);
+  runtime::Task<void> send_blocks(wire::FetchBlocks asked, std::uint64_t session);
   runtime::Task<void> answer_comparison(wire::VerifyAsk question, std::uint64_t session);
+  runtime::Task<void> checkpoint(std::uint64_t number, std::uint64_t session);
   void synced(const wire::Synced& message);
   Pending* pending_of(const RequestId& id);
+  [[nodiscard]] bool over(std::uint64_t session) const { return session != sessions_ || session_ == nullptr; }
+
+  // secondary_target.cc
+  runtime::Task<Result<>> handle_of_target(peer::Session& session, peer::Incoming& incoming);
+  runtime::Task<Result<>> begin_keys(wire::KeysMark mark);
+  runtime::Task<void> replace_keys(std::uint64_t session);
+  runtime::Task<Result<>> compare_all_keys(std::uint64_t session);
+  runtime::Task<Result<>> take_back(std::uint64_t session);
+  runtime::Task<Result<>> fetch_keys(wire::KeysFetch question, std::uint64_t session, std::string& next);
+  runtime::Task<Result<>> caught_up(std::uint64_t session);
+  runtime::Task<Result<>> compare(const wire::Compare& message);
+  runtime::Task<Result<>> take_copy(const wire::Copy& message, Bytes payload);
+  void live_as_target(const wire::Synced& message);
 
   Replica& replica_;
+  Keeper& keeper_;
+  RoleUser& user_;
   SecondaryOptions options_;
-  std::uint64_t next_request_ = 1;
   std::map<std::uint64_t, Pending*> pending_;  // by the request's number, so in order
   std::uint64_t forwarded_ = 0;
   std::set<Seq> unanswered_;
-  std::vector<Seq> said_unanswered_;           // in the last HELLO
-  std::vector<InodeId> said_open_;
   std::set<InodeId> orphans_open_;
   std::vector<std::uint64_t> completed_;       // answered at the end of the pass, after the log was written
-  Seq applied_;
   peer::Session* session_ = nullptr;
   std::uint64_t sessions_ = 0;
   bool ready_ = false;
   Uuid primary_start_;             // of the primary that was met last
   bool primary_restarted_ = false;
-  runtime::Event met_;
+  std::uint64_t number_ = 0;       // of questions
+  std::map<std::uint64_t, runtime::OneShot<std::optional<std::vector<std::byte>>>*> fetching_;
+  std::optional<Target> target_;
+  std::vector<bool> theirs_;       // granules that the source holds suspect, as they arrive
+  std::optional<ResyncProgress> progress_;
+  runtime::Event changed_;         // of the session, and answers that a procedure waits for
   runtime::Stop stop_;
   std::string problem_;
   runtime::Scope scope_;
+  runtime::Scope beside_;          // ends with the session
 };
 
 }  // namespace lockstep::controller

@@ -79,8 +79,8 @@ runtime::Task<void> Link::dial_loop() {
   }
 }
 
-runtime::Task<Result<wire::Hello>> Link::shake_hands(Session& session) {
-  const wire::Hello ours = user_.hello();
+runtime::Task<Result<wire::Hello>> Link::shake_hands(Session& session, wire::Hello& ours) {
+  ours = user_.hello();
   session.send(ours);
   session.flush();
   Result<Incoming> first = co_await session.receive();
@@ -109,7 +109,8 @@ runtime::Task<void> Link::talk(std::unique_ptr<runtime::Connection> connection) 
   runtime::Stop shaken;
   runtime::Scope guards(world_.scheduler);
   guards.spawn(deadline(session, options_.peer_timeout, shaken));
-  Result<wire::Hello> theirs = co_await shake_hands(session);
+  wire::Hello ours;
+  Result<wire::Hello> theirs = co_await shake_hands(session, ours);
   shaken.request();
   co_await guards.join();
   --strangers_;
@@ -140,7 +141,7 @@ runtime::Task<void> Link::talk(std::unique_ptr<runtime::Connection> connection) 
   pings_sent_.clear();
   runtime::Stop ended;
   guards.spawn(heartbeat(session, ended));
-  co_await user_.serve(*this, session, std::move(*theirs));
+  co_await user_.serve(*this, session, std::move(ours), std::move(*theirs));
   ended.request();
   session.shutdown();
   co_await guards.join();

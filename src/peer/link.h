@@ -53,8 +53,8 @@ class LinkUser {
   virtual void heard(Instant sent) = 0;
   /// This side tells the other one now that it has received something of it.
   virtual void answered(Instant now) = 0;
-  /// Talks until the session ends. Pings are not seen here. Suspends.
-  virtual runtime::Task<void> serve(Link& link, Session& session, wire::Hello theirs) = 0;
+  /// Talks until the session ends; `ours` is what this site said, which may not be true any more. Pings are not seen here. Suspends.
+  virtual runtime::Task<void> serve(Link& link, Session& session, wire::Hello ours, wire::Hello theirs) = 0;
   /// Why there is no session, for people.
   virtual void not_connected(std::string reason) = 0;
 
@@ -88,7 +88,7 @@ class Link {
   runtime::Task<void> dial_loop();
   runtime::Task<void> incoming(std::unique_ptr<runtime::Connection> connection);
   runtime::Task<void> talk(std::unique_ptr<runtime::Connection> connection);
-  runtime::Task<Result<wire::Hello>> shake_hands(Session& session);
+  runtime::Task<Result<wire::Hello>> shake_hands(Session& session, wire::Hello& ours);
   runtime::Task<void> heartbeat(Session& session, runtime::Stop& stop);
   void ping(Session& session);
   runtime::Task<void> deadline(Session& session, Duration after, runtime::Stop& stop);

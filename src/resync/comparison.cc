@@ -2,19 +2,13 @@
 
 #include <algorithm>
 
+#include "controller/key_digest.h"
 #include "core/checksum.h"
 
 namespace lockstep::resync {
 namespace {
 
-constexpr std::uint32_t kKeysMax = 4096;
 constexpr std::uint64_t kBlocksMax = 256;
-
-void add(std::string& text, const std::string& part) {
-  const std::uint64_t size = part.size();
-  text.append(reinterpret_cast<const char*>(&size), sizeof size);
-  text += part;
-}
 
 }  // namespace
 
@@ -30,19 +24,7 @@ runtime::Task<wire::VerifyAnswer> Comparison::ask(wire::VerifyAsk question) {
   // The snapshot may be ended while it is scanned: this holds it.
   const std::shared_ptr<runtime::KeySnapshot> snapshot = snapshot_;
   if (question.number != number_ || !snapshot) co_return answer;
-  const std::uint32_t limit = std::clamp<std::uint32_t>(question.limit, 1, kKeysMax);
-  const Result<std::vector<runtime::KeyPair>> pairs =
-      co_await world_.keys.scan(question.from, question.to, limit, snapshot.get());
-  if (!pairs) co_return answer;
-  std::string text;
-  for (const runtime::KeyPair& pair : *pairs) {
-    add(text, pair.key);
-    add(text, pair.value);
-  }
-  answer.keys = pairs->size();
-  answer.digest = checksum(std::as_bytes(std::span(text)));
-  if (pairs->size() == limit) answer.next = pairs->back().key + '\0';
-  co_return answer;
+  co_return co_await controller::digest_of_keys(world_.keys, snapshot, std::move(question));
 }
 
 runtime::Task<wire::VerifyAnswer> Comparison::ask_blocks(wire::VerifyAsk question) {

@@ -96,10 +96,13 @@ void unpack(const schema::Clear& t, std::uint32_t, Clear& m, Faults& faults) {
 
 // --- keys of a target ------------------------------------------------------------------------------------------------
 
-Packed<schema::KeysMark> pack(Builder& builder, const KeysMark& m) { return schema::CreateKeysMark(builder, m.number, m.whole); }
+Packed<schema::KeysMark> pack(Builder& builder, const KeysMark& m) {
+  return schema::CreateKeysMark(builder, m.number, m.seq.value, m.whole);
+}
 
 void unpack(const schema::KeysMark& t, std::uint32_t, KeysMark& m, Faults&) {
   m.number = t.number();
+  m.seq = Seq(t.seq());
   m.whole = t.whole();
 }
 

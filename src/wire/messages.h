@@ -148,6 +148,9 @@ struct SiteState {
   Epoch wrote;                      ///< last epoch in which this site gave effects as primary
   bool unproven = false;            ///< acknowledged writes may be missing here (M6)
   bool incomplete = false;          ///< the keys are a mixture of two states: they are to be compared with the source's
+  bool discards = false;            ///< an administrator said that what this site has of its own since a fork may go
+  std::vector<EpochEntry> proposal; ///< none or one: its swap was sent and has no known result yet; until then nothing is served
+  std::uint64_t proposal_revision = 0;  ///< of the register, that the swap expects
   SiteId armed;                     ///< M5, if armed_set: this site may go on without the arbiter; for another: it promised
   bool armed_set = false;           ///< not to use the arbiter
   bool operator==(const SiteState&) const = default;
@@ -242,9 +245,10 @@ struct Checkpointed { std::uint64_t number = 0; };
 /// Primary -> secondary: these granules are equal and stable at both sites at this place of the stream (C6).
 struct Clear { std::vector<std::uint64_t> granules; };
 
-/// Source -> target: take a snapshot of the keys at this place of the stream. `whole`: all are to be compared; else just those
-/// that the target's own effects touched which the source never had.
-struct KeysMark { std::uint64_t number = 0; bool whole = false; };
+/// Source -> target: the source's keys after effect `seq` can be asked for from now on: all of them are to be compared
+/// (`whole`), or just those that the target's own effects touched which the source never had; then the RECORDs up to `seq`
+/// follow.
+struct KeysMark { std::uint64_t number = 0; Seq seq; bool whole = false; };
 /// Target -> source: the values, at the mark, of `keys`, or of all with from <= key < to.
 struct KeysFetch { std::uint64_t number = 0; std::vector<std::string> keys; std::string from; std::string to; };
 /// `pairs`: a key without value is absent at the source. `next`: where to go on; empty: that was all.

@@ -33,8 +33,10 @@ void unpack_stores(const flatbuffers::Vector<const schema::Uuid*>* packed, std::
 Packed<schema::SiteState> pack(Builder& builder, const SiteState& state) {
   const auto history = pack_history(builder, state.history);
   const auto stores = pack_stores(builder, state.stores);
+  const auto proposal = pack_history(builder, state.proposal);
   return schema::CreateSiteState(builder, history, stores, state.wrote.value, state.unproven, state.incomplete,
-                                 state.armed.value, state.armed_set);
+                                 state.armed.value, state.armed_set, state.discards, proposal,
+                                 state.proposal_revision);
 }
 
 void unpack(const schema::SiteState* packed, SiteState& into, Faults& faults) {
@@ -46,6 +48,10 @@ void unpack(const schema::SiteState* packed, SiteState& into, Faults& faults) {
   into.incomplete = packed->incomplete();
   into.armed = SiteId(packed->armed());
   into.armed_set = packed->armed_set();
+  into.discards = packed->discards();
+  unpack_history(packed->proposal(), into.proposal, faults);
+  faults.require(into.proposal.size() <= 1, "proposal", "more than one");
+  into.proposal_revision = packed->proposal_revision();
 }
 
 }  // namespace lockstep::wire

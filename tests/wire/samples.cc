@@ -84,6 +84,8 @@ SiteState site_state() {
   state.history[0].primary = SiteId(0);
   state.history[0].forced = false;
   state.history[1].primary = SiteId(1);
+  state.proposal.resize(1);
+  state.proposal[0].primary = SiteId(1);
   return state;
 }
 

@@ -1,0 +1,31 @@
+// asked.h - one request of this site's host, whichever role answers it.
+//
+// It outlives roles: one that ends without an answer hands it back, and the next one goes on with it under the same id.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "wire/messages.h"
+
+namespace lockstep::controller {
+
+struct Asked {
+  RequestId id;
+  wire::Operation operation;
+  Bytes payload;
+  std::shared_ptr<void> keep;  ///< what holds the payload; null: it is about to go away, own_payload() before suspending
+  Instant since;
+
+  void own_payload() {
+    if (keep || payload.empty()) return;
+    auto copy = std::make_shared<std::vector<std::byte>>(payload.begin(), payload.end());
+    payload = *copy;
+    keep = std::move(copy);
+  }
+};
+
+/// What a role made of a request: an answer for the host, or none because the role ended.
+enum class Fate { answered, role_over };
+
+}  // namespace lockstep::controller

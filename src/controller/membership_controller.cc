@@ -1,0 +1,405 @@
+// Who is a member and who is primary: meeting the other site, going on without it, and what an administrator asks.
+#include <fmt/format.h>
+
+#include "controller/controller.h"
+#include "core/log.h"
+
+namespace lockstep::controller {
+namespace {
+
+constexpr Duration kLookAgain = std::chrono::milliseconds(100);
+constexpr Duration kAskAgain = std::chrono::milliseconds(500);
+constexpr Duration kPublishEvery = std::chrono::seconds(1);
+constexpr Duration kLeavePatience = std::chrono::seconds(3);
+
+std::string names(SiteSet set, const std::vector<std::string>& all) {
+  std::string text;
+  for (std::uint8_t i = 0; i < all.size(); ++i) {
+    if (set.has(SiteId{i})) text += (text.empty() ? "" : ", ") + all[i];
+  }
+  return text;
+}
+
+}  // namespace
+
+// --- meeting -----------------------------------------------------------------------------------------------------------
+
+Result<Party> Controller::party_of(SiteId site, const wire::Hello& hello, bool accepted) const {
+  Result<Membership> membership = Membership::make(hello.state.history);
+  if (!membership) return std::unexpected(membership.error());
+  Party party{.site = site, .membership = std::move(*membership), .store = hello.store, .stores = hello.state.stores};
+  // `accepted`: what this party says of the other one's new area.
+  party.accepts_new_store = accepted;
+  party.unproven = hello.state.unproven;
+  party.incomplete = hello.state.incomplete;
+  party.discards = hello.state.discards;
+  party.wrote = hello.state.wrote;
+  party.last = std::max(hello.logged, hello.applied);
+  return party;
+}
+
+void Controller::refuse(peer::Session& session, const std::string& reason) {
+  problem_ = reason;
+  log::error("{}", reason);
+  session.send(wire::Refuse{reason});
+  session.flush();
+}
+
+runtime::Task<void> Controller::meet(peer::Link& link, peer::Session& session, wire::Hello ours, wire::Hello theirs) {
+  const Result<Party> me = party_of(options_.self, ours, ours.accepts_new_store);
+  const Result<Party> other = party_of(options_.peer, theirs, theirs.accepts_new_store);
+  if (!me || !other) co_return refuse(session, "what a site says of its membership is no history: " + (me ? other : me).error().text);
+  const Encounter e = decide(*me, *other);
+  encounter_ = e;
+  const bool source = e.source == options_.self;
+  log::info("met {}: {} (epochs {} here, {} there; last effects {}, {}){}", options_.peer_name, name_of(e.rule),
+            me->membership.in_force().number.value, other->membership.in_force().number.value, me->last.value, other->last.value,
+            e.relation == Relation::resync ? source ? "; it is made equal to this site" : "; this site is made equal to it" : "");
+  switch (e.relation) {
+    case Relation::refused:
+      if (e.rule == Rule::new_store) {
+        co_return refuse(session, fmt::format("one of the two areas is a new one: to copy the volume into it, say so at the site that has it: "
+                                              "lockstep replace NAME, with the name of the site that is new"));
+      }
+      co_return refuse(session, fmt::format("the two areas do not belong together ({}): check that each site has the area it had; an "
+                                            "area that is to be filled anew is formatted first", name_of(e.rule)));
+    case Relation::diverged:
+      co_await close_gate();
+      co_return refuse(session, "the sites have DIVERGED: both were changed apart, after a takeover by force. Decide which site's "
+                                "changes go, and say so there: lockstep resolve --discard NAME, at the site of that name");
+    case Relation::fresh:
+      if (source) {
+        SiteSet both{options_.self, options_.peer};
+        std::vector<Uuid> stores = keeper_.stores_with(options_.peer, theirs.store);
+        stores.at(options_.self.value) = replica_.area.identity().store;
+        co_await keeper_.record(keeper_.next(options_.self, both, replica_.last()), std::move(stores), true, stop_);
+        co_await become_primary();
+        primary_->go_on(epoch());
+        co_return co_await primary_->serve_member(link, session, std::move(theirs), true);
+      }
+      co_await become_secondary();
+      co_return co_await secondary_->serve_member(link, session, std::move(theirs), ours);
+    case Relation::resume:
+      if (source) {
+        co_await become_primary();
+        co_return co_await primary_->serve_member(link, session, std::move(theirs), false);
+      }
+      co_await become_secondary();
+      co_return co_await secondary_->serve_member(link, session, std::move(theirs), ours);
+    case Relation::resync: break;
+  }
+  if (source) {
+    if (e.rule == Rule::adopts) {
+      const Result<> adopted = co_await keeper_.adopt(other->membership.history(), theirs.state.stores, false, false);
+      if (!adopted) co_return refuse(session, adopted.error().text);
+    }
+    co_await become_primary();
+    co_return co_await primary_->serve_target(link, session, std::move(theirs), e.common);
+  }
+  co_await close_gate();
+  if (keeper_.membership().has(options_.self)) co_await keeper_.set({.unproven = true});
+  if (e.rule == Rule::blank) {
+    const Result<> marked = co_await replica_.area.suspects().mark_all();
+    if (!marked) replica_.fatal("marking granules as suspect", marked.error());
+  }
+  co_await end_role();  // whatever was pending is looked up anew when this site has caught up
+  co_await become_secondary();
+  co_await secondary_->serve_as_target(link, session, std::move(theirs), e.common);
+}
+
+runtime::Task<void> Controller::end_role() {
+  if (primary_) {
+    co_await primary_->stop();
+    primary_.reset();
+  }
+  if (secondary_) {
+    co_await secondary_->stop();
+    secondary_.reset();
+  }
+}
+
+runtime::Task<void> Controller::become_primary() {
+  if (primary_) co_return;
+  co_await end_role();
+  PrimaryOptions p;
+  p.epoch = epoch();
+  p.peer = options_.peer;
+  p.window_bytes = options_.window_bytes;
+  p.requests_max = options_.requests_max;
+  p.resync_rate = options_.resync_rate;
+  p.settle = options_.settle;
+  primary_.emplace(replica_, keeper_, *this, p);
+  primary_->start();
+  role_changed_.notify_all();
+}
+
+runtime::Task<void> Controller::become_secondary() {
+  if (secondary_) co_return;
+  co_await end_role();
+  SecondaryOptions s;
+  s.boot = boot_;
+  s.inline_limit = options_.inline_limit;
+  s.requests_max = options_.requests_max;
+  secondary_.emplace(replica_, keeper_, *this, s);
+  secondary_->comparison = comparison;
+  role_changed_.notify_all();
+}
+
+// --- what a session changes --------------------------------------------------------------------------------------------
+
+runtime::Task<Keeper::Recorded> Controller::record_alone(bool consented, bool forced, Epoch above) {
+  co_await replica_.make_stable();
+  // Forced by a site that may lack acknowledged writes: what counts of earlier epochs is not known.
+  const bool whole = keeper_.membership().has(options_.self) && !keeper_.state().unproven && !keeper_.state().incomplete;
+  const Seq base = forced && !whole ? Seq{0} : primary_ ? primary_->last_seq() : replica_.last();
+  const EpochEntry entry = keeper_.next(options_.self, SiteSet{options_.self}, base, forced, above);
+  std::vector<Uuid> stores = keeper_.stores_with(options_.self, replica_.area.identity().store);
+  const Keeper::Recorded done = co_await keeper_.record(entry, std::move(stores), consented, stop_);
+  if (done == Keeper::Recorded::yes) {
+    recorded_here_ = true;
+    log::warning("recorded: epoch {}, this site is the only member", epoch().value);
+  }
+  co_return done;
+}
+
+runtime::Task<bool> Controller::target_yielded(Epoch above) {
+  const EpochEntry& now = keeper_.membership().in_force();
+  const bool as_it_is = recorded_here_ && now.in_sync == SiteSet{options_.self} && now.primary == options_.self && above < now.number;
+  if (!as_it_is) {
+    primary_->hold();
+    const Keeper::Recorded done = co_await record_alone(true, false, above);
+    if (done != Keeper::Recorded::yes) co_return false;
+  }
+  primary_->go_on(epoch());
+  co_return true;
+}
+
+runtime::Task<bool> Controller::take_in() {
+  primary_->hold();
+  const SiteSet both{options_.self, options_.peer};
+  const EpochEntry entry = keeper_.next(options_.self, both, primary_->last_seq());
+  std::vector<Uuid> stores = keeper_.stores_with(options_.peer, peer_->store);
+  stores.at(options_.self.value) = replica_.area.identity().store;
+  const Keeper::Recorded done = co_await keeper_.record(entry, std::move(stores), true, stop_);
+  primary_->go_on(epoch());
+  accepts_new_store_ = false;
+  problem_.clear();
+  co_return done == Keeper::Recorded::yes;
+}
+
+runtime::Task<void> Controller::let_go(std::string reason) {
+  log::info("site {} leaves: {}", options_.peer_name, reason);
+  if (!primary_ || !primary_->in_sync()) co_return;
+  primary_->hold();
+  const bool drained = co_await primary_->drained();
+  if (drained && primary_->in_sync() && !deciding_) {
+    const Keeper::Recorded done = co_await record_alone(true, false, {});
+    if (done == Keeper::Recorded::yes) co_await primary_->say_membership();
+  }
+  if (primary_) primary_->go_on(epoch());
+  link_->drop_session();
+}
+
+runtime::Task<Result<>> Controller::told(wire::Membership membership) {
+  const bool member = membership.history.back().in_sync.has(options_.self);
+  const Result<> adopted = co_await keeper_.adopt(membership.history, membership.stores, keeper_.state().incomplete, false);
+  if (!adopted) co_return adopted;
+  const EpochEntry& now = keeper_.membership().in_force();
+  log::info("recorded: epoch {}, primary {}, in sync: {}", now.number.value, options_.keeper.names[now.primary.value],
+            names(now.in_sync, options_.keeper.names));
+  if (member) problem_.clear();
+  co_return Result<>{};
+}
+
+// --- alone -------------------------------------------------------------------------------------------------------------
+
+AloneInput Controller::alone_input() const {
+  const Membership& membership = keeper_.membership();
+  AloneInput in;
+  in.member = !membership.fresh() && membership.has(options_.self) && !keeper_.state().incomplete;
+  in.sole = in.member && membership.sole(options_.self);
+  in.primary = membership.in_force().primary == options_.self;
+  in.unproven = keeper_.state().unproven;
+  in.diverged = encounter_ && encounter_->relation == Relation::diverged;
+  in.arbiter = keeper_.has_arbiter();
+  in.arbiter_away = keeper_.arbiter_away();
+  in.policy_primary = options_.alone;
+  in.away_since = away_since_;
+  in.now = replica_.world.clock.now();
+  in.peer_timeout = options_.peer_timeout;
+  in.takeover_delay = options_.takeover_delay;
+  return in;
+}
+
+runtime::Task<void> Controller::lone_watch() {
+  while (!stop_.requested()) {
+    if (connected_ || (primary_ && primary_->alone())) {
+      removing_slow_ = removing_slow_ && connected_;
+      co_await lone_changed_.wait();
+      continue;
+    }
+    if (keeper_.frozen()) {
+      deciding_ = true;
+      co_await keeper_.resolve(stop_);
+      deciding_ = false;
+      continue;
+    }
+    const Alone alone = decide_alone(alone_input());
+    if (alone.finding != finding_) log::info("without the other site: {}", name_of(alone.finding));
+    finding_ = alone.finding;
+    deciding_ = true;
+    co_await lone_step(alone);
+    deciding_ = false;
+    co_await replica_.world.clock.sleep_until(replica_.world.clock.now() + kLookAgain, stop_);
+  }
+}
+
+runtime::Task<void> Controller::lone_step(const Alone& alone) {
+  switch (alone.finding) {
+    case AloneFinding::not_a_member:
+    case AloneFinding::unproven:
+    case AloneFinding::diverged:
+    case AloneFinding::promised:
+    case AloneFinding::policy_forbids: removing_slow_ = false; co_return;
+    case AloneFinding::waiting: co_return;
+    case AloneFinding::ask_arbiter:
+    case AloneFinding::armed:
+    case AloneFinding::by_policy: {
+      const Keeper::Recorded done = co_await record_alone(false, false, {});
+      if (done == Keeper::Recorded::yes) co_return;
+      problem_ = keeper_.problem();
+      removing_slow_ = false;
+      deciding_ = false;  // the other site may come back before the arbiter does
+      co_await replica_.world.clock.sleep_until(replica_.world.clock.now() + kAskAgain, stop_);
+      co_return;
+    }
+    case AloneFinding::sole: break;
+  }
+  if (!recorded_here_) {
+    const Keeper::Recorded done = co_await record_alone(true, false, {});
+    if (done != Keeper::Recorded::yes) co_return;
+  }
+  if (replica_.world.clock.now() < lease_.fence_over()) co_return;  // the other site may still answer reads
+  co_await become_primary();
+  primary_->go_on(epoch());
+  replica_.peer_is_member(false);
+  co_await primary_->go_alone();
+  removing_slow_ = false;
+  admitted_ = true;
+  problem_.clear();
+  log::warning("this site goes on alone in epoch {}", epoch().value);
+  update_gate();
+  role_changed_.notify_all();
+}
+
+/// The arbiter is told of what was recorded without it.
+runtime::Task<void> Controller::publish_loop() {
+  while (co_await replica_.world.clock.sleep_until(replica_.world.clock.now() + kPublishEvery, stop_)) {
+    const bool may = (primary_ && (primary_->in_sync() || primary_->alone())) && !deciding_ && !keeper_.frozen();
+    if (may && !keeper_.published()) co_await keeper_.publish(stop_);
+  }
+}
+
+// --- administration ----------------------------------------------------------------------------------------------------
+
+runtime::Task<std::string> Controller::switch_over() {
+  if (!primary_ || !primary_->in_sync()) co_return "the sites are not in sync: " + problem();
+  primary_->hold();
+  const bool drained = co_await primary_->drained();
+  if (!drained || !primary_ || !primary_->in_sync()) {
+    if (primary_) primary_->go_on(epoch());
+    co_return "the other site went away meanwhile; nothing was changed";
+  }
+  const SiteSet both{options_.self, options_.peer};
+  co_await keeper_.record(keeper_.next(options_.peer, both, primary_->last_seq()), keeper_.state().stores, true, stop_);
+  const Result<> told = co_await primary_->say_membership();
+  link_->drop_session();
+  if (!told) co_return "the other site went away before it had recorded that it is the primary; it is settled when they meet again";
+  log::info("handed over to {} in epoch {}", options_.peer_name, epoch().value);
+  co_return std::string();
+}
+
+std::vector<std::string> Controller::losses_of_takeover() const {
+  std::vector<std::string> losses;
+  const Membership& membership = keeper_.membership();
+  if (membership.fresh()) losses.push_back("this area was never used with the other site: if that one holds data, it is lost when this one becomes its source");
+  if (!membership.has(options_.self)) {
+    losses.push_back(fmt::format("this site was not in sync in epoch {}: everything written at {} since then is missing here",
+                                 epoch().value, options_.peer_name));
+  }
+  if (keeper_.state().incomplete) losses.push_back("the metadata here are a mixture of two states: files may be missing or damaged");
+  if (keeper_.state().unproven) losses.push_back("this site lost power: what was acknowledged last and not flushed may be missing here");
+  losses.push_back(fmt::format("if {} still runs and goes on, the two will diverge: one side's changes will have to be discarded", options_.peer_name));
+  return losses;
+}
+
+runtime::Task<std::string> Controller::take_over_forced() {
+  if (primary_ && (primary_->alone() || primary_->in_sync())) co_return "this site is the primary, and writable";
+  if (connected_) co_return "the other site is connected; use switchover, or wait until the two are in sync";
+  if (deciding_ || keeper_.frozen()) co_return "this site is just deciding about its membership; try again in a moment";
+  if (keeper_.state().incomplete) {
+    co_return "the metadata here are a mixture of two states and can't be served; let this site be made equal to the other one";
+  }
+  deciding_ = true;
+  Keeper::Recorded done = co_await record_alone(false, true, {});
+  // The administrator knows what the arbiter does not: its word is recorded here, and told to the arbiter when it can be.
+  if (done != Keeper::Recorded::yes && !keeper_.frozen()) done = co_await record_alone(true, true, {});
+  if (encounter_ && encounter_->relation == Relation::diverged) encounter_.reset();
+  deciding_ = false;
+  lone_changed_.notify_all();
+  co_return done == Keeper::Recorded::yes ? std::string() : "it could not be recorded: " + keeper_.problem();
+}
+
+runtime::Task<std::string> Controller::discard() {
+  if (!encounter_ || encounter_->relation != Relation::diverged) co_return "the sites have not diverged, or have not met since this daemon started";
+  if (deciding_ || keeper_.frozen()) co_return "this site is just deciding about its membership; try again in a moment";
+  co_await keeper_.set({.discards = true});
+  encounter_.reset();
+  link_->drop_session();
+  co_return std::string();
+}
+
+runtime::Task<void> Controller::leave() {
+  const bool alone_is_allowed = keeper_.has_arbiter() || options_.alone;
+  if (!alone_is_allowed || !connected_) co_return;
+  peer::Session* const with = session();
+  if (with == nullptr) co_return;
+  runtime::Clock& clock = replica_.world.clock;
+  const Instant until = clock.now() + kLeavePatience;
+  if (secondary_ && secondary_->in_sync()) {
+    with->send(wire::Leave{"it is being stopped"});
+    with->flush();
+    while (connected_ && keeper_.membership().has(options_.self) && clock.now() < until) {
+      co_await clock.sleep_until(clock.now() + std::chrono::milliseconds(5), stop_);
+    }
+    co_return;
+  }
+  if (!primary_ || !primary_->in_sync() || deciding_) co_return;
+  primary_->hold();
+  with->send(wire::Leave{"it is being stopped"});
+  with->flush();
+  const bool drained = co_await primary_->drained();
+  if (!drained || !primary_->in_sync()) co_return;
+  co_await replica_.make_stable();
+  const EpochEntry entry = keeper_.next(options_.peer, SiteSet{options_.peer}, primary_->last_seq());
+  co_await keeper_.record(entry, keeper_.state().stores, true, stop_);
+  const Result<> told = co_await primary_->say_membership();
+  if (told) log::info("{} goes on alone in epoch {}", options_.peer_name, epoch().value);
+}
+
+runtime::Task<Result<>> Controller::repair(BlockRange blocks) {
+  std::vector<std::byte> bytes(blocks.count * kBlockBytes);
+  if (!primary_) co_return fail(Errc::refused, "blocks are repaired at the primary");
+  if (!co_await primary_->take_guard(blocks)) co_return fail(Errc::unavailable, "the other site is away");
+  Result<std::vector<std::byte>> theirs = fail(Errc::absent, {});
+  const Result<> still = co_await replica_.area.read(blocks, bytes);
+  Result<> done;
+  if (!still) {
+    theirs = co_await primary_->fetch(blocks);
+    done = theirs ? co_await replica_.replace(blocks, *theirs) : Result<>(std::unexpected(theirs.error()));
+  }
+  if (primary_) primary_->guard().release();
+  co_return done;
+}
+
+}  // namespace lockstep::controller

@@ -1,0 +1,320 @@
+// A session of the secondary: what arrives of the primary.
+#include <algorithm>
+
+#include "controller/secondary.h"
+#include "core/log.h"
+#include "wire/bounds.h"
+
+namespace lockstep::controller {
+namespace {
+
+constexpr std::uint64_t kLogChunkBytes = 1u << 20;
+constexpr std::size_t kTimesAtOnce = 65536;
+
+}  // namespace
+
+runtime::Task<void> Secondary::serve_member(peer::Link& link, peer::Session& session, wire::Hello theirs,
+                                             wire::Hello ours) {
+  begin_session(session, theirs);
+  replica_.peer_is_member(true);
+  problem_ = "catching up with the primary";
+  for (const Seq seq : ours.unanswered) {
+    if (!unanswered_.contains(seq)) session.send(wire::Mirrored{seq, {}});
+  }
+  for (const InodeId inode : ours.orphans_open) {
+    if (!orphans_open_.contains(inode)) session.send(wire::OrphanClosed{inode});
+  }
+  session.flush();
+  const Result<> ended = co_await talk(link, session);
+  end_session(ended.error());
+}
+
+runtime::Task<void> Secondary::serve_as_target(peer::Link& link, peer::Session& session, wire::Hello theirs, Seq common) {
+  begin_session(session, theirs);
+  target_.emplace();
+  target_->common = common;
+  progress_.emplace();
+  progress_->stage = "metadata";
+  progress_->since = progress_->moved = replica_.world.clock.now();
+  problem_ = "this site is being made equal to the other one";
+  session.send(wire::ServesNobody{false});
+  session.flush();
+  const Result<> ended = co_await talk(link, session);
+  end_session(ended.error());
+  co_await beside_.join();
+  target_.reset();
+  progress_.reset();
+}
+
+void Secondary::begin_session(peer::Session& session, const wire::Hello& theirs) {
+  session_ = &session;
+  ++sessions_;
+  forwarded_ = 0;
+  for (auto& [n, pending] : pending_) pending->forwarded = false;
+  if (primary_start_ != theirs.start) primary_restarted_ = !primary_start_.is_nil();
+  primary_start_ = theirs.start;
+}
+
+runtime::Task<Result<>> Secondary::talk(peer::Link& link, peer::Session& session) {
+  for (;;) {
+    Result<peer::Incoming> incoming = co_await link.receive(session);
+    if (!incoming) co_return std::unexpected(incoming.error());
+    const Result<> handled = co_await handle(session, std::move(*incoming));
+    if (handled) continue;
+    if (handled.error().code != Errc::unavailable) {
+      log::error("what the primary sent could not be followed: {}; connection closed", handled.error().text);
+    }
+    co_return handled;
+  }
+}
+
+void Secondary::end_session(const Error& why) {
+  problem_ = "the connection with the primary ended: " + why.text;
+  log::warning("{}", problem_);
+  if (comparison != nullptr) comparison->end();
+  ready_ = false;
+  session_ = nullptr;
+  ++sessions_;
+  for (auto& [number, waiting] : fetching_) {
+    if (!waiting->given()) waiting->give(std::nullopt);
+  }
+  changed_.notify_all();
+}
+
+runtime::Task<Result<>> Secondary::handle(peer::Session& session, peer::Incoming incoming) {
+  wire::Message& message = incoming.message;
+  Steps& steps = replica_.steps;
+  if (auto* mirror = std::get_if<wire::Mirror>(&message)) {
+    if (!ready_) co_return fail(Errc::invalid, "a MIRROR before SYNCED");
+    if (mirror->effect.seq <= replica_.applied()) co_return fail(Errc::invalid, "a MIRROR out of order");
+    replica_.results.waits_from(keeper_.membership().in_force().primary, mirror->effect.request.boot, mirror->waits_from);
+    steps.note(Step::mirror_received, mirror->effect.request, mirror->effect.seq, mirror->effect.turns, Status::neither);
+    co_return co_await apply(std::move(mirror->effect), incoming.payload, false, true);
+  }
+  if (auto* commit = std::get_if<wire::Commit>(&message)) {
+    if (commit->effect.seq <= replica_.applied()) co_return fail(Errc::invalid, "a COMMIT out of order");
+    steps.note(Step::commit_received, commit->effect.request, commit->effect.seq, commit->effect.turns, Status::neither);
+    co_return co_await apply(std::move(commit->effect), {}, true, commit->dropped);
+  }
+  if (target_) {
+    const Result<> handled = co_await handle_of_target(session, incoming);
+    if (handled || handled.error().code != Errc::absent) co_return handled;
+  }
+  if (auto* record = std::get_if<wire::Record>(&message)) {
+    if (ready_ || record->without_payload) co_return fail(Errc::invalid, "a RECORD that has no place here");
+    co_return co_await apply(std::move(record->effect), incoming.payload, false, false);
+  }
+  if (auto* granted = std::get_if<wire::Grant>(&message)) {
+    Pending* pending = pending_of(granted->request);
+    if (pending == nullptr || pending->applied) co_return fail(Errc::invalid, "a GRANT for a request that this site did not make");
+    steps.note(Step::grant_received, pending->id, {}, pending->turns, Status::neither);
+    session.send(wire::Data{pending->id}, pending->payload, pending->keep);
+    steps.note(Step::data_sent, pending->id, {}, pending->turns, Status::neither);
+    replica_.world.scheduler.at_end_of_pass(*this);
+    co_return Result<>{};
+  }
+  if (auto* refusal = std::get_if<wire::Refusal>(&message)) {
+    Pending* pending = pending_of(refusal->request);
+    if (pending == nullptr || pending->applied || pending->answered) {
+      co_return fail(Errc::invalid, "a REFUSAL for a request that this site did not make");
+    }
+    pending->outcome = std::move(refusal->outcome);
+    pending->applied = pending->answered = pending->dropped = true;
+    steps.note(Step::refused, pending->id, {}, pending->turns, Status::neither);
+    complete(*pending);
+    co_return Result<>{};
+  }
+  if (auto* dropped = std::get_if<wire::DroppedAt>(&message)) {
+    for (auto& [n, pending] : pending_) {
+      if (!pending->applied || pending->seq != dropped->seq || pending->dropped) continue;
+      pending->dropped = true;
+      complete(*pending);
+    }
+    co_return Result<>{};
+  }
+  if (auto* ended = std::get_if<wire::Synced>(&message)) {
+    synced(*ended);
+    co_return Result<>{};
+  }
+  if (auto* fetch = std::get_if<wire::FetchLog>(&message)) co_return co_await send_log(session, fetch->after);
+  if (auto* fetch = std::get_if<wire::FetchBlocks>(&message)) {
+    if (fetch->blocks.count == 0 || fetch->blocks.count > wire::kFetchBlocksMax || fetch->blocks.end() > replica_.area.identity().blocks) {
+      co_return fail(Errc::invalid, "a FETCH of blocks that are not there");
+    }
+    scope_.spawn(send_blocks(*fetch, sessions_));
+    co_return Result<>{};
+  }
+  if (auto* blocks = std::get_if<wire::Blocks>(&message)) {
+    const auto found = fetching_.find(blocks->number);
+    if (found == fetching_.end() || found->second->given()) co_return fail(Errc::invalid, "BLOCKS that nobody asked for");
+    found->second->give(std::vector<std::byte>(incoming.payload.begin(), incoming.payload.end()));
+    co_return Result<>{};
+  }
+  if (auto* membership = std::get_if<wire::Membership>(&message)) {
+    if (membership->history.empty()) co_return fail(Errc::invalid, "a MEMBERSHIP without an entry");
+    const wire::EpochEntry last = membership->history.back();
+    const Result<> told = co_await user_.told(std::move(*membership));
+    if (!told) co_return told;
+    if (target_ && last.in_sync.has(replica_.self)) {
+      log::info("in sync with the primary, as member of epoch {}", last.number.value);
+      target_.reset();
+      progress_.reset();
+      replica_.peer_is_member(true);
+    }
+    session.send(wire::Recorded{last.number});
+    session.flush();
+    co_return Result<>{};
+  }
+  if (std::holds_alternative<wire::Leave>(message)) {
+    user_.other_serves_nobody();
+    co_return Result<>{};
+  }
+  if (auto* asked = std::get_if<wire::Checkpoint>(&message)) {
+    replica_.area.suspects().begin_clearing(0, false);
+    scope_.spawn(checkpoint(asked->number, sessions_));
+    co_return Result<>{};
+  }
+  if (auto* clear = std::get_if<wire::Clear>(&message)) {
+    co_return co_await replica_.area.suspects().clear(std::move(clear->granules));
+  }
+  if (auto* command = std::get_if<wire::Command>(&message)) {
+    user_.command(std::move(*command));
+    co_return Result<>{};
+  }
+  if (auto* answer = std::get_if<wire::CommandAnswer>(&message)) {
+    user_.command_answered(std::move(*answer));
+    co_return Result<>{};
+  }
+  if (auto* begin = std::get_if<wire::VerifyBegin>(&message)) {
+    if (comparison != nullptr) comparison->begin(begin->number);
+    co_return Result<>{};
+  }
+  if (auto* question = std::get_if<wire::VerifyAsk>(&message)) {
+    scope_.spawn(answer_comparison(std::move(*question), sessions_));
+    co_return Result<>{};
+  }
+  if (std::holds_alternative<wire::VerifyEnd>(message)) {
+    if (comparison != nullptr) comparison->end();
+    co_return Result<>{};
+  }
+  if (auto* refused = std::get_if<wire::Refuse>(&message)) co_return fail(Errc::refused, "the primary refuses: " + refused->reason);
+  co_return fail(Errc::invalid, fmt::format("message {} has no place here", message.index()));
+}
+
+/// The primary has nothing more to send of the past: pending requests go (again), then this side's SYNCED, so that they are
+/// in line before any new request of the primary's host.
+void Secondary::synced(const wire::Synced& message) {
+  if (ready_) return;
+  for (auto& [n, pending] : pending_) {
+    if (!pending->applied || pending->dropped) continue;
+    const bool dropping =
+        std::find(message.dropping.begin(), message.dropping.end(), pending->seq) != message.dropping.end();
+    if (dropping) continue;
+    pending->dropped = true;
+    complete(*pending);
+  }
+  replica_.reached(message.seq);
+  ready_ = true;
+  changed_.notify_all();
+  if (primary_restarted_) {
+    // It has lost the times that were only in memory; this site has them.
+    primary_restarted_ = false;
+    for (const wire::LazyTimes& times : replica_.volume.unsettled(kTimesAtOnce)) scope_.spawn(hand_over(times));
+  }
+  forward_more();
+  session_->send(wire::Synced{replica_.applied(), {}});
+  problem_.clear();
+  if (!target_) log::info("in sync with the primary at seq {}", message.seq.value);
+  user_.session_live();
+  replica_.world.scheduler.at_end_of_pass(*this);
+}
+
+runtime::Task<void> Secondary::hand_over(wire::LazyTimes times) {
+  Asked asked;
+  asked.id = {replica_.self, options_.boot, user_.next_request()};
+  asked.operation.kind = wire::OpKind::set_attributes;
+  asked.operation.inode = times.inode;
+  asked.operation.change.mtime_set = asked.operation.change.ctime_set = true;
+  asked.operation.change.mtime = times.mtime;
+  asked.operation.change.ctime = times.ctime;
+  asked.since = replica_.world.clock.now();
+  wire::Outcome outcome;
+  co_await change(asked, outcome);
+  user_.request_ended(asked.id.n);
+}
+
+runtime::Task<void> Secondary::checkpoint(std::uint64_t number, std::uint64_t session) {
+  co_await replica_.make_stable();
+  if (over(session)) co_return;
+  session_->send(wire::Checkpointed{number});
+  session_->flush();
+}
+
+runtime::Task<Result<std::vector<std::byte>>> Secondary::fetch(BlockRange blocks) {
+  if (session_ == nullptr) co_return fail(Errc::unavailable, "the connection ended");
+  const std::uint64_t number = ++number_;
+  runtime::OneShot<std::optional<std::vector<std::byte>>> answer(replica_.world.scheduler);
+  fetching_[number] = &answer;
+  session_->send(wire::FetchBlocks{number, blocks});
+  replica_.world.scheduler.at_end_of_pass(*this);
+  std::optional<std::vector<std::byte>> bytes = co_await answer.take();
+  fetching_.erase(number);
+  if (!bytes) co_return fail(Errc::unavailable, "the connection ended");
+  if (bytes->size() != blocks.count * kBlockBytes) {
+    co_return fail(Errc::corrupt, fmt::format("blocks {} to {} are bad at the other site, too", blocks.first, blocks.end() - 1));
+  }
+  co_return std::move(*bytes);
+}
+
+runtime::Task<Result<>> Secondary::send_log(peer::Session& session, Seq after) {
+  if (ready_) co_return fail(Errc::invalid, "a FETCH of the log after SYNCED");
+  while (after < replica_.logged()) {
+    Result<std::vector<wire::Effect>> records = co_await replica_.area.log().read_after(after, kLogChunkBytes);
+    if (!records) {
+      const std::string reason = fmt::format("the records behind {} are not in this site's log any more", after.value);
+      session.send(wire::Refuse{reason});
+      session.flush();
+      co_return fail(Errc::refused, reason);
+    }
+    if (records->empty()) break;
+    for (wire::Effect& record : *records) {
+      after = record.seq;
+      Result<std::vector<std::byte>> data = co_await replica_.data_of(record);
+      if (!data) co_return std::unexpected(data.error());
+      auto keep = std::make_shared<std::vector<std::byte>>(std::move(*data));
+      session.send(wire::Record{std::move(record)}, *keep, keep);
+      session.flush();
+      co_await session.room();
+    }
+  }
+  session.send(wire::Synced{replica_.logged(), {}});
+  session.flush();
+  co_return Result<>{};
+}
+
+runtime::Task<void> Secondary::send_blocks(wire::FetchBlocks asked, std::uint64_t session) {
+  auto data = std::make_shared<std::vector<std::byte>>(asked.blocks.count * kBlockBytes);
+  wire::Blocks answer;
+  answer.number = asked.number;
+  answer.blocks = asked.blocks;
+  Result<> read = readable_here(asked.blocks) ? co_await replica_.area.read(asked.blocks, *data) : Result<>(fail(Errc::corrupt, {}));
+  if (over(session)) co_return;
+  answer.bad = !read.has_value();
+  if (read) {
+    for (std::uint64_t b = asked.blocks.first; b < asked.blocks.end(); ++b) answer.checksums.push_back(replica_.area.stored_checksum(b));
+    session_->send(answer, *data, data);
+  } else {
+    session_->send(answer);
+  }
+  session_->flush();
+}
+
+runtime::Task<void> Secondary::answer_comparison(wire::VerifyAsk question, std::uint64_t session) {
+  if (comparison == nullptr) co_return;
+  wire::VerifyAnswer answer = co_await comparison->ask(std::move(question));
+  if (session_ == nullptr || session != sessions_) co_return;
+  session_->send(answer);
+  replica_.world.scheduler.at_end_of_pass(*this);
+}
+
+}  // namespace lockstep::controller
