@@ -20,6 +20,7 @@ class DirtyRanges {
   /// Everything of `inode` is stable, or is being made so: from here on it is known.
   void clean(InodeId inode) { files_.put(inode, {}); }
   void forget(InodeId inode) { files_.erase(inode); }
+  void forget_all() { files_.clear(); }
   /// Nullopt: not known.
   [[nodiscard]] std::optional<std::vector<ByteRange>> of(InodeId inode);
 

@@ -184,7 +184,9 @@ void FileVolume::note_data(const wire::Effect& effect) {
 }
 
 Result<> FileVolume::apply(const wire::Effect& effect) {
+  if (being_replaced_) return fail(Errc::invalid, "an effect came while the keys are being replaced");
   if (!effect.batch.empty()) {
+    if (effect.seq <= state_.progress.applied) return {};
     if (const Result<> marked = mark(effect); !marked) return marked;
     if (const Result<> taken = take_over(effect.batch); !taken) return taken;
     state_.progress.applied = effect.seq;

@@ -1,8 +1,10 @@
 // file_volume.h - the volume: State, and what may be done with it.
 //
 // Planning is in plan_*.cc, reading in reading.cc, opening and loading in open_volume.cc; apply() is in file_volume.cc
-// and is the only place where State changes, but for what it merely keeps of the keys.
+// and is the only place where State changes, but for what it merely keeps of the keys; replaced.cc replaces all of it.
 #pragma once
+
+#include <optional>
 
 #include "volume/keys_format.h"
 #include "volume/state.h"
@@ -37,6 +39,10 @@ class FileVolume final : public Volume {
   runtime::Task<Result<std::vector<InodeId>>> orphans() override;
   [[nodiscard]] std::vector<wire::LazyTimes> unsettled(std::size_t limit) const override;
 
+  [[nodiscard]] Result<> apply_raw(const wire::KeyBatch& pairs) override;
+  runtime::Task<Result<>> reload(Seq seq) override;
+  [[nodiscard]] bool being_replaced() const override { return being_replaced_; }
+
   /// Aborts if what is in memory contradicts itself. Slow: for tests.
   void check_invariants() const;
 
@@ -44,8 +50,14 @@ class FileVolume final : public Volume {
   friend class Volume;
   Attempt<Inode> inode(InodeId id);
   runtime::Task<Result<>> load_group(std::uint64_t group);
-  /// Counters and seq from the keys. Suspends.
-  runtime::Task<Result<>> read_counters();
+  /// What the keys say of free space, inode numbers and seq.
+  struct Counters {
+    area::Allocator free_space;
+    Progress progress;
+    std::uint64_t inode_bound = 0;
+  };
+  runtime::Task<Result<Counters>> read_counters();
+  void take_counters(Counters counters);
   /// Applies what the log has and the keys have not. Suspends.
   runtime::Task<Result<>> replay(area::Log& log);
 
@@ -57,6 +69,9 @@ class FileVolume final : public Volume {
 
   runtime::Scheduler& scheduler_;
   State state_;
+  bool being_replaced_ = false;
+  std::optional<Progress> source_counts_;  ///< while being replaced, once kCountsKey came
+  std::uint64_t reloads_ = 0;
 };
 
 }  // namespace lockstep::volume

@@ -34,6 +34,8 @@ class Homes {
     return at < area_blocks ? std::optional(at) : std::nullopt;
   }
 
+  void forget() { *this = Homes{}; }
+
  private:
   static constexpr std::size_t kHomesMax = 1024;
   static constexpr std::uint64_t kLeastBlocks = 2 * kChunkBlocks;

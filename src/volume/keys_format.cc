@@ -306,6 +306,11 @@ Result<Progress> unpack_progress(std::string_view value) {
   return progress;
 }
 
+Result<Progress> counts_of(const std::optional<std::string>& value, std::uint64_t inode_bound) {
+  if (!value) return Progress{Seq{0}, 1, inode_bound};
+  return unpack_progress(*value);
+}
+
 std::string pack_u32(std::uint32_t n) {
   std::string value;
   append(value, n);

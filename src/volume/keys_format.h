@@ -15,9 +15,12 @@
 //   N                      -> u64: every inode number in use is below it
 //   \0 seq                 -> of this site only: u64 seq of the last applied effect with a batch, u64 number of objects,
 //                             u64 next inode number
+//   \0mixed                  -> of this site only, empty: the keys are being replaced by those of another site; what they say
+//                             counts for nothing until that is finished
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,6 +45,7 @@ inline constexpr std::size_t kTargetBytesMax = 4095;
 
 inline constexpr std::string_view kNextInodeKey{"N", 1};
 inline constexpr std::string_view kSeqKey{"\0seq", 4};
+inline constexpr std::string_view kMixedKey{"\0mixed", 6};
 
 std::string inode_key(InodeId inode);
 std::string entry_key(InodeId directory, std::string_view name);
@@ -160,6 +164,8 @@ struct Progress {
 };
 std::string pack_progress(const Progress& progress);
 Result<Progress> unpack_progress(std::string_view value);
+/// What `\0seq` says; of a volume that was just formatted, which has none, what N (`inode_bound`) says.
+Result<Progress> counts_of(const std::optional<std::string>& value, std::uint64_t inode_bound);
 
 std::string pack_u32(std::uint32_t n);
 std::string pack_u64(std::uint64_t n);

@@ -60,10 +60,12 @@ std::optional<KnownKeys::Scanned> KnownKeys::scanned(const Range& range, Miss& m
 runtime::Task<Result<>> KnownKeys::load_key(std::string key) {
   loading_.push_front(Loading{key, key + '\0', {}});
   const auto mine = loading_.begin();
+  const std::uint64_t before = forgotten_;
   Result<std::optional<std::string>> got = co_await store_.get(key);
   Changes changes = std::move(mine->changes);
   loading_.erase(mine);
   if (!got) co_return std::unexpected(got.error());
+  if (forgotten_ != before) co_return Result<>{};
   if (!changes.empty()) {
     keep(key, std::move(changes.begin()->second));
   } else {
@@ -75,10 +77,12 @@ runtime::Task<Result<>> KnownKeys::load_key(std::string key) {
 runtime::Task<Result<>> KnownKeys::load_range(Range range) {
   loading_.push_front(Loading{range.from, range.to, {}});
   const auto mine = loading_.begin();
+  const std::uint64_t before = forgotten_;
   Result<std::vector<runtime::KeyPair>> got = co_await store_.scan(range.from, range.to, range.limit, nullptr);
   const Changes changes = std::move(mine->changes);
   loading_.erase(mine);
   if (!got) co_return std::unexpected(got.error());
+  if (forgotten_ != before) co_return Result<>{};
 
   // A full page covers what lies up to its last key.
   std::string covered = got->size() < range.limit || got->empty() ? range.to : got->back().key + '\0';
@@ -106,11 +110,19 @@ runtime::Task<Result<std::map<std::string, std::string>>> KnownKeys::read_all(st
   std::map<std::string, std::string> pairs;
   loading_.push_front(Loading{from, to, {}});
   const auto mine = loading_.begin();
+  std::uint64_t before = forgotten_;
   for (;;) {
     Result<std::vector<runtime::KeyPair>> page = co_await store_.scan(from, to, kPageKeys, nullptr);
     if (!page) {
       loading_.erase(mine);
       co_return std::unexpected(page.error());
+    }
+    if (forgotten_ != before) {
+      before = forgotten_;
+      mine->changes.clear();
+      pairs.clear();
+      from = mine->from;
+      continue;
     }
     const bool last = page->size() < kPageKeys;
     if (!last) from = page->back().key + '\0';
@@ -125,6 +137,12 @@ runtime::Task<Result<std::map<std::string, std::string>>> KnownKeys::read_all(st
 void KnownKeys::keep(const std::string& key, std::optional<std::string> value) {
   const std::size_t cost = kEntryCost + 2 * key.size() + (value ? value->size() : 0);
   values_.put(key, std::move(value), cost);
+}
+
+void KnownKeys::forget() {
+  ++forgotten_;
+  values_.clear();
+  scans_.clear();
 }
 
 Result<> KnownKeys::apply(const runtime::KeyBatch& batch) {

@@ -1,7 +1,8 @@
 // known_keys.h - a bounded memory of keys and of scanned ranges, in front of KeyValue.
 //
 // What it knows is always what the store has: apply() changes both, and what a load brings is corrected by the batches
-// that were applied while it waited. Absence is known too.
+// that were applied while it waited. Absence is known too. After a change of the store past apply(), forget() must come
+// before anything else: a load that began before it keeps nothing of what it finds.
 #pragma once
 
 #include <list>
@@ -39,11 +40,13 @@ class KnownKeys {
   /// Brings a key, or (more of) a range, into memory. Suspends. Errc::io.
   runtime::Task<Result<>> load_key(std::string key);
   runtime::Task<Result<>> load_range(Range range);
-  /// All pairs of [from, to) as they are when this returns; not kept. Suspends. Errc::io.
+  /// All pairs of [from, to) as they are when this returns; not kept; read again if forget() came between. Suspends. Errc::io.
   runtime::Task<Result<std::map<std::string, std::string>>> read_all(std::string from, std::string to);
 
   /// Changes store and memory. Errc::io: nothing changed.
   [[nodiscard]] Result<> apply(const runtime::KeyBatch& batch);
+  /// Knows nothing any more.
+  void forget();
   [[nodiscard]] runtime::KeyValue& store() { return store_; }
 
  private:
@@ -68,6 +71,7 @@ class KnownKeys {
   Recent<std::string, std::optional<std::string>, Hash, std::equal_to<>> values_;
   std::list<Loading> loading_;
   std::list<Scan> scans_;  // last loaded first, at most kScansMax
+  std::uint64_t forgotten_ = 0;  // how often forget() was called
 };
 
 }  // namespace lockstep::volume

@@ -65,32 +65,47 @@ wire::KeyBatch Volume::initial_keys(std::uint64_t blocks) {
 
 runtime::Task<Result<std::unique_ptr<Volume>>> Volume::open(runtime::World& world, area::Area& area) {
   const std::uint64_t blocks = area.identity().blocks;
-  const Result<std::vector<std::uint64_t>> free = co_await read_groups(world.keys, blocks);
-  if (!free) co_return std::unexpected(free.error());
-  Result<area::Allocator> allocator = area::Allocator::make(blocks, *free);
+  const Result<std::optional<std::string>> mixed = co_await world.keys.get(std::string(kMixedKey));
+  if (!mixed) co_return std::unexpected(mixed.error());
+  std::vector<std::uint64_t> nothing(groups_of(blocks), 0);
+  Result<area::Allocator> allocator = area::Allocator::make(blocks, nothing);
   if (!allocator) co_return std::unexpected(allocator.error());
   auto volume = std::make_unique<FileVolume>(world.scheduler, world.keys, std::move(*allocator));
-  const Result<> counters = co_await volume->read_counters();
+  volume->being_replaced_ = mixed->has_value();
+  if (volume->being_replaced_) co_return std::unique_ptr<Volume>(std::move(volume));
+  Result<FileVolume::Counters> counters = co_await volume->read_counters();
   if (!counters) co_return std::unexpected(counters.error());
+  volume->take_counters(std::move(*counters));
   const Result<> replayed = co_await volume->replay(area.log());
   if (!replayed) co_return std::unexpected(replayed.error());
   co_return std::unique_ptr<Volume>(std::move(volume));
 }
 
-runtime::Task<Result<>> FileVolume::read_counters() {
+runtime::Task<Result<FileVolume::Counters>> FileVolume::read_counters() {
   runtime::KeyValue& store = state_.keys.store();
+  const Result<std::vector<std::uint64_t>> free = co_await read_groups(store, state_.blocks);
+  if (!free) co_return std::unexpected(free.error());
+  Result<area::Allocator> allocator = area::Allocator::make(state_.blocks, *free);
+  if (!allocator) co_return std::unexpected(allocator.error());
   const Result<std::uint64_t> bound = co_await read_counter(store, kNextInodeKey);
   if (!bound) co_return std::unexpected(bound.error());
-  const Result<std::optional<std::string>> value = co_await store.get(std::string(kSeqKey));
-  if (!value) co_return std::unexpected(value.error());
-  state_.inode_bound = *bound;
-  state_.progress = {Seq{0}, 1, *bound};  // of a volume that was just formatted
-  if (*value) {
-    const Result<Progress> progress = unpack_progress(**value);
-    if (!progress) co_return std::unexpected(progress.error());
-    state_.progress = *progress;
+  Progress progress;
+  if (source_counts_) {
+    progress = *source_counts_;
+  } else {
+    const Result<std::optional<std::string>> value = co_await store.get(std::string(kSeqKey));
+    if (!value) co_return std::unexpected(value.error());
+    const Result<Progress> mine = counts_of(*value, *bound);
+    if (!mine) co_return std::unexpected(mine.error());
+    progress = *mine;
   }
-  co_return Result<>{};
+  co_return Counters{std::move(*allocator), progress, *bound};
+}
+
+void FileVolume::take_counters(Counters counters) {
+  state_.free_space = std::move(counters.free_space);
+  state_.progress = counters.progress;
+  state_.inode_bound = counters.inode_bound;
 }
 
 runtime::Task<Result<>> FileVolume::replay(area::Log& log) {
@@ -108,6 +123,8 @@ runtime::Task<Result<>> FileVolume::replay(area::Log& log) {
       release(effect.freed);
     }
   }
+  // Overwrites are not in the log: of no file is it known what the last process wrote and did not sync.
+  state_.dirty.forget_all();
   co_return Result<>{};
 }
 
@@ -140,10 +157,16 @@ runtime::Task<Result<>> FileVolume::load(Miss miss) {
 
 runtime::Task<Result<>> FileVolume::load_group(std::uint64_t group) {
   if (state_.free_space.group_known(group)) co_return Result<>{};
+  const std::uint64_t before = reloads_;
   const BlockRange blocks = state_.free_space.group_blocks(group);
   state_.free_space.begin_load(group);
   KeySpan span = blocks_in(blocks.first, blocks.end());
   const Result<std::map<std::string, std::string>> pairs = co_await state_.keys.read_all(std::move(span.from), std::move(span.to));
+  if (before != reloads_) co_return Result<>{};  // of free space that is not this one any more
+  if (being_replaced_) {
+    state_.free_space.cancel_load(group);
+    co_return Result<>{};
+  }
   std::vector<BlockRange> allocated;
   Result<> good;
   if (!pairs) good = std::unexpected(pairs.error());

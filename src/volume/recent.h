@@ -44,6 +44,11 @@ class Recent {
   void erase(const K& key) {
     if (const auto found = index_.find(key); found != index_.end()) drop(found->second);
   }
+  void clear() {
+    index_.clear();
+    order_.clear();
+    cost_ = 0;
+  }
   [[nodiscard]] std::size_t size() const { return order_.size(); }
   [[nodiscard]] std::size_t cost() const { return cost_; }
 

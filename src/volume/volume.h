@@ -93,7 +93,7 @@ class Volume {
 
   /// The keys of a new volume (root directory and counters), for format. The same at every site.
   static wire::KeyBatch initial_keys(std::uint64_t blocks);
-  /// Reads the counters and applies what the log has and the keys have not. Suspends.
+  /// Reads the counters and applies what the log has and the keys have not. Not while being_replaced(). Suspends.
   static runtime::Task<Result<std::unique_ptr<Volume>>> open(runtime::World& world, area::Area& area);
 
   /// Seq of the last applied effect that had a batch.
@@ -130,7 +130,7 @@ class Volume {
   /// What `operation` would change now, at time `now`. An outcome with an error changes nothing. Primary only.
   virtual Attempt<Planned> plan(const wire::Operation& operation, WallTime now) = 0;
   /// Publishes `effect`: reads give the new state. Its data was written before. Freed blocks are not used again before
-  /// release(). Errc::io.
+  /// release(). One with a batch whose seq is not above applied() is in the keys: nothing happens. Errc::io.
   [[nodiscard]] virtual Result<> apply(const wire::Effect& effect) = 0;
   /// Blocks that an applied effect freed may be used again (C3).
   virtual void release(std::span<const BlockRange> freed) = 0;
@@ -139,6 +139,18 @@ class Volume {
   virtual runtime::Task<Result<std::vector<InodeId>>> orphans() = 0;
   /// Files whose times are only in memory, at most `limit`.
   [[nodiscard]] virtual std::vector<wire::LazyTimes> unsettled(std::size_t limit) const = 0;
+
+  // Being made equal to another site; raw_keys.h. No host is served, no effect is applied and nothing waits for release()
+  // from the first apply_raw() until reload() has succeeded.
+  /// Puts `pairs` (shared keys, kCountsKey; without a value: deleted) into the store, past everything kept in memory.
+  /// Errc::invalid: another key, nothing changed; Errc::io.
+  [[nodiscard]] virtual Result<> apply_raw(const wire::KeyBatch& pairs) = 0;
+  /// The keys are those of the source after effect `seq`: writes that down, forgets everything that was in memory (times that
+  /// are not settled too) and reads what open() reads. A load under way keeps nothing of what it finds. On an error it is to be
+  /// called again. Errc::invalid: kCountsKey was not among the pairs, or is of a later seq. Suspends.
+  virtual runtime::Task<Result<>> reload(Seq seq) = 0;
+  /// The keys are a mixture: apply_raw() was called, here or before a restart, and reload() has not succeeded since.
+  [[nodiscard]] virtual bool being_replaced() const = 0;
 };
 
 }  // namespace lockstep::volume

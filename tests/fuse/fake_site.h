@@ -158,6 +158,9 @@ class FakeVolume final : public volume::Volume {
   void release(std::span<const BlockRange>) override { std::abort(); }
   Task<Result<std::vector<InodeId>>> orphans() override { std::abort(); }
   std::vector<wire::LazyTimes> unsettled(std::size_t) const override { std::abort(); }
+  Result<> apply_raw(const wire::KeyBatch&) override { std::abort(); }
+  Task<Result<>> reload(Seq) override { std::abort(); }
+  bool being_replaced() const override { std::abort(); }
 
  private:
   sim::Process& process_;
