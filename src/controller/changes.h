@@ -22,9 +22,6 @@ class Changes {
                                               std::shared_ptr<runtime::Lease> lease) = 0;
   /// Returns when no write has `range` of `inode` exclusive here. Only for readers that hold no page locks. Suspends.
   virtual runtime::Task<void> wait_readable(InodeId inode, ByteRange range) = 0;
-  /// Waits until this site may serve its hosts: it has met the other one since it started, so nothing acknowledged is
-  /// missing here. False: the daemon stops. Suspends.
-  virtual runtime::Task<bool> wait_serving() = 0;
   /// The last handle of an object without a name was closed here: it may be reaped once no other site has it open.
   virtual void orphan_closed(InodeId inode) = 0;
 

@@ -53,7 +53,7 @@ struct ControllerOptions {
   bool stable = false;           ///< ack = "stable": every write is flushed before it is acknowledged
 };
 
-class Controller final : public Changes, public peer::LinkUser, RoleUser {
+class Controller final : public Changes, public peer::LinkUser, private RoleUser {
  public:
   Controller(runtime::World& world, volume::Volume& volume, area::Area& area, ControllerOptions options);
   ~Controller();

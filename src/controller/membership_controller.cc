@@ -128,7 +128,7 @@ runtime::Task<void> Controller::become_primary() {
   p.requests_max = options_.requests_max;
   p.resync_rate = options_.resync_rate;
   p.settle = options_.settle;
-  primary_.emplace(replica_, keeper_, *this, p);
+  primary_.emplace(replica_, keeper_, static_cast<RoleUser&>(*this), p);
   primary_->start();
   role_changed_.notify_all();
 }
@@ -140,7 +140,7 @@ runtime::Task<void> Controller::become_secondary() {
   s.boot = boot_;
   s.inline_limit = options_.inline_limit;
   s.requests_max = options_.requests_max;
-  secondary_.emplace(replica_, keeper_, *this, s);
+  secondary_.emplace(replica_, keeper_, static_cast<RoleUser&>(*this), s);
   secondary_->comparison = comparison;
   role_changed_.notify_all();
 }

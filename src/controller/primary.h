@@ -125,6 +125,7 @@ class Primary final : runtime::PassHook {
   enum class Made { committed, refused, gone };
   /// What make_equal() knows of the target.
   struct Target {
+    Target() {}
     Seq common;
     Seq theirs_last;
     Seq mark;

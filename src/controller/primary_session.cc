@@ -226,8 +226,7 @@ runtime::Task<Result<>> Primary::fetch_records(peer::Link& link, peer::Session& 
     const Result<area::Composed> composed = co_await replica_.compose(effect, payload);
     if (!composed) co_return std::unexpected(composed.error());
     if (composed->checksums != effect.checksums) co_return fail(Errc::invalid, "a RECORD whose data does not match its checksums");
-    while (!replica_.suspected(effect)) co_await replica_.suspect(effect);
-    while (!replica_.append(effect)) co_await replica_.log_room();
+    co_await replica_.make_room(effect);
     replica_.put_into_force(effect, *composed);
     replica_.hold_freed(effect.seq, effect.freed);
     replica_.flush_log();

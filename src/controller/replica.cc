@@ -179,6 +179,18 @@ runtime::Task<void> Replica::log_room() {
   co_await log_room_.wait();
 }
 
+runtime::Task<void> Replica::make_room(const wire::Effect& effect) {
+  for (;;) {
+    if (!suspected(effect)) {
+      co_await suspect(effect);
+    } else if (append(effect)) {
+      co_return;
+    } else {
+      co_await log_room();
+    }
+  }
+}
+
 runtime::Task<void> Replica::make_stable() {
   flush_log();
   std::vector<ByteRange> everything{{0, area.identity().blocks * kBlockBytes}};

@@ -62,6 +62,8 @@ class Replica {
   /// Room in the log for the record of `effect`: appended, in memory. False: none, await log_room() and try again.
   [[nodiscard]] bool append(const wire::Effect& effect);
   runtime::Task<void> log_room();
+  /// Suspects the blocks of `effect` and appends its record: it may be put into force until the caller suspends. Suspends.
+  runtime::Task<void> make_room(const wire::Effect& effect);
   /// Writes blocks and checksums and publishes. The record was appended before.
   void put_into_force(const wire::Effect& effect, const area::Composed& composed);
   /// True: answering `effect` needs a sync() first.

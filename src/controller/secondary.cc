@@ -182,30 +182,33 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
   std::vector<std::byte> part;
   if (target_) payload = withhold(writes, checksums, payload, part);
   std::optional<Result<area::Composed>> composed = replica_.area.compose(writes, payload);
-  while (!composed || !replica_.area.suspects().cover(blocks_of(writes))) {
+  for (;;) {
+    const bool covered = replica_.area.suspects().cover(blocks_of(writes));
+    if (composed && covered) {
+      if (!*composed || (*composed)->checksums != checksums) {
+        replica_.release(taken.id);
+        if (!*composed) co_return std::unexpected(composed->error());
+        co_return fail(Errc::invalid, fmt::format("the data of effect {} does not match its checksums", effect.seq.value));
+      }
+      if (replica_.append(effect)) break;
+    }
     if (copy.empty() && part.empty() && !own_data) {
       copy.assign(payload.begin(), payload.end());
       payload = copy;
     }
-    const Result<> warmed = composed ? co_await replica_.area.suspects().mark(blocks_of(writes)) : co_await replica_.area.warm(writes);
-    if (!warmed) {
+    Result<> waited;
+    if (!composed) {
+      waited = co_await replica_.area.warm(writes);
+    } else if (!covered) {
+      waited = co_await replica_.area.suspects().mark(blocks_of(writes));
+    } else {
+      co_await replica_.log_room();
+    }
+    if (!waited) {
       replica_.release(taken.id);
-      co_return warmed;
+      co_return waited;
     }
     composed = replica_.area.compose(writes, payload);
-  }
-  if (!*composed || (*composed)->checksums != checksums) {
-    replica_.release(taken.id);
-    if (!*composed) co_return std::unexpected(composed->error());
-    co_return fail(Errc::invalid, fmt::format("the data of effect {} does not match its checksums", effect.seq.value));
-  }
-  while (!replica_.append(effect)) {
-    co_await replica_.log_room();
-    // The bits may have been cleared meanwhile.
-    while (!replica_.area.suspects().cover(blocks_of(writes))) {
-      const Result<> marked = co_await replica_.area.suspects().mark(blocks_of(writes));
-      if (!marked) replica_.fatal("marking granules as suspect", marked.error());
-    }
   }
   const bool own = effect.request.site == replica_.self && effect.request.boot == options_.boot;
   bool dropped_here = own || effect.drops.empty();

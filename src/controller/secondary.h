@@ -88,6 +88,7 @@ class Secondary final : runtime::PassHook {
   };
   /// This site is being made equal.
   struct Target {
+    Target() {}
     Seq common;
     bool raw = false;                // keys are replaced in the store: records change it past the volume
     bool whole = false;

@@ -170,7 +170,6 @@ runtime::Task<Result<>> Secondary::handle(peer::Session& session, peer::Incoming
     co_return Result<>{};
   }
   if (auto* asked = std::get_if<wire::Checkpoint>(&message)) {
-    replica_.area.suspects().begin_clearing(0, false);
     scope_.spawn(checkpoint(asked->number, sessions_));
     co_return Result<>{};
   }
