@@ -171,6 +171,13 @@ runtime::Task<Primary::Fate> Primary::execute(Request& request, wire::Outcome& r
       break;
     }
     wire::Effect& effect = planned.effect;
+    std::vector<BlockRange> touched = blocks_of(effect.writes);
+    if (!replica_.area.suspects().cover(touched)) {
+      own_payload(request);
+      const Result<> covered = co_await replica_.cover(std::move(touched));
+      if (!covered) replica_.fatal("marking blocks as suspect", covered.error());
+      continue;
+    }
     std::optional<Result<area::Composed>> composed = replica_.area.compose(effect.writes, request.payload);
     if (!composed) {
       own_payload(request);

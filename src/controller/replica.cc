@@ -63,8 +63,18 @@ runtime::Task<void> Replica::wait_until_neither(SiteId site, std::vector<wire::T
   release(taken.id);
 }
 
+runtime::Task<Result<>> Replica::cover(std::vector<BlockRange> blocks) {
+  while (!area.suspects().cover(blocks)) {
+    const Result<> marked = co_await area.suspects().mark(blocks);
+    if (!marked) co_return marked;
+  }
+  co_return Result<>{};
+}
+
 runtime::Task<Result<area::Composed>> Replica::compose(const wire::Effect& effect, Bytes payload) {
   for (;;) {
+    const Result<> covered = co_await cover(blocks_of(effect.writes));
+    if (!covered) co_return std::unexpected(covered.error());
     std::optional<Result<area::Composed>> composed = area.compose(effect.writes, payload);
     if (composed) co_return std::move(*composed);
     const Result<> warmed = co_await area.warm(effect.writes);

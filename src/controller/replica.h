@@ -47,7 +47,9 @@ class Replica {
   runtime::Task<void> wait_until_neither(SiteId site, std::vector<wire::Turn> turns);
 
   // Effects.
-  /// Blocks and checksums of `effect`. Waits where edge blocks must be read. Errc::corrupt, Errc::io. Suspends.
+  /// Makes `blocks` suspect here, so that they may be written until this coroutine suspends (C1). Errc::invalid, Errc::io. Suspends.
+  runtime::Task<Result<>> cover(std::vector<BlockRange> blocks);
+  /// Blocks and checksums of `effect`, its blocks covered. Waits where edge blocks must be read. Errc::corrupt, Errc::io. Suspends.
   runtime::Task<Result<area::Composed>> compose(const wire::Effect& effect, Bytes payload);
   /// Room in the log for the record of `effect`: appended, in memory. False: none, await log_room() and try again.
   [[nodiscard]] bool append(const wire::Effect& effect);

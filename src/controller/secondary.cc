@@ -118,7 +118,8 @@ void Secondary::write_early(const Pending& pending) {
     if (piece.hole) continue;
     const std::vector<wire::AreaWrite> writes{{.address = piece.address, .length = piece.length}};
     const auto composed = replica_.area.compose(writes, pending.payload.subspan(piece.offset - operation.offset, piece.length));
-    if (composed && *composed) (void)replica_.area.write(**composed);
+    const std::vector<BlockRange> touched = blocks_of(writes);
+    if (composed && *composed && replica_.area.suspects().cover(touched)) (void)replica_.area.write(**composed);
   }
 }
 
@@ -170,6 +171,19 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
     payload = copy;
     co_await replica_.caches->drop(effect.drops);
     co_await replica_.world.clock.sleep_until(replica_.world.clock.now() + kPlantedPause, stop_);  // readers come in between
+  }
+  // Nothing clears bits while an effect is applied: what is covered stays so until the write.
+  const std::vector<BlockRange> touched = blocks_of(effect.writes);
+  if (!replica_.area.suspects().cover(touched)) {
+    if (copy.empty() && !own_data) {
+      copy.assign(payload.begin(), payload.end());
+      payload = copy;
+    }
+    const Result<> covered = co_await replica_.cover(touched);
+    if (!covered) {
+      replica_.release(taken.id);
+      co_return covered;
+    }
   }
   std::optional<Result<area::Composed>> composed = replica_.area.compose(effect.writes, payload);
   while (!composed) {
