@@ -6,7 +6,9 @@
 #include "area/area_log.h"
 #include "area/blocks.h"
 #include "area/slots.h"
+#include "area/state_file.h"
 #include "area/superblocks.h"
+#include "area/suspect_map.h"
 #include "core/check.h"
 
 namespace lockstep::area {
@@ -14,67 +16,115 @@ namespace {
 
 using runtime::Task;
 
+/// The files of an area, open.
+struct Parts {
+  std::unique_ptr<Failure> failure;
+  std::unique_ptr<StateFile> state;
+  std::unique_ptr<SuspectMap> suspects;
+  std::unique_ptr<Blocks> blocks;
+  std::unique_ptr<AreaLog> log;
+  std::unique_ptr<Slots> slots;
+};
+
 class DiskArea final : public Area {
  public:
-  DiskArea(Superblocks superblocks, bool unclean, std::unique_ptr<Blocks> blocks, std::unique_ptr<AreaLog> log,
-           std::unique_ptr<Slots> slots, runtime::Scheduler& scheduler)
+  DiskArea(Parts parts, Superblocks superblocks, bool unclean, Uuid host_boot, runtime::Scheduler& scheduler)
       : scheduler_(scheduler),
+        parts_(std::move(parts)),
         superblocks_(std::move(superblocks)),
+        host_boot_(host_boot),
         unclean_(unclean),
-        blocks_(std::move(blocks)),
-        log_(std::move(log)),
-        slots_(std::move(slots)) {}
+        power_lost_(superblocks_.current().host_boot != host_boot) {}
 
   const Identity& identity() const override { return superblocks_.current().identity; }
   bool unclean() const override { return unclean_; }
+  bool power_lost() const override { return power_lost_; }
+  Task<Result<>> power_loss_recorded() override;
   Task<Result<>> close() override;
+  const std::optional<Error>& failure() const override { return parts_.failure->first(); }
 
-  std::optional<Result<>> try_read(BlockRange blocks, MutableBytes into) override { return blocks_->try_read(blocks, into); }
-  Task<Result<>> read(BlockRange blocks, MutableBytes into) override { return blocks_->read(blocks, into); }
-  Task<Result<>> read_raw(BlockRange blocks, MutableBytes into) override { return blocks_->read_raw(blocks, into); }
-  std::uint64_t stored_checksum(std::uint64_t block) const override { return blocks_->stored_checksum(block); }
+  const std::string& saved_state() const override { return parts_.state->saved(); }
+  Task<Result<>> save_state(std::string bytes) override { return parts_.state->save(std::move(bytes)); }
+
+  std::optional<Result<>> try_read(BlockRange blocks, MutableBytes into) override { return parts_.blocks->try_read(blocks, into); }
+  Task<Result<>> read(BlockRange blocks, MutableBytes into) override { return parts_.blocks->read(blocks, into); }
+  Task<Result<>> read_raw(BlockRange blocks, MutableBytes into) override { return parts_.blocks->read_raw(blocks, into); }
+  std::uint64_t stored_checksum(std::uint64_t block) const override { return parts_.blocks->stored_checksum(block); }
+  Task<Result<std::vector<std::uint64_t>>> stored_checksums(BlockRange blocks) override { return parts_.blocks->stored_checksums(blocks); }
 
   std::optional<Result<Composed>> compose(std::span<const wire::AreaWrite> writes, Bytes payload) override {
-    return blocks_->compose(writes, payload);
+    return parts_.blocks->compose(writes, payload);
   }
-  Task<Result<>> warm(std::vector<wire::AreaWrite> writes) override { return blocks_->warm(std::move(writes)); }
-  Result<> write(const Composed& composed) override { return blocks_->write(composed); }
+  Task<Result<>> warm(std::vector<wire::AreaWrite> writes) override { return parts_.blocks->warm(std::move(writes)); }
+  Result<> write(const Composed& composed) override;
   Task<Result<>> sync(std::vector<ByteRange> ranges, bool log_too) override;
 
-  Log& log() override { return *log_; }
-  InFlight& in_flight() override { return *slots_; }
-  const Counters& counters() const override { return blocks_->counters(); }
+  Log& log() override { return *parts_.log; }
+  InFlight& in_flight() override { return *parts_.slots; }
+  Suspects& suspects() override { return *parts_.suspects; }
+  const Counters& counters() const override { return parts_.blocks->counters(); }
 
  private:
   Task<void> sync_log(Result<>& done);
 
+  Task<Result<>> write_superblock(Superblock next);
+  [[nodiscard]] ByteRange everything() const { return {0, identity().blocks * kBlockBytes}; }
+
   runtime::Scheduler& scheduler_;
+  Parts parts_;
   Superblocks superblocks_;
+  Uuid host_boot_;
   bool unclean_;
-  std::unique_ptr<Blocks> blocks_;
-  std::unique_ptr<AreaLog> log_;
-  std::unique_ptr<Slots> slots_;
+  bool power_lost_;
 };
 
+Result<> DiskArea::write(const Composed& composed) {
+  for (const Composed::Part& part : composed.parts) {
+    CHECK(parts_.suspects->covers(part.blocks));
+    parts_.suspects->touch(part.blocks);
+  }
+  return parts_.blocks->write(composed);
+}
+
 Task<Result<>> DiskArea::sync(std::vector<ByteRange> ranges, bool log_too) {
+  const bool whole = log_too && ranges.size() == 1 && ranges.front() == everything();
+  const bool counted = whole && parts_.suspects->whole_sync_begins();
   Result<> log_done;
   runtime::Scope beside(scheduler_);
   if (log_too) beside.spawn(sync_log(log_done));
-  Result<> done = co_await blocks_->sync(std::move(ranges), scheduler_);
+  Result<> done = co_await parts_.blocks->sync(std::move(ranges), scheduler_);
   co_await beside.join();
   if (done) done = std::move(log_done);
+  if (counted) parts_.suspects->whole_sync_ended(done.has_value());
   co_return done;
 }
 
-Task<void> DiskArea::sync_log(Result<>& done) { done = co_await log_->sync(); }
+Task<void> DiskArea::sync_log(Result<>& done) { done = co_await parts_.log->sync(); }
 
 Task<Result<>> DiskArea::close() {
-  std::vector<ByteRange> everything{{0, identity().blocks * kBlockBytes}};
-  Result<> done = co_await sync(std::move(everything), true);
+  std::vector<ByteRange> ranges{everything()};
+  Result<> done = co_await sync(std::move(ranges), true);
   if (!done) co_return done;
   Superblock next = superblocks_.current();
+  // A loss of power that nobody wrote down must be found by the next open().
+  if (next.host_boot != host_boot_) co_return done;
   next.clean = true;
-  co_return co_await superblocks_.write(std::move(next));
+  co_return co_await write_superblock(std::move(next));
+}
+
+Task<Result<>> DiskArea::power_loss_recorded() {
+  Superblock next = superblocks_.current();
+  if (next.host_boot == host_boot_) co_return Result<>{};
+  next.host_boot = host_boot_;
+  co_return co_await write_superblock(std::move(next));
+}
+
+Task<Result<>> DiskArea::write_superblock(Superblock next) {
+  Result<> done = parts_.failure->check();
+  if (!done) co_return done;
+  done = co_await superblocks_.write(std::move(next));
+  if (!done) co_return parts_.failure->note(std::move(done.error()));
+  co_return done;
 }
 
 /// `what` of the file `name` is to have `expected` bytes at least.
@@ -108,7 +158,7 @@ Result<std::unique_ptr<runtime::Mapping>> map_file(runtime::Disk& disk, const ch
 
 }  // namespace
 
-Task<Result<std::unique_ptr<Area>>> Area::open(runtime::World& world) {
+Task<Result<std::unique_ptr<Area>>> Area::open(runtime::World& world, Uuid host_boot) {
   runtime::Disk& disk = world.disk;
   const std::string where = disk.where();
   if (Result<> locked = disk.lock(); !locked) co_return std::unexpected(std::move(locked.error()));
@@ -127,28 +177,42 @@ Task<Result<std::unique_ptr<Area>>> Area::open(runtime::World& world) {
   if (!extents) co_return std::unexpected(std::move(extents.error()));
   Result<std::unique_ptr<runtime::Mapping>> checksums = map_file(disk, kChecksumsFile, id.blocks * Blocks::kChecksumBytes);
   if (!checksums) co_return std::unexpected(std::move(checksums.error()));
+  Result<std::unique_ptr<runtime::Mapping>> suspect = disk.map(kSuspectFile);
+  if (!suspect) co_return std::unexpected(std::move(suspect.error()));
+  Result<std::unique_ptr<runtime::File>> state_file = open_file(disk, kStateFile, kStateFileBytes);
+  if (!state_file) co_return std::unexpected(std::move(state_file.error()));
   Result<std::unique_ptr<runtime::Mapping>> in_flight = map_file(disk, kInFlightFile, kInFlightBytes);
   if (!in_flight) co_return std::unexpected(std::move(in_flight.error()));
   Result<std::unique_ptr<runtime::File>> log_file = open_file(disk, kLogFile, id.log_bytes);
   if (!log_file) co_return std::unexpected(std::move(log_file.error()));
 
+  Parts parts;
+  parts.failure = std::make_unique<Failure>();
+  Failure& failure = *parts.failure;
+  Result<std::unique_ptr<StateFile>> state = co_await StateFile::open(std::move(*state_file), world.scheduler, failure);
+  if (!state) co_return in(where, std::move(state.error()));
+  Result<std::unique_ptr<SuspectMap>> suspects = co_await SuspectMap::open(std::move(*suspect), id.blocks, world.scheduler, failure);
+  if (!suspects) co_return in(where, std::move(suspects.error()));
   Result<std::unique_ptr<Slots>> slots = co_await Slots::open(std::move(*in_flight), id.blocks);
   if (!slots) co_return in(where, std::move(slots.error()));
-  Result<std::unique_ptr<RecordRing>> ring = co_await RecordRing::open(std::move(*log_file), id.log_bytes, world.scheduler);
+  Result<std::unique_ptr<RecordRing>> ring = co_await RecordRing::open(std::move(*log_file), id.log_bytes, world.scheduler, failure);
   if (!ring) co_return in(where, std::move(ring.error()));
 
   // From here on nothing is taken for closed until close(). A damaged copy may have been the newer one.
   const bool unclean = !superblocks->current().clean || superblocks->damaged();
   Superblock next = superblocks->current();
   next.clean = false;
+  if (!unclean) next.host_boot = host_boot;
   Result<> marked = co_await superblocks->write(std::move(next));
   if (!marked) co_return in(where, std::move(marked.error()));
 
-  auto blocks = std::make_unique<Blocks>(std::move(*extents), std::move(*checksums), id.blocks);
-  auto log = std::make_unique<AreaLog>(std::move(*ring));
+  parts.state = std::move(*state);
+  parts.suspects = std::move(*suspects);
+  parts.blocks = std::make_unique<Blocks>(std::move(*extents), std::move(*checksums), id.blocks, failure);
+  parts.log = std::make_unique<AreaLog>(std::move(*ring));
+  parts.slots = std::move(*slots);
   std::unique_ptr<Area> area =
-      std::make_unique<DiskArea>(std::move(*superblocks), unclean, std::move(blocks), std::move(log), std::move(*slots),
-                                  world.scheduler);
+      std::make_unique<DiskArea>(std::move(parts), std::move(*superblocks), unclean, host_boot, world.scheduler);
   co_return std::move(area);
 }
 

@@ -2,9 +2,11 @@
 //
 // Files of an area (lockstep-format(5) has their bytes):
 //
-//   superblock   ids, geometry, clean or not; two copies
+//   superblock   ids, geometry, clean or not, boot id of the machine; two copies
+//   state        what the site saved of its membership; two copies
 //   extents      the blocks
 //   checksums    8 bytes (XXH3-64) a block, mapped
+//   suspect      a bit for each granule: may differ at the other site, or may not be stable here; mapped
 //   inflight     the primary's ring of blocks being written at the sites, mapped: what may differ after a kill
 //   log          ring of checksummed records of effects with a batch, in seq order
 //   meta/        the key-value store (not opened here)
@@ -12,7 +14,11 @@
 // The area knows blocks and records; files, names and free space are the volume's. It decides nothing about order:
 // whoever calls holds the range exclusive.
 //
-// Order in which an effect is applied at a site (C4, R3): compose -> write -> log().append -> keys -> drop caches -> answer.
+// Order in which an effect is applied at a site (C1, C4, R3):
+//
+//   suspects().cover -> compose -> log().append -> write -> keys -> drop caches -> log().flush -> answer
+//
+// append() takes the record into memory only: it reaches the file after the blocks.
 #pragma once
 
 #include <array>
@@ -22,6 +28,7 @@
 #include <string>
 #include <vector>
 
+#include "area/suspects.h"
 #include "core/result.h"
 #include "core/types.h"
 #include "runtime/world.h"
@@ -50,6 +57,9 @@ struct FormatOptions {
   bool force = false;           ///< files of an area that are found there go; other files stay
 };
 
+/// The most bytes of save_state().
+inline constexpr std::size_t kStateBytesMax = 64u << 10;
+
 /// The most blocks that the writes of one effect may touch.
 inline constexpr std::uint64_t kComposeBlocksMax = 1u << 18;
 
@@ -72,16 +82,29 @@ class Area {
   /// block once. `progress`, if set, is called with the bytes of the extents written so far. The keys are the caller's.
   static runtime::Task<Result<Identity>> format(runtime::Disk& disk, runtime::Random& random, FormatOptions options,
                                                 void (*progress)(void*, std::uint64_t), void* with);
-  /// Locks and opens. Errc::refused: locked by another process, not an area, another format version, shorter than it was
-  /// formatted; Errc::corrupt: both superblocks. One bad superblock copy is repaired, with a warning. The log is read:
-  /// records behind the first invalid one are not there.
-  static runtime::Task<Result<std::unique_ptr<Area>>> open(runtime::World& world);
+  /// Locks and opens; `host_boot` is the boot id of this machine. Errc::refused: locked by another process, not an area, another
+  /// format version, shorter than it was formatted; Errc::corrupt: both superblocks, both copies of the state or of the log's
+  /// header. One bad copy is repaired, with a warning. The log is read: records behind the first invalid one are not there.
+  static runtime::Task<Result<std::unique_ptr<Area>>> open(runtime::World& world, Uuid host_boot);
 
   [[nodiscard]] virtual const Identity& identity() const = 0;
   /// The area was not closed by close() after it was last used.
   [[nodiscard]] virtual bool unclean() const = 0;
+  /// The machine lost power (its boot id differs from the superblock's) while the area was not closed.
+  [[nodiscard]] virtual bool power_lost() const = 0;
+  /// The caller has written the power loss down (in its saved state): the superblock takes the new boot id, so that a kill and
+  /// a restart now is no power loss. Until then each open() reports power_lost() again, be it closed in between. Suspends.
+  virtual runtime::Task<Result<>> power_loss_recorded() = 0;
   /// Everything stable, superblock says clean. Nothing may be called afterwards. Suspends.
   virtual runtime::Task<Result<>> close() = 0;
+  /// The first failed write or sync (C7): every later one answers this error.
+  [[nodiscard]] virtual const std::optional<Error>& failure() const = 0;
+
+  /// What was saved last of the site's membership (wire::SiteState as bytes, opaque here); empty: nothing yet, as after format.
+  [[nodiscard]] virtual const std::string& saved_state() const = 0;
+  /// Saves `bytes` (at most kStateBytesMax), stable when it returns; a torn write leaves what was saved before. Calls are carried
+  /// out one after the other. Errc::invalid: too many; Errc::io. Suspends.
+  virtual runtime::Task<Result<>> save_state(std::string bytes) = 0;
 
   // Blocks. Every read verifies.
   /// Reads whole blocks if that needs no wait; nullopt: use read(). Errc::corrupt names the first bad block.
@@ -90,6 +113,8 @@ class Area {
   /// Bytes as they stand, unverified, and the stored checksums. For catching up and verify.
   virtual runtime::Task<Result<>> read_raw(BlockRange blocks, MutableBytes into) = 0;
   [[nodiscard]] virtual std::uint64_t stored_checksum(std::uint64_t block) const = 0;
+  /// Those of `blocks`, read from the table if need be. Errc::io. Suspends.
+  virtual runtime::Task<Result<std::vector<std::uint64_t>>> stored_checksums(BlockRange blocks) = 0;
 
   /// Blocks and checksums that `writes` with `payload` make. nullopt: an edge block or a piece of the checksum table must
   /// be read first, await warm(writes) and ask again. Errc::corrupt: an edge block is bad here. Errc::invalid: writes
@@ -97,13 +122,15 @@ class Area {
   [[nodiscard]] virtual std::optional<Result<Composed>> compose(std::span<const wire::AreaWrite> writes, Bytes payload) = 0;
   virtual runtime::Task<Result<>> warm(std::vector<wire::AreaWrite> writes) = 0;
   /// Writes blocks and their checksums, at once. Errc::io: the area is to be detached; so after a failed sync. Every later
-  /// write and sync then answers the same error.
+  /// write and sync then answers the same error. Requires: suspects().cover() of the blocks, with no suspension since (C1).
   [[nodiscard]] virtual Result<> write(const Composed& composed) = 0;
-  /// Makes blocks in `ranges` (area bytes) and their checksums stable, and the log. Suspends.
+  /// Makes blocks in `ranges` (area bytes) and their checksums stable, and the log. {0, all} with the log is a sync of the whole
+  /// area. Suspends.
   virtual runtime::Task<Result<>> sync(std::vector<ByteRange> ranges, bool log_too) = 0;
 
   [[nodiscard]] virtual Log& log() = 0;
   [[nodiscard]] virtual InFlight& in_flight() = 0;
+  [[nodiscard]] virtual Suspects& suspects() = 0;
 
   struct Counters {
     std::uint64_t blocks_read = 0, blocks_written = 0, bad_blocks = 0, syncs = 0;
@@ -117,6 +144,8 @@ class Log {
   virtual ~Log() = default;
   /// Last record, written or pending, be it forgotten since; 0: there never was one.
   [[nodiscard]] virtual Seq last() const = 0;
+  /// Last record known to be on the medium, be it forgotten since: as open() found it, then what each sync() took up.
+  [[nodiscard]] virtual Seq stable() const = 0;
   /// First record that is still there; 0: none.
   [[nodiscard]] virtual Seq first() const = 0;
   /// Takes the record of `effect` into memory. Errc::busy: no room until a forget_through() has ended that gives some;

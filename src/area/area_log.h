@@ -11,6 +11,7 @@ class AreaLog final : public Log {
   explicit AreaLog(std::unique_ptr<RecordRing> ring) : ring_(std::move(ring)) {}
 
   [[nodiscard]] Seq last() const override { return ring_->last(); }
+  [[nodiscard]] Seq stable() const override { return ring_->stable(); }
   [[nodiscard]] Seq first() const override { return ring_->first(); }
   [[nodiscard]] Result<> append(const wire::Effect& effect) override;
   [[nodiscard]] Result<> flush() override { return ring_->flush(); }

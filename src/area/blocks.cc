@@ -23,10 +23,12 @@ constexpr ByteRange area_range(BlockRange blocks) { return {blocks.first * kBloc
 
 }  // namespace
 
-Blocks::Blocks(std::unique_ptr<runtime::File> extents, std::unique_ptr<runtime::Mapping> checksums, std::uint64_t blocks)
+Blocks::Blocks(std::unique_ptr<runtime::File> extents, std::unique_ptr<runtime::Mapping> checksums, std::uint64_t blocks,
+               Failure& failure)
     : extents_(std::move(extents)),
       checksums_(std::move(checksums)),
       blocks_(blocks),
+      failure_(failure),
       prepared_((blocks + kPreparedBlocks - 1) / kPreparedBlocks) {
   CHECK(extents_->bytes() / kBlockBytes >= blocks && checksums_->bytes().size() / kChecksumBytes >= blocks);
 }
@@ -64,11 +66,6 @@ Result<> Blocks::validate(BlockRange blocks, MutableBytes into) const {
 std::unexpected<Error> Blocks::bad(std::uint64_t block) {
   ++counters_.bad_blocks;
   return fail(Errc::corrupt, fmt::format("block {} does not match its checksum", block));
-}
-
-std::unexpected<Error> Blocks::failed_with(Error error) {
-  if (!failed_) failed_ = error;
-  return std::unexpected(std::move(error));
 }
 
 bool Blocks::matches(std::uint64_t block, Bytes bytes) const { return checksum(bytes) == stored_checksum(block); }
@@ -121,6 +118,15 @@ runtime::Task<Result<>> Blocks::read(BlockRange blocks, MutableBytes into) {
   co_return Result<>{};
 }
 
+runtime::Task<Result<std::vector<std::uint64_t>>> Blocks::stored_checksums(BlockRange blocks) {
+  const Result<> prepared = co_await prepare(blocks);
+  if (!prepared) co_return std::unexpected(prepared.error());
+  std::vector<std::uint64_t> checksums;
+  checksums.reserve(blocks.count);
+  for (std::uint64_t b = blocks.first; b < blocks.end(); ++b) checksums.push_back(stored_checksum(b));
+  co_return checksums;
+}
+
 runtime::Task<Result<>> Blocks::read_raw(BlockRange blocks, MutableBytes into) {
   Result<> done = validate(blocks, into);
   if (done) done = co_await prepare(blocks);
@@ -130,11 +136,11 @@ runtime::Task<Result<>> Blocks::read_raw(BlockRange blocks, MutableBytes into) {
 }
 
 Result<> Blocks::write(const Composed& composed) {
-  if (failed_) return std::unexpected(*failed_);
+  if (Result<> usable = failure_.check(); !usable) return usable;
   std::size_t next = 0;
   for (const Composed::Part& part : composed.parts) {
     Result<> done = extents_->write_now(part.blocks.first * kBlockBytes, part.bytes);
-    if (!done) return failed_with(std::move(done.error()));
+    if (!done) return failure_.note(std::move(done.error()));
     CHECK(next + part.blocks.count <= composed.checksums.size());
     std::memcpy(checksums_->bytes().data() + part.blocks.first * kChecksumBytes, composed.checksums.data() + next,
                 part.blocks.count * kChecksumBytes);
@@ -169,7 +175,8 @@ runtime::Task<void> Blocks::sync_table(std::vector<ByteRange> ranges, Result<>& 
 }
 
 runtime::Task<Result<>> Blocks::sync(std::vector<ByteRange> ranges, runtime::Scheduler& scheduler) {
-  if (failed_) co_return std::unexpected(*failed_);
+  Result<> usable = failure_.check();
+  if (!usable) co_return usable;
   const std::uint64_t bytes = blocks_ * kBlockBytes;
   for (const ByteRange& r : ranges) {
     if (r.offset > bytes || r.length > bytes - r.offset) {
@@ -204,7 +211,7 @@ runtime::Task<Result<>> Blocks::sync(std::vector<ByteRange> ranges, runtime::Sch
   }
   co_await beside.join();
   if (done) done = std::move(table_done);
-  if (!done) co_return failed_with(std::move(done.error()));
+  if (!done) co_return failure_.note(std::move(done.error()));
   co_return Result<>{};
 }
 

@@ -14,6 +14,7 @@
 #include <memory>
 
 #include "area/area.h"
+#include "area/failure.h"
 
 namespace lockstep::area {
 
@@ -26,13 +27,15 @@ class Blocks {
   static constexpr std::size_t kWarmedMax = 4 * kEdgesMax;
 
   /// Requires: files large enough for `blocks`.
-  Blocks(std::unique_ptr<runtime::File> extents, std::unique_ptr<runtime::Mapping> checksums, std::uint64_t blocks);
+  Blocks(std::unique_ptr<runtime::File> extents, std::unique_ptr<runtime::Mapping> checksums, std::uint64_t blocks,
+         Failure& failure);
 
   // As in area.h.
   [[nodiscard]] std::optional<Result<>> try_read(BlockRange blocks, MutableBytes into);
   runtime::Task<Result<>> read(BlockRange blocks, MutableBytes into);
   runtime::Task<Result<>> read_raw(BlockRange blocks, MutableBytes into);
   [[nodiscard]] std::uint64_t stored_checksum(std::uint64_t block) const;
+  runtime::Task<Result<std::vector<std::uint64_t>>> stored_checksums(BlockRange blocks);
   [[nodiscard]] std::optional<Result<Composed>> compose(std::span<const wire::AreaWrite> writes, Bytes payload);
   runtime::Task<Result<>> warm(std::vector<wire::AreaWrite> writes);
   [[nodiscard]] Result<> write(const Composed& composed);
@@ -61,18 +64,17 @@ class Blocks {
   [[nodiscard]] std::unexpected<Error> bad(std::uint64_t block);
   runtime::Task<Result<>> read_again(std::uint64_t block, MutableBytes into);
   void note_written(BlockRange blocks);
-  std::unexpected<Error> failed_with(Error error);
 
   std::unique_ptr<runtime::File> extents_;
   std::unique_ptr<runtime::Mapping> checksums_;
   std::uint64_t blocks_;
+  Failure& failure_;
   std::vector<bool> prepared_;  ///< a bit for each kPreparedBlocks
   /// Edge blocks that warm() read, until they are written: so asking again finds them whatever the medium's cache does.
   std::map<std::uint64_t, std::unique_ptr<Block>> warmed_;
   std::uint64_t unstarted_bytes_ = 0;  ///< written since write-back was last started, all in unstarted_
   ByteRange unstarted_;
   Area::Counters counters_;
-  std::optional<Error> failed_;
 };
 
 }  // namespace lockstep::area

@@ -9,7 +9,9 @@
 #include "area/log_format.h"
 #include "area/record_ring.h"
 #include "area/slots.h"
+#include "area/state_file.h"
 #include "area/superblocks.h"
+#include "area/suspect_map.h"
 #include "core/checksum.h"
 
 namespace lockstep::area {
@@ -18,7 +20,8 @@ namespace {
 using runtime::Task;
 
 /// The superblock goes first: a format that ends early leaves no area.
-constexpr std::array<const char*, 6> kFiles{kSuperblockFile, kExtentsFile, kChecksumsFile, kInFlightFile, kLogFile, kKeysDirectory};
+constexpr std::array<const char*, 8> kFiles{kSuperblockFile, kExtentsFile, kChecksumsFile, kSuspectFile,
+                                            kStateFile, kInFlightFile, kLogFile, kKeysDirectory};
 
 /// What a fresh file system brings along.
 bool counts_as_empty(const std::string& name) { return name == "lost+found"; }
@@ -68,6 +71,8 @@ Task<Result<>> fill_checksums(runtime::File& table, std::uint64_t blocks) {
 Task<Result<>> make_files(runtime::Disk& disk, Identity id, void (*progress)(void*, std::uint64_t), void* with) {
   Result<> done = co_await disk.create(kExtentsFile, id.blocks * kBlockBytes, progress, with);
   if (done) done = co_await disk.create(kChecksumsFile, id.blocks * Blocks::kChecksumBytes, nullptr, nullptr);
+  if (done) done = co_await disk.create(kSuspectFile, SuspectMap::file_bytes(id.blocks), nullptr, nullptr);
+  if (done) done = co_await disk.create(kStateFile, kStateFileBytes, nullptr, nullptr);
   if (done) done = co_await disk.create(kInFlightFile, kInFlightBytes, nullptr, nullptr);
   if (done) done = co_await disk.create(kLogFile, id.log_bytes, nullptr, nullptr);
   if (!done) co_return done;
@@ -75,6 +80,11 @@ Task<Result<>> make_files(runtime::Disk& disk, Identity id, void (*progress)(voi
   Result<std::unique_ptr<runtime::File>> table = disk.open(kChecksumsFile);
   if (!table) co_return std::unexpected(std::move(table.error()));
   done = co_await fill_checksums(**table, id.blocks);
+  if (!done) co_return done;
+
+  Result<std::unique_ptr<runtime::File>> state = disk.open(kStateFile);
+  if (!state) co_return std::unexpected(std::move(state.error()));
+  done = co_await StateFile::format(**state);
   if (!done) co_return done;
 
   Result<std::unique_ptr<runtime::File>> log = disk.open(kLogFile);
@@ -88,7 +98,7 @@ Task<Result<>> make_files(runtime::Disk& disk, Identity id, void (*progress)(voi
   if (!superblock) co_return std::unexpected(std::move(superblock.error()));
   Superblocks copies(std::move(*superblock));
   // Both copies, so that neither is taken for a damaged one.
-  for (std::size_t i = 0; i < kSuperblockCopies && done; ++i) done = co_await copies.write({id, 0, true});
+  for (std::size_t i = 0; i < kSuperblockCopies && done; ++i) done = co_await copies.write({id, 0, true, {}});
   co_return done;
 }
 

@@ -19,8 +19,9 @@ std::uint64_t checksum_of(const LogHeaderBytes& header) {
 
 }  // namespace
 
-RecordRing::RecordRing(std::unique_ptr<runtime::File> file, std::uint64_t ring_bytes, runtime::Scheduler& scheduler)
-    : file_(std::move(file)), forgetting_(scheduler, 1), ring_bytes_(ring_bytes) {}
+RecordRing::RecordRing(std::unique_ptr<runtime::File> file, std::uint64_t ring_bytes, runtime::Scheduler& scheduler,
+                       Failure& failure)
+    : file_(std::move(file)), failure_(failure), forgetting_(scheduler, 1), ring_bytes_(ring_bytes) {}
 
 runtime::Task<Result<>> RecordRing::write_headers(runtime::File& file, LogHeaderBytes& header) {
   for (std::size_t i = 0; i < 2; ++i) {
@@ -48,9 +49,9 @@ runtime::Task<Result<>> RecordRing::format(runtime::File& file, std::uint64_t lo
 
 runtime::Task<Result<std::unique_ptr<RecordRing>>> RecordRing::open(std::unique_ptr<runtime::File> file,
                                                                     std::uint64_t log_bytes,
-                                                                    runtime::Scheduler& scheduler) {
+                                                                    runtime::Scheduler& scheduler, Failure& failure) {
   CHECK(log_bytes >= kLogBytesMin && log_bytes % kBlockBytes == 0 && log_bytes <= file->bytes());
-  std::unique_ptr<RecordRing> ring(new RecordRing(std::move(file), log_bytes - kLogRingOffset, scheduler));
+  std::unique_ptr<RecordRing> ring(new RecordRing(std::move(file), log_bytes - kLogRingOffset, scheduler, failure));
   Result<> recovered = co_await ring->recover();
   if (!recovered) co_return std::unexpected(std::move(recovered.error()));
   ring->check_invariants();
@@ -96,7 +97,7 @@ runtime::Task<Result<>> RecordRing::recover() {
     note(reader.seq(), reader.before());
   }
   written_ = synced_ = reader.place().position;
-  last_ = reader.place().previous;
+  last_ = stable_ = reader.place().previous;
   last_run_ = std::max(reader.place().run, header_.run);
   // What was read is told to others as being here, so it must not vanish when the power goes.
   Result<> stable = co_await file_->sync({0, kLogRingOffset + ring_bytes_});
@@ -110,14 +111,9 @@ void RecordRing::note(Seq seq, Place place) {
     marks_.push_back({seq, place});
 }
 
-std::unexpected<Error> RecordRing::failed_with(Error error) {
-  if (!failed_) failed_ = error;
-  return std::unexpected(std::move(error));
-}
-
 Result<> RecordRing::append(Seq seq, Bytes body) {
   CHECK(seq > last_);
-  if (failed_) return std::unexpected(*failed_);
+  if (Result<> usable = failure_.check(); !usable) return usable;
   const std::uint64_t room = record_bytes(body.size());
   if (body.size() > kRecordBodyBytesMax || room > ring_bytes_) {
     return fail(Errc::invalid, fmt::format("a record of {} bytes does not fit a log of {} bytes; make log_size larger",
@@ -154,10 +150,10 @@ Result<> RecordRing::write_bytes(std::uint64_t position, Bytes bytes) {
 }
 
 Result<> RecordRing::flush() {
-  if (failed_) return std::unexpected(*failed_);
+  if (Result<> usable = failure_.check(); !usable) return usable;
   if (pending_.empty()) return {};
   Result<> done = write_bytes(written_, pending_);
-  if (!done) return failed_with(std::move(done.error()));
+  if (!done) return failure_.note(std::move(done.error()));
   written_ += pending_.size();
   pending_.clear();
   return {};
@@ -168,13 +164,15 @@ runtime::Task<Result<>> RecordRing::sync() {
   if (!flushed) co_return flushed;
   const std::uint64_t from = synced_;
   const std::uint64_t to = written_;
+  const Seq last = last_;
   if (from == to) co_return Result<>{};
   const std::uint64_t at = from % ring_bytes_;
   const std::uint64_t here = std::min(to - from, ring_bytes_ - at);
   Result<> done = co_await file_->sync({kLogRingOffset + at, here});
   if (done && here < to - from) done = co_await file_->sync({kLogRingOffset, to - from - here});
-  if (!done) co_return failed_with(std::move(done.error()));
+  if (!done) co_return failure_.note(std::move(done.error()));
   synced_ = std::max(synced_, to);
+  stable_ = std::max(stable_, last);
   co_return Result<>{};
 }
 
@@ -197,8 +195,8 @@ runtime::Task<Result<>> RecordRing::forget(Seq seq) {
     RecordReader reader(*file_, ring_bytes_, std::prev(behind)->place, written_);
     do {
       Result<bool> next = co_await reader.next();
-      if (!next) co_return failed_with(std::move(next.error()));
-      if (!*next) co_return failed_with(reader.damaged());
+      if (!next) co_return failure_.note(std::move(next.error()));
+      if (!*next) co_return failure_.note(reader.damaged());
     } while (reader.seq() <= seq);
     to = reader.before();
     new_first = Mark{reader.seq(), to};
@@ -210,11 +208,12 @@ runtime::Task<Result<>> RecordRing::forget(Seq seq) {
   header.forgotten = to.previous.value;
   header.first_run = to.run;
   Result<> written = co_await write_headers(*file_, header);
-  if (!written) co_return failed_with(std::move(written.error()));
+  if (!written) co_return failure_.note(std::move(written.error()));
   header_ = header;
   first_ = to.position;
   forgotten_ = to.previous;
   synced_ = std::max(synced_, first_);
+  stable_ = std::max(stable_, forgotten_);
   while (!marks_.empty() && marks_.front().place.position < first_) marks_.pop_front();
   if (new_first && (marks_.empty() || marks_.front().place.position != first_)) marks_.push_front(*new_first);
   check_invariants();

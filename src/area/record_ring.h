@@ -19,6 +19,7 @@
 #include <optional>
 #include <vector>
 
+#include "area/failure.h"
 #include "area/log_format.h"
 #include "area/record_reader.h"
 #include "core/result.h"
@@ -40,8 +41,10 @@ class RecordRing {
   /// Finds the records, makes what was found stable, begins a run. Errc::corrupt: both headers are bad. One bad header is
   /// written again, with a warning. Suspends.
   static runtime::Task<Result<std::unique_ptr<RecordRing>>> open(std::unique_ptr<runtime::File> file, std::uint64_t log_bytes,
-                                                                 runtime::Scheduler& scheduler);
+                                                                 runtime::Scheduler& scheduler, Failure& failure);
 
+  /// Last record known to be on the medium, be it forgotten since.
+  [[nodiscard]] Seq stable() const { return stable_; }
   [[nodiscard]] Seq last() const { return last_; }
   [[nodiscard]] Seq first() const { return marks_.empty() ? Seq{} : marks_.front().seq; }
   /// Errc::busy: no room; Errc::invalid: larger than the ring. Requires: seq > last().
@@ -66,7 +69,7 @@ class RecordRing {
   };
   static constexpr std::uint64_t kMarkBytes = 64 * 1024;
 
-  RecordRing(std::unique_ptr<runtime::File> file, std::uint64_t ring_bytes, runtime::Scheduler& scheduler);
+  RecordRing(std::unique_ptr<runtime::File> file, std::uint64_t ring_bytes, runtime::Scheduler& scheduler, Failure& failure);
   runtime::Task<Result<>> recover();
   runtime::Task<Result<>> read_headers();
   /// Both copies, one after the other, stable.
@@ -75,9 +78,8 @@ class RecordRing {
   Result<> write_bytes(std::uint64_t position, Bytes bytes);
   void note(Seq seq, Place place);
   [[nodiscard]] std::uint64_t end() const { return written_ + pending_.size(); }
-  std::unexpected<Error> failed_with(Error error);
-
   std::unique_ptr<runtime::File> file_;
+  Failure& failure_;
   runtime::Budget forgetting_;  ///< one forget_through at a time
   std::uint64_t ring_bytes_ = 0;
   LogHeaderBytes header_{};
@@ -86,11 +88,11 @@ class RecordRing {
   std::uint64_t synced_ = 0;
   std::uint64_t written_ = 0;
   Seq last_;
+  Seq stable_;
   std::uint64_t last_run_ = 0;
   std::vector<std::byte> pending_;
   std::deque<Mark> marks_;
   std::optional<std::uint64_t> mark_at_;  ///< a record that begins here gets a mark: it will be the first
-  std::optional<Error> failed_;
 };
 
 }  // namespace lockstep::area

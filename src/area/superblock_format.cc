@@ -34,6 +34,7 @@ SuperblockBytes encode(const Superblock& superblock) {
   out.site_bytes = static_cast<std::uint16_t>(id.site.size());
   std::memcpy(out.volume.data(), id.volume.data(), id.volume.size());
   std::memcpy(out.site.data(), id.site.data(), id.site.size());
+  out.host_boot = superblock.host_boot.bytes;
   out.checksum = checksum_of(out);
   return out;
 }
@@ -44,8 +45,13 @@ Result<Superblock> decode_superblock(Bytes copy) {
   std::memcpy(&in, copy.data(), sizeof in);
   if (in.magic != SuperblockBytes::kMagic) return fail(Errc::corrupt, "it does not begin with LOCKSTEP");
   if (in.checksum != checksum_of(in)) return fail(Errc::corrupt, "its checksum does not match");
-  if (in.version != kFormatVersion)
-    return fail(Errc::refused, fmt::format("format {}, this program knows up to {}", in.version, kFormatVersion));
+  if (in.version > kFormatVersion)
+    return fail(Errc::refused, fmt::format("format {}, this program knows up to {}; use a newer one", in.version, kFormatVersion));
+  if (in.version < kFormatVersion) {
+    return fail(Errc::refused, fmt::format("format {}, of an older program, and this one knows {} only; format this site's area "
+                                           "again and let it catch up from the other site, or go on with the older program",
+                                           in.version, kFormatVersion));
+  }
   if (in.block_bytes != kBlockBytes)
     return fail(Errc::refused, fmt::format("blocks of {} bytes, this program knows {}", in.block_bytes, kBlockBytes));
   if (in.volume_bytes > kNameBytesMax || in.site_bytes > kNameBytesMax)
@@ -61,6 +67,7 @@ Result<Superblock> decode_superblock(Bytes copy) {
   out.identity.blocks = in.blocks;
   out.identity.log_bytes = in.log_bytes;
   out.generation = in.generation;
+  out.host_boot.bytes = in.host_boot;
   out.clean = (in.flags & SuperblockBytes::kClean) != 0;
   return out;
 }

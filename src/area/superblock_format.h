@@ -18,7 +18,7 @@ namespace lockstep::area {
 
 static_assert(std::endian::native == std::endian::little, "files are little endian and are read without conversion");
 
-inline constexpr std::uint32_t kFormatVersion = 1;
+inline constexpr std::uint32_t kFormatVersion = 2;
 inline constexpr std::size_t kSuperblockCopyBytes = 4096;
 inline constexpr std::size_t kSuperblockCopies = 2;
 inline constexpr std::size_t kNameBytesMax = 255;
@@ -40,7 +40,8 @@ struct SuperblockBytes {
   std::uint16_t site_bytes;
   std::array<char, 256> volume;  ///< volume_bytes of it, then zeros
   std::array<char, 256> site;
-  std::array<std::byte, 3496> zeros;
+  std::array<std::uint8_t, 16> host_boot;
+  std::array<std::byte, 3480> zeros;
   std::uint64_t checksum;        ///< XXH3-64 of all bytes before it
 };
 static_assert(sizeof(SuperblockBytes) == kSuperblockCopyBytes);
@@ -51,17 +52,18 @@ static_assert(offsetof(SuperblockBytes, generation) == 16 && offsetof(Superblock
 static_assert(offsetof(SuperblockBytes, store) == 40 && offsetof(SuperblockBytes, blocks) == 56);
 static_assert(offsetof(SuperblockBytes, log_bytes) == 64 && offsetof(SuperblockBytes, block_bytes) == 72);
 static_assert(offsetof(SuperblockBytes, volume) == 80 && offsetof(SuperblockBytes, site) == 336);
-static_assert(offsetof(SuperblockBytes, checksum) == 4088);
+static_assert(offsetof(SuperblockBytes, host_boot) == 592 && offsetof(SuperblockBytes, checksum) == 4088);
 
 struct Superblock {
   Identity identity;
   std::uint64_t generation = 0;
   bool clean = false;
+  Uuid host_boot;  ///< of the machine, when the area was opened last; older while a loss of power is not recorded
 };
 
 /// Requires: names of at most kNameBytesMax.
 [[nodiscard]] SuperblockBytes encode(const Superblock& superblock);
-/// Errc::corrupt: not a superblock, or damaged. Errc::refused: of another format version.
+/// Errc::corrupt: not a superblock, or damaged. Errc::refused: of another format version, and what to do.
 [[nodiscard]] Result<Superblock> decode_superblock(Bytes copy);
 
 }  // namespace lockstep::area

@@ -11,6 +11,8 @@ namespace lockstep::area {
 inline constexpr const char* kSuperblockFile = "superblock";
 inline constexpr const char* kExtentsFile = "extents";
 inline constexpr const char* kChecksumsFile = "checksums";
+inline constexpr const char* kStateFile = "state";
+inline constexpr const char* kSuspectFile = "suspect";
 inline constexpr const char* kInFlightFile = "inflight";
 inline constexpr const char* kLogFile = "log";
 inline constexpr const char* kKeysDirectory = "meta";  ///< of the key-value store

@@ -22,7 +22,7 @@ Site::Site(runtime::World& world, const config::Config& config, SiteId self, Sur
 Site::~Site() = default;
 
 runtime::Task<Result<>> Site::start() {
-  Result<std::unique_ptr<area::Area>> area = co_await area::Area::open(world_);
+  Result<std::unique_ptr<area::Area>> area = co_await area::Area::open(world_, surroundings_.host_boot);
   if (!area) co_return std::unexpected(area.error());
   area_ = std::move(*area);
   const area::Identity& identity = area_->identity();

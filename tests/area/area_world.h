@@ -6,6 +6,7 @@
 #include <string>
 
 #include "area/area.h"
+#include "area/failure.h"
 #include "area/superblocks.h"
 #include "sim/machine.h"
 #include "sim/process.h"
@@ -53,7 +54,7 @@ struct TestWorld {
   }
   /// Lives in the process: a kill abandons it.
   Result<Area*> try_open() {
-    Result<std::unique_ptr<Area>> opened = run(Area::open(world()));
+    Result<std::unique_ptr<Area>> opened = run(Area::open(world(), machine.boot_id()));
     if (!opened) return std::unexpected(opened.error());
     std::shared_ptr<Area> shared = std::move(*opened);
     process->keep(shared);
@@ -70,6 +71,13 @@ struct TestWorld {
   sim::Process* process;
 };
 
+/// Of the process that runs now.
+inline Failure& failure(TestWorld& w) {
+  auto made = std::make_shared<Failure>();
+  w.process->keep(made);
+  return *made;
+}
+
 inline FormatOptions small_area() {
   FormatOptions options;
   options.volume = "data";
@@ -79,6 +87,16 @@ inline FormatOptions small_area() {
   options.log_bytes = kBlockBytes * 32;
   return options;
 }
+
+/// An area of so many granules, the last one with one block only.
+inline FormatOptions large_area(std::uint64_t granules) {
+  FormatOptions options = small_area();
+  options.bytes = (granules - 1) * kGranuleBytes + kBlockBytes;
+  return options;
+}
+
+/// The blocks of one granule, or some of them.
+inline BlockRange in_granule(std::uint64_t granule, std::uint64_t count = 1) { return {granule * kGranuleBlocks, count}; }
 
 inline std::vector<std::byte> pattern(std::size_t bytes, std::uint64_t seed) {
   std::vector<std::byte> out(bytes);

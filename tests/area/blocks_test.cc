@@ -38,6 +38,9 @@ Result<Composed> compose(TestWorld& w, Area& area, const std::vector<AreaWrite>&
 void write(TestWorld& w, Area& area, const std::vector<AreaWrite>& writes, Bytes payload) {
   Result<Composed> composed = compose(w, area, writes, payload);
   if (!composed) FAIL(composed.error().text);
+  std::vector<BlockRange> touched;
+  for (const Composed::Part& part : composed->parts) touched.push_back(part.blocks);
+  while (!area.suspects().cover(touched)) REQUIRE(w.run(area.suspects().mark(touched)));
   REQUIRE(area.write(*composed));
 }
 
@@ -195,7 +198,8 @@ TEST_CASE("a read that races writes never reports a bad block") {
     auto table = w.world().disk.map(kChecksumsFile);
     REQUIRE(extents);
     REQUIRE(table);
-    Blocks blocks(std::make_unique<OldAnswers>(*w.process, std::move(*extents)), std::move(*table), 64);
+    Blocks blocks(std::make_unique<OldAnswers>(*w.process, std::move(*extents)), std::move(*table), 64,
+                  failure(w));
     w.storage().weather.miss_permille = 800;
     auto wrote = std::make_shared<std::optional<Result<>>>();
     w.process->spawn(keep_result(write_often(*w.process, blocks, {5, 3}, 200), wrote));
@@ -264,6 +268,7 @@ TEST_CASE("random writes do what a plain array does") {
       const auto payload = pattern(payload_bytes, prng.next());
       const auto composed = compose(w, *area, writes, payload);
       if (!composed) FAIL(composed.error().text);
+      REQUIRE(w.run(area->suspects().mark_all()));
       REQUIRE(area->write(*composed));
       std::size_t used = 0;
       std::size_t sum = 0;

@@ -83,7 +83,7 @@ RecordRing& recover(TestWorld& w, Model& model, bool power_lost) {
   auto file = w.world().disk.open(kFile);
   REQUIRE(file);
   const std::uint64_t bytes = (*file)->bytes();
-  auto opened = w.run(RecordRing::open(std::move(*file), bytes, w.world().scheduler));
+  auto opened = w.run(RecordRing::open(std::move(*file), bytes, w.world().scheduler, failure(w)));
   if (!opened) FAIL(opened.error().text);
   std::shared_ptr<RecordRing> shared = std::move(*opened);
   w.process->keep(shared);

@@ -24,7 +24,7 @@ void make_log(TestWorld& w) {
 }
 
 RecordRing& open_log(TestWorld& w) {
-  auto opened = w.run(RecordRing::open(file(w), kFileBytes, w.world().scheduler));
+  auto opened = w.run(RecordRing::open(file(w), kFileBytes, w.world().scheduler, failure(w)));
   if (!opened) FAIL(opened.error().text);
   std::shared_ptr<RecordRing> shared = std::move(*opened);
   w.process->keep(shared);
@@ -248,7 +248,7 @@ TEST_CASE("one damaged header is written again, two are an error") {
     w.kill();
     w.storage().corrupt(kFile, {20, 1});
     w.storage().corrupt(kFile, {kBlockBytes + 20, 1});
-    CHECK(w.run(RecordRing::open(file(w), kFileBytes, w.world().scheduler)).error().code == Errc::corrupt);
+    CHECK(w.run(RecordRing::open(file(w), kFileBytes, w.world().scheduler, failure(w))).error().code == Errc::corrupt);
   }
 }
 

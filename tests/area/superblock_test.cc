@@ -20,6 +20,7 @@ Superblock example() {
   s.identity.log_bytes = 0x10000000;
   s.generation = 7;
   s.clean = true;
+  s.host_boot.bytes.fill(0x77);
   return s;
 }
 
@@ -49,13 +50,14 @@ TEST_CASE("the bytes of a superblock stay what they are") {
   const SuperblockBytes bytes = encode(example());
   const Bytes all = as_bytes(bytes);
   CHECK(hex(all.first(80)) ==
-        "4c4f434b53544550" "01000000" "01000000" "0700000000000000"
+        "4c4f434b53544550" "02000000" "01000000" "0700000000000000"
         "000102030405060708090a0b0c0d0e0f" "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff"
         "0504030201000000" "0000001000000000" "00100000" "0400" "0500");
   CHECK(hex(all.subspan(80, 5)) == "6461746100");
   CHECK(hex(all.subspan(336, 6)) == "6e6f72746800");
+  CHECK(hex(all.subspan(591, 18)) == "00" "77777777777777777777777777777777" "00");
   CHECK(bytes.checksum == checksum(all.first(4088)));
-  CHECK(checksum(all) == 0x6bad8aa4d4d74597);
+  CHECK(checksum(all) == 0xf0ddc3f0603251cb);
 }
 
 TEST_CASE("a superblock is read as it was written") {
@@ -69,6 +71,7 @@ TEST_CASE("a superblock is read as it was written") {
   CHECK(read->identity.log_bytes == 0x10000000);
   CHECK(read->generation == 7);
   CHECK(read->clean);
+  CHECK(read->host_boot == example().host_boot);
 }
 
 TEST_CASE("a superblock with any one byte changed is refused") {
@@ -89,6 +92,9 @@ TEST_CASE("one bad copy of the superblock is repaired by open, and the area coun
     Area& area = w.open();
     CHECK(area.identity().volume == "data");
     CHECK(area.unclean());
+    // The damaged one may have been written in another boot of the machine.
+    CHECK(area.power_lost());
+    REQUIRE(w.run(area.power_loss_recorded()));
     REQUIRE(w.run(area.close()));
     w.kill();
     CHECK_FALSE(w.open().unclean());
@@ -118,7 +124,22 @@ TEST_CASE("another format version is refused and named") {
   const auto opened = w.try_open();
   REQUIRE_FALSE(opened);
   CHECK(opened.error().code == Errc::refused);
-  CHECK(opened.error().text.find("format 3, this program knows up to 1") != std::string::npos);
+  CHECK(opened.error().text.find("format 3, this program knows up to 2") != std::string::npos);
+}
+
+TEST_CASE("an area of the first format is refused, with what to do") {
+  TestWorld w;
+  REQUIRE(w.format(small_area()));
+  SuperblockBytes old = encode(example());
+  old.version = 1;
+  old.checksum = checksum(as_bytes(old).first(4088));
+  store(w, 0, old);
+  store(w, 1, old);
+  const auto opened = w.try_open();
+  REQUIRE_FALSE(opened);
+  CHECK(opened.error().code == Errc::refused);
+  CHECK(opened.error().text.find("format 1, of an older program") != std::string::npos);
+  CHECK(opened.error().text.find("format this site's area again") != std::string::npos);
 }
 
 TEST_CASE("a crash while the superblock is written leaves an area") {
@@ -133,7 +154,7 @@ TEST_CASE("a crash while the superblock is written leaves an area") {
       // Opened again and again, until the power goes.
       auto opened = std::make_shared<std::optional<Result<std::unique_ptr<Area>>>>();
       sim::Process* before = w.process;
-      before->spawn(keep_result(Area::open(w.world()), opened));
+      before->spawn(keep_result(Area::open(w.world(), w.machine.boot_id()), opened));
       w.universe.run_for(std::chrono::seconds(2));
       if (w.machine.processes().empty() || w.machine.processes().back().get() != before) break;
       before->keep(std::make_shared<std::unique_ptr<Area>>(std::move(***opened)));

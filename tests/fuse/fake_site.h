@@ -58,15 +58,22 @@ class FakeArea final : public area::Area {
   // Not of the host's side.
   const area::Identity& identity() const override { std::abort(); }
   bool unclean() const override { std::abort(); }
+  bool power_lost() const override { std::abort(); }
+  Task<Result<>> power_loss_recorded() override { std::abort(); }
   Task<Result<>> close() override { std::abort(); }
+  const std::optional<Error>& failure() const override { std::abort(); }
+  const std::string& saved_state() const override { std::abort(); }
+  Task<Result<>> save_state(std::string) override { std::abort(); }
   Task<Result<>> read_raw(BlockRange, MutableBytes) override { std::abort(); }
   std::uint64_t stored_checksum(std::uint64_t) const override { std::abort(); }
+  Task<Result<std::vector<std::uint64_t>>> stored_checksums(BlockRange) override { std::abort(); }
   std::optional<Result<area::Composed>> compose(std::span<const wire::AreaWrite>, Bytes) override { std::abort(); }
   Task<Result<>> warm(std::vector<wire::AreaWrite>) override { std::abort(); }
   Result<> write(const area::Composed&) override { std::abort(); }
   Task<Result<>> sync(std::vector<ByteRange>, bool) override { std::abort(); }
   area::Log& log() override { std::abort(); }
   area::InFlight& in_flight() override { std::abort(); }
+  area::Suspects& suspects() override { std::abort(); }
   const Counters& counters() const override { std::abort(); }
 
  private:

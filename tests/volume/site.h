@@ -44,7 +44,7 @@ class Site {
   }
 
   void open() {
-    Result<std::unique_ptr<area::Area>> opened = run(area::Area::open(world()));
+    Result<std::unique_ptr<area::Area>> opened = run(area::Area::open(world(), machine_.boot_id()));
     if (!opened) FAIL(opened.error().text);
     std::shared_ptr<area::Area> shared = std::move(*opened);
     process_->keep(shared);
