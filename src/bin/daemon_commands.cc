@@ -67,6 +67,13 @@ std::string render_verdict(const json& answer) {
   return out + "to do: stop writing, keep both areas as they are, and report this with the logs of both daemons\n";
 }
 
+/// What a command that changes something answered.
+ExitStatus say(const json& answer) {
+  if (answer.is_null()) return kCouldNot;
+  print(text(answer, "text") + "\n");
+  return kYes;
+}
+
 }  // namespace
 
 ExitStatus show_status(const std::string& control, bool as_json) {
@@ -88,6 +95,41 @@ ExitStatus verify(const std::string& control, bool as_json) {
   }
   print(as_json ? control::to_line(answer) : render_verdict(answer));
   return is_true(answer, "equal") ? kYes : kNo;
+}
+
+ExitStatus switch_over(const std::string& control, const std::string& to) {
+  return say(ask(control, {{"command", "switchover"}, {"to", to}}, {}, std::nullopt));
+}
+
+ExitStatus take_over(const std::string& control, bool force, bool yes) {
+  const json first = ask(control, {{"command", "takeover"}}, {}, kStatusPatience);
+  if (first.is_null()) return kCouldNot;
+  if (!force) {
+    complain("a site takes over by itself where that is safe; where it does not, lockstep status says why. To make it go on all the "
+             "same, see what may be lost below, and say: lockstep takeover --force");
+    for (const std::string& loss : texts(first, "losses")) fmt::print(stderr, "  - {}\n", loss);
+    return kNo;
+  }
+  fmt::print(stderr, "This site will go on alone. What that may lose:\n");
+  for (const std::string& loss : texts(first, "losses")) fmt::print(stderr, "  - {}\n", loss);
+  if (!yes) {
+    fmt::print(stderr, "Type \"yes\" to go on: ");
+    std::fflush(stderr);
+    char answer[16] = {};
+    if (std::fgets(answer, sizeof answer, stdin) == nullptr || std::string_view(answer) != "yes\n") {
+      complain("nothing was changed");
+      return kNo;
+    }
+  }
+  return say(ask(control, {{"command", "takeover"}, {"confirmed", true}}, {}, std::nullopt));
+}
+
+ExitStatus replace(const std::string& control, const std::string& site) {
+  return say(ask(control, {{"command", "replace"}, {"site", site}}, {}, kStatusPatience));
+}
+
+ExitStatus resolve(const std::string& control, const std::string& site) {
+  return say(ask(control, {{"command", "resolve"}, {"discard", site}}, {}, std::nullopt));
 }
 
 ExitStatus trace(const std::string& control, const TraceOptions& options) {

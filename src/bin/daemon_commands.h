@@ -1,4 +1,4 @@
-// daemon_commands.h - the commands that ask a running daemon: status, verify, trace. Each prints and returns the exit status.
+// daemon_commands.h - the commands that ask a running daemon. Each prints and returns the exit status.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,14 @@ struct TraceOptions {
 /// `control` is the path of the daemon's control socket; `json` prints the answer as it came.
 [[nodiscard]] ExitStatus show_status(const std::string& control, bool json);
 [[nodiscard]] ExitStatus verify(const std::string& control, bool json);
+/// The other site becomes primary, or the one named `to`; no request fails.
+[[nodiscard]] ExitStatus switch_over(const std::string& control, const std::string& to);
+/// Says what may be lost, asks (unless `yes`), and has this site go on alone.
+[[nodiscard]] ExitStatus take_over(const std::string& control, bool force, bool yes);
+/// The new area of `site` is welcome.
+[[nodiscard]] ExitStatus replace(const std::string& control, const std::string& site);
+/// What `site` has of its own since the sites diverged goes.
+[[nodiscard]] ExitStatus resolve(const std::string& control, const std::string& site);
 [[nodiscard]] ExitStatus trace(const std::string& control, const TraceOptions& options);
 
 }  // namespace lockstep::cli

@@ -16,6 +16,9 @@ struct Options {
   std::string config = "/etc/lockstep/lockstep.toml";
   std::string site;
   bool json = false;
+  bool force = false;
+  bool yes = false;
+  std::string other;
   FormatCommand format;
   TraceOptions trace;
 };
@@ -77,6 +80,19 @@ int run(int argc, char** argv) {
   trace_command->add_flag("--profile", options.trace.profile, "what each step costs: time, system calls, switches, hops");
   trace_command->add_option("--count", options.trace.count, "end after so many lines")->type_name("N")->check(CLI::PositiveNumber);
 
+  CLI::App* switch_over_command = app.add_subcommand("switchover", "make the other site the primary; no request fails");
+  switch_over_command->add_option("--to", options.other, "the site that is to be primary; nothing happens if it is")->type_name("NAME");
+
+  CLI::App* take_over_command = app.add_subcommand("takeover", "make this site go on alone although that is not known to be safe");
+  take_over_command->add_flag("--force", options.force, "do it; without, say only what may be lost");
+  take_over_command->add_flag("--yes", options.yes, "do not ask");
+
+  CLI::App* replace_command = app.add_subcommand("replace", "fill the new area of the other site");
+  replace_command->add_option("new-site", options.other, "the site whose area is new")->required()->type_name("NAME");
+
+  CLI::App* resolve_command = app.add_subcommand("resolve", "after a divergence: whose changes go");
+  resolve_command->add_option("--discard", options.other, "the site that is made equal to the other one")->required()->type_name("NAME");
+
   CLI::App* config_command = app.add_subcommand("config", "about the configuration");
   config_command->require_subcommand(1);
   CLI::App* config_check = config_command->add_subcommand("check", "say every mistake in the configuration");
@@ -94,6 +110,10 @@ int run(int argc, char** argv) {
     if (format->parsed()) return format_area(config, site, options.format);
     if (status->parsed()) return show_status(control, options.json);
     if (verify_command->parsed()) return verify(control, options.json);
+    if (switch_over_command->parsed()) return switch_over(control, options.other);
+    if (take_over_command->parsed()) return take_over(control, options.force, options.yes);
+    if (replace_command->parsed()) return replace(control, options.other);
+    if (resolve_command->parsed()) return resolve(control, options.other);
     return trace(control, options.trace);
   });
 }

@@ -30,14 +30,26 @@ std::string unreachable(const json& status) {
   return names;
 }
 
+std::string percent(std::uint64_t part, std::uint64_t whole) {
+  return whole == 0 ? std::string("100 %") : fmt::format("{} %", std::min<std::uint64_t>(100, part * 100 / whole));
+}
+
 std::string first_line(const json& status) {
   const std::string state = text(status, "state");
   const std::string away = unreachable(status);
+  const std::string here = text(status, "site"), other = text(status, "peer");
+  const json& resync = member(status, "resync");
+  const std::string done = percent(number(resync, "granules_done"), number(resync, "granules"));
   if (state == "in-sync") return fmt::format("SAFE: {} hold every acknowledged write", all_sites(status));
+  if (state == "alone") return fmt::format("AT RISK: only {} holds what is written now; {} is away", here, other);
+  if (state == "alone-resync") return fmt::format("MENDING: {} is being made equal to {} ({}); until then only {} holds every write", other, here, done, here);
+  if (state == "resync") return fmt::format("MENDING: {} is being made equal to {} ({}); until then only {} holds every write", here, other, done, other);
+  if (state == "diverged") return "DIVERGED: both sites were changed apart; nothing is merged, an administrator has to decide";
   if (state == "catching-up") return "WAITING: the sites are being made equal; reads and writes go on in a moment";
   if (state == "connecting" || state == "suspended") {
-    return away.empty() ? std::string("WAITING: reads and writes wait; nothing acknowledged is lost")
-                        : fmt::format("WAITING: reads and writes wait for {}; nothing acknowledged is lost", away);
+    const std::string what = is_true(status, "serving") ? "writes wait" : "reads and writes wait";
+    return away.empty() ? fmt::format("WAITING: {}; nothing acknowledged is lost", what)
+                        : fmt::format("WAITING: {} for {}; nothing acknowledged is lost", what, away);
   }
   if (state == "stopping") return "STOPPING: this daemon is ending; every acknowledged write is on disk";
   return fmt::format("UNKNOWN: lockstepd says its state is \"{}\"; is it of the version of this program?", state);
@@ -46,16 +58,66 @@ std::string first_line(const json& status) {
 /// What would make the data unsafe, given where it stands now.
 std::string danger(const json& status) {
   const std::string state = text(status, "state");
+  const std::string here = text(status, "site"), other = text(status, "peer");
   if (state == "in-sync") return "one area may be lost and nothing is; the loss of all areas at once would lose the volume";
+  if (state == "alone") return fmt::format("the area of {} is the only whole copy: its loss loses what was written since {} went away", here, other);
+  if (state == "alone-resync" || state == "resync") {
+    return fmt::format("the area of {} is the only whole copy until this is done", state == "resync" ? other : here);
+  }
+  if (state == "diverged") return "each area holds writes that the other has not: do not format or remove either";
   const std::string away = unreachable(status);
   if (state == "catching-up" || away.empty()) return "do not format or remove an area before the state is in-sync";
   return fmt::format("the area here and the one of {} are still two copies: do not format or remove either", away);
 }
 
+/// Why a site that can't reach the other one does not go on alone.
+std::string why_not_alone(const json& status) {
+  const std::string finding = text(status, "alone"), other = text(status, "peer");
+  if (finding == "policy forbids") {
+    return fmt::format("bring {} back; if it is lost, make this site go on with: lockstep --site {} takeover --force", other, text(status, "site"));
+  }
+  if (finding == "not a member") return fmt::format("bring {} back: it went on without this site, and has what is missing here", other);
+  if (finding == "unproven") {
+    return fmt::format("bring {} back: this site lost power, and that one may have acknowledged writes that are missing here", other);
+  }
+  if (finding == "ask arbiter") {
+    const std::string problem = text(member(status, "arbiter"), "problem");
+    return "bring the arbiter or " + other + " back" + (problem.empty() ? "" : ": " + problem);
+  }
+  return {};
+}
+
 std::string what_to_do(const json& status) {
+  const std::string state = text(status, "state");
   const std::string reason = text(status, "reason");
+  if (state == "suspended" || state == "connecting") {
+    if (const std::string why = why_not_alone(status); !why.empty()) return reason.empty() ? why : why + " (" + reason + ")";
+  }
   if (!reason.empty()) return reason;
-  return text(status, "state") == "in-sync" ? "nothing" : "wait; if this stays, look into the log of lockstepd at each site";
+  if (state == "in-sync") return "nothing";
+  if (state == "alone") return fmt::format("bring {} back; it is made equal by itself", text(status, "peer"));
+  return "wait; if this stays, look into the log of lockstepd at each site";
+}
+
+std::string mending(const json& status) {
+  const json& resync = member(status, "resync");
+  if (!resync.is_object()) return {};
+  std::string out = fmt::format("  mend:  {}: {} of {} granules compared ({} copied), {} keys, {} effects, for {}", text(resync, "stage"),
+                                number(resync, "granules_done"), number(resync, "granules"), human_bytes(number(resync, "bytes_copied")),
+                                number(resync, "keys"), number(resync, "records"), human_ms(number(resync, "seconds") * 1000));
+  if (number(resync, "bytes_per_second") != 0) out += fmt::format("; {}/s", human_bytes(number(resync, "bytes_per_second")));
+  if (member(resync, "seconds_left").is_number()) out += fmt::format(", about {} left", human_ms(number(resync, "seconds_left") * 1000));
+  if (number(resync, "idle_ms") > 30000) out += fmt::format("; NO PROGRESS for {}", human_ms(number(resync, "idle_ms")));
+  return out + "\n";
+}
+
+std::string arbiter(const json& status) {
+  const json& arbiter = member(status, "arbiter");
+  if (!arbiter.is_object()) return {};
+  std::string out = is_true(arbiter, "reachable") ? "reachable" : "AWAY: if the link between the sites is cut too, neither goes on alone";
+  if (!is_true(arbiter, "up_to_date")) out += "; not told of the membership in force yet";
+  if (is_true(arbiter, "frozen")) out += "; its answer to this site's proposal is not known, so this site waits";
+  return "  arbiter: " + out + "\n";
 }
 
 std::string sites_table(const json& status) {
@@ -104,6 +166,7 @@ std::string render_status(const json& status) {
   out += fmt::format("  risk:  {}\n", danger(status));
   out += fmt::format("  to do: {}\n\n", what_to_do(status));
   out += sites_table(status) + "\n";
+  out += mending(status) + arbiter(status);
   out += fmt::format("  I/O:   {}\n", pending(status));
   out += fmt::format("  space: {}\n", space(status));
   return out;

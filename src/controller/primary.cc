@@ -33,6 +33,7 @@ Primary::Primary(Replica& replica, Keeper& keeper, RoleUser& user, PrimaryOption
       ready_(replica.world.scheduler),
       session_changed_(replica.world.scheduler),
       problem_("the other site has not been met yet"),
+      callers_(replica.world.scheduler),
       scope_(replica.world.scheduler) {}
 
 Primary::~Primary() { CHECK(requests_.empty()); }
@@ -60,7 +61,7 @@ runtime::Task<void> Primary::stop() {
     to_release_.push_back(entry->claim);
   }
   co_await scope_.join();
-  while (!requests_.empty()) co_await session_changed_.wait();
+  co_await callers_.idle();
   for (const auto& [seq, entry] : window_) {
     replica_.area.in_flight().clear(seq);
     replica_.hold_freed(seq, entry->effect.freed);
@@ -97,6 +98,7 @@ void Primary::go_on(Epoch epoch) {
 }
 
 runtime::Task<void> Primary::go_alone() {
+  const runtime::Inside inside(callers_);
   CHECK(!live_);
   const bool incomplete = std::any_of(window_.begin(), window_.end(), [](const auto& item) { return !item.second->mirrored; });
   if (incomplete) co_await keeper_.set({.wrote = options_.epoch});
@@ -117,6 +119,7 @@ runtime::Task<void> Primary::go_alone() {
 // --- one request -----------------------------------------------------------------------------------------------------
 
 runtime::Task<Fate> Primary::change(Asked& asked, wire::Outcome& outcome) {
+  const runtime::Inside inside(callers_);
   if (const Results::Entry* done = replica_.results.find(asked.id)) {
     // It took effect, and its answer got lost with an earlier role: it may be given once this role may acknowledge.
     const wire::Outcome known = done->outcome;
@@ -134,7 +137,7 @@ runtime::Task<Fate> Primary::change(Asked& asked, wire::Outcome& outcome) {
   steps.note(Step::asked, request.id, {}, request.turns, Status::neither);
   const auto hand_back = [&] {
     asked = static_cast<Asked&>(request);
-    ended(request);
+    requests_.erase(request.id);
     return Fate::role_over;
   };
 
@@ -163,7 +166,7 @@ runtime::Task<Fate> Primary::change(Asked& asked, wire::Outcome& outcome) {
     InFlight& entry = *found->second;
     if (planted(Planted::acknowledge_before_mirror)) {
       outcome = entry.effect.outcome;
-      ended(request);
+      requests_.erase(request.id);
       co_return Fate::answered;
     }
     const bool everywhere = co_await entry.left.take();
@@ -171,14 +174,9 @@ runtime::Task<Fate> Primary::change(Asked& asked, wire::Outcome& outcome) {
     outcome = std::move(entry.effect.outcome);
     window_.erase(seq);
   }
-  ended(request);
+  requests_.erase(request.id);
   steps.note(Step::acknowledged, request.id, seq, request.turns, Status::neither);
   co_return Fate::answered;
-}
-
-void Primary::ended(const Request& request) {
-  requests_.erase(request.id);
-  if (stop_.requested()) session_changed_.notify_all();
 }
 
 runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& refused, Seq& seq) {
@@ -446,7 +444,7 @@ runtime::Task<void> Primary::forwarded(wire::Forward forward, Bytes payload, std
     steps.note(Step::refused, request.id, {}, request.turns, Status::neither);
     replica_.world.scheduler.at_end_of_pass(*this);
   }
-  ended(request);
+  requests_.erase(request.id);
   if (request.session == sessions_ && forwarded_in_work_ > 0) --forwarded_in_work_;
 }
 
@@ -495,6 +493,7 @@ Primary::Load Primary::load() const {
 }
 
 runtime::Task<bool> Primary::drained() {
+  const runtime::Inside inside(callers_);
   const std::uint64_t session = sessions_;
   const bool with = session_ != nullptr;
   while (!window_.empty()) {
@@ -505,6 +504,7 @@ runtime::Task<bool> Primary::drained() {
 }
 
 runtime::Task<bool> Primary::take_guard(BlockRange blocks) {
+  const runtime::Inside inside(callers_);
   while (guard_.held()) {
     if (!live_ || stop_.requested()) co_return false;
     co_await guard_.changed().wait();

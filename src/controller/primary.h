@@ -140,7 +140,6 @@ class Primary final : runtime::PassHook {
 
   void end_of_pass() override;
   void update_ready();
-  void ended(const Request& request);
   runtime::Task<Made> execute(Request& request, wire::Outcome& refused, Seq& seq);
   std::optional<Seq> commit(Request& request, wire::Effect& effect, area::Composed& composed);
   void send_effect(Request& request, InFlight& entry);
@@ -230,6 +229,7 @@ class Primary final : runtime::PassHook {
   std::vector<ClaimId> to_release_;  // at the end of the role
   std::string problem_;
   runtime::Stop stop_;
+  runtime::Gate callers_;           // who is inside of a call that suspends; the role ends after them
   runtime::Scope scope_;
 };
 

@@ -75,6 +75,7 @@ void Primary::end_session() {
 }
 
 runtime::Task<bool> Primary::recorded(Epoch number) {
+  const runtime::Inside inside(callers_);
   const std::uint64_t session = sessions_;
   while (!over(session) && !stop_.requested() && recorded_ < number) co_await session_changed_.wait();
   co_return !over(session) && recorded_ >= number;
@@ -90,6 +91,7 @@ runtime::Task<Result<>> Primary::say_membership() {
 }
 
 runtime::Task<Result<std::vector<std::byte>>> Primary::fetch(BlockRange blocks) {
+  const runtime::Inside inside(callers_);
   if (session_ == nullptr) co_return std::unexpected(gone().error());
   const std::uint64_t number = ++number_;
   runtime::OneShot<std::optional<std::vector<std::byte>>> answer(replica_.world.scheduler);

@@ -21,6 +21,7 @@ Secondary::Secondary(Replica& replica, Keeper& keeper, RoleUser& user, Secondary
       options_(options),
       changed_(replica.world.scheduler),
       problem_("the primary has not been met yet"),
+      callers_(replica.world.scheduler),
       scope_(replica.world.scheduler),
       beside_(replica.world.scheduler) {}
 
@@ -44,7 +45,7 @@ runtime::Task<void> Secondary::stop() {
   }
   changed_.notify_all();
   co_await scope_.join();
-  while (!pending_.empty()) co_await changed_.wait();
+  co_await callers_.idle();
 }
 
 void Secondary::say(wire::Hello& hello) const {
@@ -55,6 +56,7 @@ void Secondary::say(wire::Hello& hello) const {
 // --- requests of this site's host --------------------------------------------------------------------------------------
 
 runtime::Task<Fate> Secondary::change(Asked& asked, wire::Outcome& outcome) {
+  const runtime::Inside inside(callers_);
   if (replica_.results.find(asked.id) != nullptr) {
     // It took effect in an earlier role or session. It stands everywhere once this site has caught up, if it still counts then.
     asked.own_payload();
@@ -78,7 +80,6 @@ runtime::Task<Fate> Secondary::change(Asked& asked, wire::Outcome& outcome) {
   pending_.erase(pending.id.n);
   if (pending.forwarded) --forwarded_;
   if (ready_) forward_more();
-  if (stop_.requested()) changed_.notify_all();
   if (!done) {
     asked = static_cast<Asked&>(pending);
     co_return Fate::role_over;

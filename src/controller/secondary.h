@@ -159,6 +159,7 @@ class Secondary final : runtime::PassHook {
   runtime::Event changed_;         // of the session, and answers that a procedure waits for
   runtime::Stop stop_;
   std::string problem_;
+  runtime::Gate callers_;          // who is inside of a call that suspends; the role ends after them
   runtime::Scope scope_;
   runtime::Scope beside_;          // ends with the session
 };

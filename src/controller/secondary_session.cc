@@ -250,6 +250,7 @@ runtime::Task<void> Secondary::checkpoint(std::uint64_t number, std::uint64_t se
 }
 
 runtime::Task<Result<std::vector<std::byte>>> Secondary::fetch(BlockRange blocks) {
+  const runtime::Inside inside(callers_);
   if (session_ == nullptr) co_return fail(Errc::unavailable, "the connection ended");
   const std::uint64_t number = ++number_;
   runtime::OneShot<std::optional<std::vector<std::byte>>> answer(replica_.world.scheduler);

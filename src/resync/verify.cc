@@ -24,8 +24,8 @@ std::string shown(const std::string& key) {
 
 }  // namespace
 
-Verify::Verify(runtime::World& world, controller::Replica& replica, controller::Primary& primary)
-    : world_(world), replica_(replica), primary_(primary), here_(world, replica.area) {}
+Verify::Verify(runtime::World& world, controller::Controller& controller)
+    : world_(world), controller_(controller), replica_(controller.replica()), here_(world, replica_.area) {}
 
 runtime::Task<VerifyReport> Verify::run(std::function<void(std::uint64_t, std::uint64_t)> progress) {
   VerifyReport report;
@@ -33,8 +33,8 @@ runtime::Task<VerifyReport> Verify::run(std::function<void(std::uint64_t, std::u
     report.problem = "another verify is running";
     co_return report;
   }
-  if (!primary_.in_sync()) {
-    report.problem = "the sites are not in sync: " + primary_.problem();
+  if (!in_sync()) {
+    report.problem = "the sites are not in sync: " + controller_.problem();
     co_return report;
   }
   running_ = true;
@@ -42,7 +42,7 @@ runtime::Task<VerifyReport> Verify::run(std::function<void(std::uint64_t, std::u
   if (report.complete) report.complete = co_await compare_blocks(report, std::move(progress));
   if (!report.complete && report.problem.empty()) report.problem = "the other site went away while it ran";
   here_.end();
-  if (peer::Session* session = primary_.session(); session != nullptr) {
+  if (peer::Session* session = controller_.session(); session != nullptr) {
     session->send(wire::VerifyEnd{number_});
     session->flush();
   }
@@ -50,15 +50,17 @@ runtime::Task<VerifyReport> Verify::run(std::function<void(std::uint64_t, std::u
   co_return report;
 }
 
+bool Verify::in_sync() { return controller_.primary() != nullptr && controller_.primary()->in_sync(); }
+
 runtime::Task<std::optional<wire::VerifyAnswer>> Verify::ask(wire::VerifyAsk question) {
-  peer::Session* session = primary_.session();
-  if (session == nullptr || !primary_.in_sync()) co_return std::nullopt;
+  if (!in_sync()) co_return std::nullopt;
+  peer::Session* session = controller_.session();
   runtime::OneShot<std::optional<wire::VerifyAnswer>> answer(world_.scheduler);
-  primary_.verify_answer = &answer;
+  controller_.primary()->verify_answer = &answer;
   session->send(question);
   session->flush();
   std::optional<wire::VerifyAnswer> given = co_await answer.take();
-  primary_.verify_answer = nullptr;
+  if (controller_.primary() != nullptr) controller_.primary()->verify_answer = nullptr;
   if (given && given->number != question.number) given.reset();
   co_return given;
 }
@@ -67,11 +69,11 @@ runtime::Task<bool> Verify::compare_keys(VerifyReport& report) {
   while (!replica_.volume.unsettled(1).empty()) {
     wire::Operation settle;
     settle.kind = wire::OpKind::settle;
-    const wire::Outcome outcome = co_await primary_.change(std::move(settle), {}, nullptr);
+    const wire::Outcome outcome = co_await controller_.change(std::move(settle), {}, nullptr);
     if (outcome.error != 0) co_return false;
   }
-  peer::Session* session = primary_.session();
-  if (session == nullptr || !primary_.in_sync()) co_return false;
+  if (!in_sync()) co_return false;
+  peer::Session* session = controller_.session();
   session->send(wire::VerifyBegin{++number_});
   here_.begin(number_);
   co_return co_await compare_range(std::string(1, kFirstSharedKey), kAfterLastKey, kKeysAtOnce, report);
@@ -111,13 +113,12 @@ runtime::Task<bool> Verify::compare_blocks(VerifyReport& report, std::function<v
     wire::VerifyAsk question;
     question.number = number_;
     question.blocks = {first, std::min(kBlocksAtOnce, all - first)};
-    primary_.guard().guard(question.blocks);
-    const bool still = co_await primary_.settled(question.blocks);
-    std::optional<wire::VerifyAnswer> theirs;
-    if (still) theirs = co_await ask(question);
+    if (!in_sync()) co_return false;
+    if (!co_await controller_.primary()->take_guard(question.blocks)) co_return false;
+    std::optional<wire::VerifyAnswer> theirs = co_await ask(question);
     wire::VerifyAnswer mine;
     if (theirs) mine = co_await here_.ask(question);
-    primary_.guard().release();
+    if (controller_.primary() != nullptr) controller_.primary()->guard().release();
     if (!theirs || theirs->block_digests.size() != question.blocks.count) co_return false;
     report.blocks += question.blocks.count;
     report.bad_here.insert(report.bad_here.end(), mine.bad.begin(), mine.bad.end());

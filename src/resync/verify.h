@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "controller/primary.h"
+#include "controller/controller.h"
 #include "resync/comparison.h"
 
 namespace lockstep::resync {
@@ -32,21 +32,22 @@ struct VerifyReport {
 
 class Verify {
  public:
-  Verify(runtime::World& world, controller::Replica& replica, controller::Primary& primary);
+  Verify(runtime::World& world, controller::Controller& controller);
 
   /// One at a time. `progress(done, all)` is called now and then, in blocks. Suspends.
   runtime::Task<VerifyReport> run(std::function<void(std::uint64_t, std::uint64_t)> progress);
   [[nodiscard]] bool running() const { return running_; }
 
  private:
+  [[nodiscard]] bool in_sync();
   runtime::Task<std::optional<wire::VerifyAnswer>> ask(wire::VerifyAsk question);
   runtime::Task<bool> compare_keys(VerifyReport& report);
   runtime::Task<bool> compare_range(std::string from, std::string to, std::uint32_t limit, VerifyReport& report);
   runtime::Task<bool> compare_blocks(VerifyReport& report, std::function<void(std::uint64_t, std::uint64_t)> progress);
 
   runtime::World& world_;
+  controller::Controller& controller_;
   controller::Replica& replica_;
-  controller::Primary& primary_;
   Comparison here_;
   std::uint64_t number_ = 0;
   bool running_ = false;

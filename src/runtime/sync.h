@@ -144,6 +144,17 @@ class Gate {
   bool closed_ = false;
 };
 
+/// Inside of a gate for as long as it lives. Requires: the gate is not closed.
+class Inside {
+ public:
+  explicit Inside(Gate& gate) : gate_(gate) { CHECK(gate_.enter()); }
+  Inside(const Inside&) = delete;
+  ~Inside() { gate_.leave(); }
+
+ private:
+  Gate& gate_;
+};
+
 /// Tasks that run beside their owner. Nothing is detached: the owner awaits join() before it goes away.
 class Scope {
  public:

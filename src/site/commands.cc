@@ -1,4 +1,4 @@
-// What the control socket answers: status, verify, trace. lockstep(1), "CONTROL SOCKET", lists the members.
+// What the control socket answers. lockstep(1), "CONTROL SOCKET", lists the members.
 #include "control/members.h"
 #include "core/log.h"
 #include "site/profile.h"
@@ -18,6 +18,21 @@ std::string hex(const Uuid& id) {
   return text;
 }
 
+const char* word_of(controller::Controller::State state) {
+  using State = controller::Controller::State;
+  switch (state) {
+    case State::connecting: return "connecting";
+    case State::catching_up: return "catching-up";
+    case State::in_sync: return "in-sync";
+    case State::alone: return "alone";
+    case State::alone_resync: return "alone-resync";
+    case State::resync: return "resync";
+    case State::suspended: return "suspended";
+    case State::diverged: return "diverged";
+  }
+  return "?";
+}
+
 std::int64_t ms(Duration d) { return std::chrono::duration_cast<std::chrono::milliseconds>(d).count(); }
 
 }  // namespace
@@ -25,9 +40,21 @@ std::int64_t ms(Duration d) { return std::chrono::duration_cast<std::chrono::mil
 runtime::Task<json> Site::execute(json request, control::Stream& stream) {
   const std::string command = request.at("command").get<std::string>();
   if (command == "status") co_return status();
-  if (command == "verify") co_return co_await run_verify(stream);
   if (command == "trace") co_return co_await run_trace(std::move(request), stream);
-  co_return json{{"error", fmt::format("there is no command \"{}\"; commands are status, verify, trace", command)}};
+  if (command == "takeover") co_return co_await take_over(std::move(request));
+  if (command == "replace") co_return co_await replace(std::move(request));
+  if (command == "resolve") co_return co_await resolve(std::move(request));
+  if (command == "verify" || command == "switchover") {
+    // Carried out by the primary, whoever was asked.
+    if (controller_->primary() == nullptr) {
+      if (control::is_true(request, "remote")) co_return json{{"error", "neither site is the primary just now; look at status"}};
+      co_return co_await remote_->ask(std::move(request), stream);
+    }
+    if (command == "verify") co_return co_await run_verify(stream);
+    co_return co_await switch_over(std::move(request), stream);
+  }
+  co_return json{{"error", fmt::format("there is no command \"{}\"; commands are status, verify, trace, switchover, takeover, replace, "
+                                       "resolve", command)}};
 }
 
 json Site::status() {
@@ -35,29 +62,25 @@ json Site::status() {
   controller::Controller& c = *controller_;
   const State state = c.state();
   const SiteId other = config_.other(self_);
-  const bool in_sync = state == State::in_sync;
   const controller::Controller::Load load = c.load();
   const volume::Statistics space = volume_->statistics();
+  const controller::EpochEntry& entry = c.keeper().membership().in_force();
   const Instant now = world_.clock.now();
-
-  std::string word = in_sync ? "in-sync" : state == State::catching_up ? "catching-up" : "suspended";
-  if (!c.peer() && state == State::connecting) word = "connecting";
-  if (stopping_) word = "stopping";
 
   json sites = json::array();
   for (std::size_t i = 0; i < config_.sites.size(); ++i) {
     const SiteId id{static_cast<std::uint8_t>(i)};
     json one{{"name", config_.at(id).name}, {"address", config_.at(id).address.text()}};
-    one["role"] = id == config_.primary ? "primary" : "secondary";
+    one["role"] = id == entry.primary ? "primary" : "secondary";
+    // The other site is in sync as far as it is known: a member that is connected, or is not known to have been left behind.
+    one["in_sync"] = entry.in_sync.has(id) && state != State::diverged && (id == self_ ? !c.keeper().state().incomplete : true);
     if (id == self_) {
       one["connected"] = true;
-      one["in_sync"] = in_sync;
       one["store"] = hex(area_->identity().store);
       one["applied_seq"] = c.seq().value;
       one["since_seconds"] = ms(now - since_) / 1000;
     } else {
       one["connected"] = c.connected();
-      one["in_sync"] = in_sync;
       if (c.peer()) {
         one["store"] = hex(c.peer()->store);
         one["last_seen_ms"] = ms(now - link_->last_heard());
@@ -66,13 +89,14 @@ json Site::status() {
     sites.push_back(std::move(one));
   }
   json members = json::array();
-  for (const config::Site& site : config_.sites) members.push_back(site.name);
+  for (std::size_t i = 0; i < config_.sites.size(); ++i) {
+    if (entry.in_sync.has(SiteId{static_cast<std::uint8_t>(i)})) members.push_back(config_.sites[i].name);
+  }
 
   const area::Area::Counters& blocks = area_->counters();
   json counters{{"blocks_read", blocks.blocks_read}, {"blocks_written", blocks.blocks_written},
                 {"bad_blocks", blocks.bad_blocks}, {"syncs", blocks.syncs}, {"sessions", link_->sessions()}};
-  peer::Session* session = c.primary() != nullptr ? c.primary()->session() : c.secondary()->session();
-  if (session != nullptr) {
+  if (peer::Session* session = c.session(); session != nullptr) {
     const peer::Session::Counters& wire = session->counters();
     counters["wire"] = {{"frames_sent", wire.frames_sent}, {"bytes_sent", wire.bytes_sent},
                         {"payload_sent", wire.payload_sent}, {"frames_received", wire.frames_received},
@@ -82,33 +106,90 @@ json Site::status() {
 
   json answer{{"volume", config_.volume},
               {"site", config_.at(self_).name},
-              {"state", word},
+              {"state", stopping_ ? "stopping" : word_of(state)},
               {"reason", c.problem()},
-              {"epoch", c.epoch().value},
-              {"primary", config_.at(config_.primary).name},
-              {"role", c.primary() != nullptr ? "primary" : "secondary"},
+              {"epoch", entry.number.value},
+              {"primary", config_.at(entry.primary).name},
+              {"role", entry.primary == self_ ? "primary" : "secondary"},
               {"peer", config_.at(other).name},
               {"in_sync", std::move(members)},
+              {"serving", c.serving()},
+              {"writable", c.serving() && c.writable()},
               {"sites", std::move(sites)},
               {"seq", c.seq().value},
               {"requests_pending", load.requests},
               {"oldest_pending_ms", ms(load.oldest)},
               {"window_effects", load.effects},
               {"window_bytes", load.bytes},
+              {"suspect_granules", area_->suspects().count()},
               {"log", {{"used", area_->log().bytes_used()}, {"bytes", area_->log().bytes()}}},
               {"area", {{"blocks", space.blocks}, {"free_blocks", space.blocks_free},
                         {"bytes", space.blocks * kBlockBytes}, {"free_bytes", space.blocks_free * kBlockBytes},
                         {"files", space.files}}},
               {"counters", std::move(counters)}};
+  if (const controller::ResyncProgress* progress = c.progress(); progress != nullptr) {
+    const double seconds = std::max<double>(0.001, static_cast<double>(ms(now - progress->since)) / 1000);
+    const std::uint64_t left = progress->granules - std::min(progress->granules, progress->granules_done);
+    const double rate = static_cast<double>(progress->granules_done) / seconds;
+    json resync{{"stage", progress->stage}, {"granules", progress->granules}, {"granules_done", progress->granules_done},
+                {"bytes_compared", progress->granules_done * area::kGranuleBytes}, {"bytes_copied", progress->bytes_copied},
+                {"keys", progress->keys}, {"records", progress->records}, {"seconds", seconds},
+                {"bytes_per_second", static_cast<std::uint64_t>(rate * static_cast<double>(area::kGranuleBytes))},
+                {"idle_ms", ms(now - progress->moved)}};
+    if (rate > 0) resync["seconds_left"] = static_cast<std::uint64_t>(static_cast<double>(left) / rate);
+    answer["resync"] = std::move(resync);
+  }
+  if (config_.arbiter) {
+    answer["arbiter"] = {{"reachable", !c.keeper().arbiter_away()}, {"up_to_date", c.keeper().published()},
+                         {"frozen", c.keeper().frozen()}, {"problem", c.keeper().problem()}};
+  }
+  const wire::SiteState& remembered = c.keeper().state();
+  answer["unproven"] = remembered.unproven;
+  answer["incomplete"] = remembered.incomplete;
+  if (!c.connected()) answer["alone"] = std::string(controller::name_of(c.finding()));
   if (surroundings_.memory_bytes) answer["memory_bytes"] = surroundings_.memory_bytes();
   return answer;
 }
 
-runtime::Task<json> Site::run_verify(control::Stream& stream) {
-  if (!verify_) {
-    co_return json{{"error", fmt::format("verify runs at the primary: lockstep --site {} verify",
-                                         config_.at(config_.primary).name)}};
+runtime::Task<json> Site::switch_over(json request, control::Stream&) {
+  const std::string to = control::text(request, "to");
+  if (!to.empty() && to == config_.at(self_).name) co_return json{{"ok", true}, {"text", to + " is the primary already"}};
+  const std::string failed = co_await controller_->switch_over();
+  if (!failed.empty()) co_return json{{"error", failed}};
+  co_return json{{"ok", true}, {"text", config_.at(config_.other(self_)).name + " is the primary now"}};
+}
+
+/// Without "confirmed" nothing is done: the answer says what may be lost.
+runtime::Task<json> Site::take_over(json request) {
+  if (!control::is_true(request, "confirmed")) co_return json{{"losses", controller_->losses_of_takeover()}};
+  const std::string failed = co_await controller_->take_over_forced();
+  if (!failed.empty()) co_return json{{"error", failed}};
+  co_return json{{"ok", true}, {"text", config_.at(self_).name + " goes on alone as primary, as soon as the other site can't serve reads any more"}};
+}
+
+runtime::Task<json> Site::replace(json request) {
+  const std::string name = control::text(request, "site");
+  if (name != config_.at(config_.other(self_)).name) {
+    co_return json{{"error", fmt::format("\"{}\" is not the other site, seen from {}: say replace at the site that has the volume, with the name of "
+                                         "the one whose area is new", name, config_.at(self_).name)}};
   }
+  if (controller_->keeper().membership().fresh()) co_return json{{"error", "this area was never used: it can't be the one that the other is filled from"}};
+  controller_->accept_new_store();
+  co_return json{{"ok", true}, {"text", fmt::format("the new area of {} is welcome: it is filled as soon as its daemon connects; lockstep status shows how far it is", name)}};
+}
+
+runtime::Task<json> Site::resolve(json request) {
+  const std::string name = control::text(request, "discard");
+  if (name != config_.at(self_).name) {
+    co_return json{{"error", fmt::format("the site whose changes go has to be asked itself: lockstep --site {} resolve --discard {}",
+                                         name.empty() ? "NAME" : name, name.empty() ? "NAME" : name)}};
+  }
+  const std::string failed = co_await controller_->discard();
+  if (!failed.empty()) co_return json{{"error", failed}};
+  co_return json{{"ok", true}, {"text", fmt::format("what {} has of its own goes; it is made equal to the other site when they meet", name)}};
+}
+
+runtime::Task<json> Site::run_verify(control::Stream& stream) {
   const Seq seq = controller_->seq();
   const resync::VerifyReport report = co_await verify_->run({});
   if (!report.complete) co_return json{{"error", "verify ended early: " + report.problem}};
@@ -123,6 +204,7 @@ runtime::Task<json> Site::run_verify(control::Stream& stream) {
   for (const std::uint64_t block : report.bad_there) {
     if (first.size() < 32) first.push_back(fmt::format("block {} at {}: does not match its checksum", block, there));
   }
+  (void)stream;
   co_return json{{"equal", report.equal()},
                  {"seq", seq.value},
                  {"blocks", report.blocks},

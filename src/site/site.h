@@ -1,7 +1,7 @@
 // site.h - one site, put together: area, volume, controller, link, host's side, control socket; start, stop, commands.
 //
 // Order of start: area (locked) -> volume (keys brought up to date from the log) -> controller -> mount -> link -> control.
-// Hosts see the mount at once; their requests wait until the site has met the other one (wait_serving).
+// Hosts see the mount at once; their requests wait until the controller opens the gate.
 #pragma once
 
 #include <functional>
@@ -18,6 +18,7 @@
 #include "peer/link.h"
 #include "resync/verify.h"
 #include "runtime/world.h"
+#include "site/remote_commands.h"
 #include "volume/volume.h"
 
 namespace lockstep::site {
@@ -54,7 +55,12 @@ class Site final : public control::Commands {
   [[nodiscard]] resync::Verify* verify() { return verify_ ? &*verify_ : nullptr; }
 
  private:
+  [[nodiscard]] controller::ControllerOptions controller_options() const;
   nlohmann::json status();
+  runtime::Task<nlohmann::json> switch_over(nlohmann::json request, control::Stream& stream);
+  runtime::Task<nlohmann::json> take_over(nlohmann::json request);
+  runtime::Task<nlohmann::json> replace(nlohmann::json request);
+  runtime::Task<nlohmann::json> resolve(nlohmann::json request);
   runtime::Task<nlohmann::json> run_verify(control::Stream& stream);
   runtime::Task<nlohmann::json> run_trace(nlohmann::json request, control::Stream& stream);
   nlohmann::json step_line(const controller::StepEvent& event) const;
@@ -72,8 +78,10 @@ class Site final : public control::Commands {
   std::optional<peer::Link> link_;
   std::optional<resync::Verify> verify_;
   std::optional<resync::Comparison> comparison_;
+  std::optional<RemoteCommands> remote_;
   std::optional<control::Server> control_;
   bool stopping_ = false;
+  bool started_ = false;
   bool mounted_ = false;
   bool ready_ = false;
   Instant since_;

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::uint64_t kLogBytes = 1u << 20;
 
-config::Config make_config(std::uint64_t area_bytes) {
+config::Config make_config(const ClusterOptions& options) {
   config::Config config;
   config.volume = "simulated";
   for (std::size_t i = 0; i < 16; ++i) config.volume_id.bytes[i] = static_cast<std::uint8_t>(i + 1);
@@ -24,7 +24,8 @@ config::Config make_config(std::uint64_t area_bytes) {
     config.sites.push_back(site);
   }
   config.primary = SiteId{0};
-  config.limits.area_bytes = area_bytes;
+  config.limits.area_bytes = options.area_bytes;
+  config.options.alone = options.alone ? config::Alone::primary : config::Alone::never;
   config.limits.log_bytes = kLogBytes;
   config.limits.inline_bytes = 8u << 10;
   config.limits.window_bytes = 256u << 10;
@@ -58,7 +59,7 @@ runtime::Task<void> run_site(site::Site& site, std::shared_ptr<bool> failed) {
 
 }  // namespace
 
-Cluster::Cluster(std::uint64_t seed, std::uint64_t area_bytes) : universe_(seed), config_(make_config(area_bytes)) {
+Cluster::Cluster(std::uint64_t seed, ClusterOptions options) : universe_(seed), config_(make_config(options)) {
   for (const char* name : kSites) universe_.add_machine(name);
 }
 

@@ -17,9 +17,14 @@ namespace lockstep::simulator {
 
 inline constexpr std::array<const char*, 2> kSites = {"east", "west"};  // east is the primary
 
+struct ClusterOptions {
+  std::uint64_t area_bytes = 24u << 20;
+  bool alone = true;      ///< the primary goes on alone when the other site is away
+};
+
 class Cluster {
  public:
-  explicit Cluster(std::uint64_t seed, std::uint64_t area_bytes = 24u << 20);
+  explicit Cluster(std::uint64_t seed, ClusterOptions options = {});
 
   /// Makes both areas. False: it failed; said in problem().
   bool format();
