@@ -314,7 +314,7 @@ Result<> Primary::handle(peer::Incoming incoming) {
       return fail(Errc::invalid, "a FORWARD with another amount of data than it says");
     }
     if (forward->with_payload && !write) return fail(Errc::invalid, "a FORWARD with data that is no write");
-    if (!live_) return fail(Errc::invalid, "a FORWARD before SYNCED");
+    if (!live_ && target_) return fail(Errc::invalid, "a FORWARD before SYNCED");
     ++forwarded_in_work_;
     scope_.spawn(forwarded(std::move(*forward), incoming.payload, sessions_));
     return {};
