@@ -42,7 +42,7 @@ runtime::Task<void> Secondary::serve_as_target(peer::Link& link, peer::Session& 
   const Result<> ended = co_await talk(link, session);
   end_session(ended.error());
   co_await beside_.join();
-  target_.reset();
+  // What was not copied stays unreadable: hosts are served until the lease is over.
   progress_.reset();
 }
 
