@@ -81,7 +81,7 @@ runtime::Task<void> run(site::Site& site, runtime::Event& asked_to_stop, const u
   co_await site.stop();
 }
 
-int serve(const config::Config& config, SiteId self) {
+int serve(const config::Config& config, SiteId self, uring::Watchdog& watchdog) {
   const config::Site& me = config.at(self);
   uring::LoopOptions loop_options;
   loop_options.spin = config.timing.spin;
@@ -124,6 +124,7 @@ int serve(const config::Config& config, SiteId self) {
   fuse.mount.mount_point = me.mount;
   fuse.mount.area = me.area;
   fuse.mount.volume = config.volume;
+  fuse.watchdog = &watchdog;
   uring::FuseKernel kernel(**loop, fuse);
   runtime::World world{**loop, **disk, **keys, net, clock, random, kernel};
 
@@ -168,5 +169,11 @@ int main(int argc, char** argv) {
     return 1;
   }
   log::set_up(site, config->options.log_level);
-  return serve(*config, *self);
+  // Before there are threads, and memory to speak of.
+  const Result<std::unique_ptr<uring::Watchdog>> watchdog = uring::Watchdog::start();
+  if (!watchdog) {
+    log::error("{}", watchdog.error().text);
+    return 1;
+  }
+  return serve(*config, *self, **watchdog);
 }

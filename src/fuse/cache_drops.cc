@@ -15,19 +15,27 @@ namespace {
 constexpr Duration kPatienceForReply = std::chrono::milliseconds(200);
 constexpr Duration kFirstPause = std::chrono::microseconds(50);
 constexpr Duration kPauseMax = std::chrono::milliseconds(2);
+/// A drop that was disturbed once may have been so by the first of many.
+constexpr Duration kAfterDisturbance = std::chrono::milliseconds(1);
+constexpr Duration kAfterDisturbanceMax = std::chrono::milliseconds(16);
+/// When everything is dropped: objects in use at a time, and others in one go.
+constexpr std::size_t kDropsAtOnce = 8;
+constexpr std::size_t kInABatch = 1024;
 
 constexpr std::uint64_t kEnd = ~std::uint64_t{0} / kBlockBytes * kBlockBytes;
 
-/// Takes page `at` out of `parts`.
-void leave_out(std::vector<ByteRange>& parts, std::uint64_t at) {
+/// Takes the pages that `range` touches out of `parts`.
+void leave_out(std::vector<ByteRange>& parts, ByteRange range) {
+  const std::uint64_t from = range.offset / kBlockBytes * kBlockBytes;
+  const std::uint64_t end = std::min(kEnd, (range.end() + kBlockBytes - 1) / kBlockBytes * kBlockBytes);
   std::vector<ByteRange> left;
   for (const ByteRange& part : parts) {
-    if (at + kBlockBytes <= part.offset || at >= part.end()) {
+    if (end <= part.offset || from >= part.end()) {
       left.push_back(part);
       continue;
     }
-    if (part.offset < at) left.push_back({part.offset, at - part.offset});
-    if (at + kBlockBytes < part.end()) left.push_back({at + kBlockBytes, part.end() - at - kBlockBytes});
+    if (part.offset < from) left.push_back({part.offset, from - part.offset});
+    if (end < part.end()) left.push_back({end, part.end() - end});
   }
   parts = std::move(left);
 }
@@ -35,14 +43,22 @@ void leave_out(std::vector<ByteRange>& parts, std::uint64_t at) {
 }  // namespace
 
 std::vector<ByteRange> without_locked_pages(ByteRange range, std::span<PendingWrite* const> writes) {
+  return without_locked_pages(range, writes, {}, 0);
+}
+
+std::vector<ByteRange> without_locked_pages(ByteRange range, std::span<PendingWrite* const> writes,
+                                            std::span<PendingRead* const> reads, std::uint64_t period) {
   const std::uint64_t from = range.offset / kBlockBytes * kBlockBytes;
   const std::uint64_t end = range.empty() ? kEnd : std::min(kEnd, (range.end() + kBlockBytes - 1) / kBlockBytes * kBlockBytes);
   if (from >= end) return {};
   std::vector<ByteRange> parts{{from, end - from}};
   for (const PendingWrite* write : writes) {
     if (!write->buffered || write->from_cache || write->range.empty()) continue;
-    if (write->range.offset % kBlockBytes != 0) leave_out(parts, write->range.offset / kBlockBytes * kBlockBytes);
-    if (write->range.end() % kBlockBytes != 0) leave_out(parts, write->range.end() / kBlockBytes * kBlockBytes);
+    if (write->range.offset % kBlockBytes != 0) leave_out(parts, {write->range.offset, 1});
+    if (write->range.end() % kBlockBytes != 0) leave_out(parts, {write->range.end(), 1});
+  }
+  for (const PendingRead* read : reads) {
+    if (!read->range.empty() && (read->waits || read->period != period)) leave_out(parts, read->range);
   }
   for (ByteRange& part : parts) {
     if (part.end() == kEnd) part.length = 0;
@@ -90,7 +106,7 @@ Task<void> CacheDrops::wait(std::vector<Drop> drops) {
     switch (drop.kind) {
       case Drop::Kind::attributes: co_await attributes(drop.inode, false); break;
       case Drop::Kind::listing: co_await attributes(drop.inode, true); break;
-      case Drop::Kind::pages: co_await pages(drop.inode, drop.range); break;
+      case Drop::Kind::pages: co_await pages(drop.inode, drop.range, true); break;
       case Drop::Kind::name: co_await name(drop.inode, std::move(drop.name)); break;
     }
   }
@@ -113,24 +129,29 @@ Task<void> CacheDrops::attributes(InodeId inode, bool listing) {
   }
 }
 
-Task<void> CacheDrops::pages(InodeId inode, ByteRange range) {
+Task<void> CacheDrops::pages(InodeId inode, ByteRange range, bool changed) {
   co_await attributes(inode, false);
   if (!state_.inodes.may_keep_pages(inode, range)) co_return;
   state_.inodes.pages_drop_begins(inode, state_.world.clock.now());
   Activity& activity = state_.inodes.activity(state_.inodes.pin(inode));
   const auto whole = std::make_shared<RunningDrop>(state_.world.scheduler, range);
+  whole->changed = changed;
   activity.drops.push_back(whole.get());
   if (range == ByteRange{}) state_.inodes.pages_dropped(inode);
   for (const PendingWrite* write : activity.writes) {
     if (write->buffered) state_.inodes.pages_kept(inode, write->range);
   }
-  for (Event* reader : activity.direct_readers) reader->set();
   writes_.meet_drop(activity, *whole);
+  Duration pause = Duration::zero();
   do {
-    // A part that waits for a page which a write has locked since ends by itself when that is answered.
+    // A part that waits for a page which a request has locked since ends by itself when that is answered. It keeps a
+    // thread until then: so the next round waits until those who come to the same file, too, have come.
+    if (pause != Duration::zero()) (void)co_await state_.world.clock.sleep_until(state_.world.clock.now() + pause, state_.stop);
+    if (whole->disturbed) pause = std::clamp(2 * pause, kAfterDisturbance, kAfterDisturbanceMax);
     whole->disturbed = false;
     const std::uint32_t round = ++whole->round;
-    const std::vector<ByteRange> parts = without_locked_pages(range, activity.writes);
+    const std::vector<ByteRange> parts =
+        without_locked_pages(range, activity.writes, activity.reads, state_.serving.period());
     whole->outstanding = static_cast<std::uint32_t>(parts.size());
     for (const ByteRange& p : parts) {
       ++state_.counters.dropped_pages;
@@ -159,6 +180,58 @@ Task<void> CacheDrops::name(InodeId directory, std::string name) {
   if (outcome != Dropped::late) co_return;
   ++state_.counters.names_late;
   all_names();
+}
+
+Task<void> CacheDrops::everything() {
+  all_names();
+  const std::vector<InodeId> known = state_.inodes.all_known();
+  std::vector<InodeId> used;
+  Scope scope(state_.world.scheduler);
+  std::vector<InodeId> batch;
+  const auto is_used = [this](InodeId inode) {
+    const KnownInode* node = state_.inodes.find(inode);
+    return node != nullptr && (node->opens != 0 || node->activity);
+  };
+  for (const InodeId inode : known) {
+    if (is_used(inode)) {
+      used.push_back(inode);
+    } else {
+      batch.push_back(inode);
+    }
+    if (batch.size() == kInABatch) scope.spawn(unused(std::exchange(batch, {})));
+  }
+  if (!batch.empty()) scope.spawn(unused(std::move(batch)));
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < kDropsAtOnce; ++i) scope.spawn(everything_of(used, next));
+  co_await scope.join();
+  // A listing makes names in the kernel, and keeps itself, when whoever asked for it comes to run: by what is valid then.
+  const Instant taken = state_.listing_answered_at + kPatienceForReply;
+  if (state_.listing_answered_at == Instant{} || state_.world.clock.now() >= taken) co_return;
+  (void)co_await state_.world.clock.sleep_until(taken, state_.stop);
+  all_names();
+  for (const InodeId inode : known) {
+    if (state_.inodes.is_listed(inode)) (void)attributes_now(inode, true);
+  }
+}
+
+Task<void> CacheDrops::everything_of(const std::vector<InodeId>& inodes, std::size_t& next) {
+  while (next < inodes.size() && !state_.gone) {
+    const InodeId inode = inodes[next++];
+    if (!state_.inodes.known(inode)) continue;
+    if (state_.inodes.may_keep_pages(inode, {})) {
+      co_await pages(inode, {}, false);
+    } else {
+      co_await attributes(inode, state_.inodes.is_listed(inode));
+    }
+  }
+}
+
+Task<void> CacheDrops::unused(std::vector<InodeId> inodes) {
+  for (const InodeId inode : inodes) state_.inodes.pages_dropped(inode);
+  const std::vector<InodeId> unknown = co_await state_.kernel.drop_unused(std::move(inodes));
+  for (const InodeId inode : unknown) {
+    if (state_.inodes.known(inode)) co_await attributes(inode, state_.inodes.is_listed(inode));
+  }
 }
 
 void CacheDrops::all_names() {

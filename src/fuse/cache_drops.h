@@ -3,8 +3,8 @@
 //
 //   attributes, listings   inline; an object that the kernel is just being told of: again, until it knows or forgot it
 //   pages                  awaited. What may hold a page: a READ, which is answered without waiting for another site; a
-//                          write-back, which is answered at once; a write of a part of a page, whose pages are left out,
-//                          also when it comes while the drop is under way
+//                          write-back, which is answered at once; a write of a part of a page, or a READ that waits for
+//                          long, whose pages are left out, also when it comes while the drop is under way
 //   names                  awaited with patience, then all names of the mount are dropped at once, which takes no lock
 //
 // What the kernel does not keep needs nothing; see inode_table.h.
@@ -25,13 +25,17 @@ class CacheDrops {
 
   bool now(std::span<const wire::Drop> drops);
   runtime::Task<void> wait(std::vector<wire::Drop> drops);
+  /// Everything that the kernel keeps. Requires: hosts are not served.
+  runtime::Task<void> everything();
 
  private:
+  runtime::Task<void> everything_of(const std::vector<InodeId>& inodes, std::size_t& next);
+  runtime::Task<void> unused(std::vector<InodeId> inodes);
   /// False: it has to wait.
   bool now(const wire::Drop& drop);
   bool attributes_now(InodeId inode, bool listing);
   runtime::Task<void> attributes(InodeId inode, bool listing);
-  runtime::Task<void> pages(InodeId inode, ByteRange range);
+  runtime::Task<void> pages(InodeId inode, ByteRange range, bool changed);
   runtime::Task<void> part(InodeId inode, ByteRange range, std::shared_ptr<RunningDrop> whole, std::uint32_t round);
   runtime::Task<void> name(InodeId directory, std::string name);
   void all_names();
@@ -42,5 +46,8 @@ class CacheDrops {
 
 /// The parts of `range` (length 0: to the end) that can be dropped while `writes` are pending, in order.
 [[nodiscard]] std::vector<ByteRange> without_locked_pages(ByteRange range, std::span<PendingWrite* const> writes);
+/// The same for reads that wait for long, or look again because they began before `period`.
+[[nodiscard]] std::vector<ByteRange> without_locked_pages(ByteRange range, std::span<PendingWrite* const> writes,
+                                                          std::span<PendingRead* const> reads, std::uint64_t period);
 
 }  // namespace lockstep::fuse

@@ -180,7 +180,7 @@ void Changing::answer(const HostRequest& request, const Outcome& outcome) {
       auto now = state_.volume.attributes(request.inode);
       AttributesReply reply;
       if (now.value() != nullptr) {
-        reply = {*now.value(), state_.options.attributes_valid};
+        reply = state_.attributes_of(*now.value());
       } else {
         reply.attributes = outcome.attributes;
       }
@@ -209,6 +209,7 @@ Task<void> Changing::open_truncated(HostRequest request) {
     state_.answer_error(request, outcome.error);
     co_return;
   }
+  request.flags &= ~static_cast<std::uint32_t>(O_TRUNC);  // that is done, however long the rest waits
   reading_.start(std::move(request));
 }
 
@@ -221,6 +222,11 @@ Task<void> Changing::create(HostRequest request) {
     co_return;
   }
   const bool existed = outcome.existed;
+  // To open what was there is reading: no file may come to be open while all that is kept is dropped.
+  if (existed && !state_.serving.now()) {
+    const bool served = co_await state_.served(request);
+    if (!served) co_return;
+  }
   if (existed && ((outcome.attributes.mode & kTypeBits) != S_IFREG || !plainly_allowed(request, outcome.attributes))) {
     state_.answer_error(request, ESTALE);
     co_return;

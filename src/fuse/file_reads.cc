@@ -9,6 +9,7 @@
 
 #include "core/check.h"
 #include "core/log.h"
+#include "fuse/file_writes.h"
 
 namespace lockstep::fuse {
 
@@ -73,25 +74,34 @@ class FileReads::Buffer {
 FileReads::FileReads(MountState& state)
     : state_(state),
       scratch_(std::make_unique<Buffer>(kTransferBytesMax + 2 * kBlockBytes)),
-      memory_(state.world.scheduler, state.options.read_bytes_max) {}
+      memory_(state.world.scheduler, state.options.read_bytes_max),
+      memory_elsewhere_(state.world.scheduler, state.options.read_bytes_max) {}
 
 FileReads::~FileReads() = default;
+
+bool FileReads::waits_turn(const HostRequest& request) const {
+  return !request.from_cache && ((request.flags & O_DIRECT) != 0 || state_.options.strict);
+}
 
 void FileReads::start(HostRequest request) {
   if (request.size > kTransferBytesMax || request.offset + request.size < request.offset) {
     return state_.answer_error(request, EINVAL);
   }
-  state_.inodes.pages_kept(request.inode, {request.offset, request.size});
-  state_.inodes.pages_read(request.inode, {request.offset, request.size}, state_.world.clock.now());
-  const bool waits_turn = (request.flags & O_DIRECT) != 0 || state_.options.strict;
+  if (request.from_cache) state_.inodes.pages_read(request.inode, {request.offset, request.size}, state_.world.clock.now());
   volume::Miss miss;
-  if (!waits_turn && answer(request, miss) == Now::answered) {
+  if (state_.serving.now() && !waits_turn(request) && answer(request, miss) == Now::answered) {
     ++state_.counters.reads_inline;
     return;
   }
   ++state_.counters.reads_waited;
   const std::uint64_t unique = request.unique;
   state_.launch(unique, later(std::move(request)));
+}
+
+void FileReads::answer_data(const HostRequest& request, Bytes bytes) {
+  // Noted in the step that answers: a drop that left these pages out may have noted that none is kept.
+  if (request.from_cache) state_.inodes.pages_kept(request.inode, {request.offset, request.size});
+  (void)state_.kernel.reply(request.unique, DataReply{bytes});
 }
 
 FileReads::Now FileReads::answer(const HostRequest& request, volume::Miss& miss) {
@@ -110,14 +120,11 @@ FileReads::Now FileReads::answer(const HostRequest& request, volume::Miss& miss)
       scratch_->zero(request, piece);
       continue;
     }
+    if (!state_.changes.readable_here(blocks_of(piece))) return Now::waits;
     const auto read = state_.area.try_read(blocks_of(piece), scratch_->blocks(request, piece));
-    if (!read) return Now::waits;
-    if (!*read) {
-      answer_failed(request, piece, read->error());
-      return Now::answered;
-    }
+    if (!read || !*read) return Now::waits;
   }
-  (void)state_.kernel.reply(request.unique, DataReply{scratch_->answer(request, length_of(pieces))});
+  answer_data(request, scratch_->answer(request, length_of(pieces)));
   return Now::answered;
 }
 
@@ -137,52 +144,124 @@ Task<bool> FileReads::map(const HostRequest& request, std::vector<Piece>& pieces
   }
 }
 
+void FileReads::waits(InodeId inode, PendingRead& pending) {
+  if (std::exchange(pending.waits, true)) return;
+  KnownInode* node = state_.inodes.find(inode);
+  if (node == nullptr || !node->activity) return;
+  for (RunningDrop* drop : node->activity->drops) {
+    if (!overlap(drop->range, pending.range)) continue;
+    drop->disturbed = true;
+    drop->wake.set();
+  }
+}
+
 Task<void> FileReads::later(HostRequest request) {
-  if ((request.flags & O_DIRECT) != 0 || state_.options.strict) {
-    co_await wait_for_turn(request.inode, ByteRange{request.offset, request.size});
-  }
+  PendingRead pending;
+  pending.range = {request.offset, request.size};
+  Activity& activity = state_.inodes.activity(state_.inodes.pin(request.inode));
+  if (request.from_cache) activity.reads.push_back(&pending);
+  co_await answer_some_time(request, pending);
+  std::erase(activity.reads, &pending);
+  state_.inodes.unpin(request.inode);
+}
+
+Task<void> FileReads::answer_some_time(const HostRequest& request, PendingRead& pending) {
   const std::uint64_t bytes = buffer_bytes(request);
-  co_await memory_.take(bytes);
-  Buffer buffer(bytes);
-  for (;;) {
-    std::vector<Piece> pieces, again;
-    if (!co_await map(request, pieces)) break;
-    bool waited = false, failed = false, moved = false;
-    for (const Piece& piece : pieces) {
-      if (piece.hole) {
-        buffer.zero(request, piece);
-        continue;
-      }
-      Result<> done;
-      auto at_once = state_.area.try_read(blocks_of(piece), buffer.blocks(request, piece));
-      if (at_once) {
-        done = std::move(*at_once);
-      } else {
-        waited = true;
-        done = co_await state_.area.read(blocks_of(piece), buffer.blocks(request, piece));
-      }
-      if (done) continue;
-      // Blocks that were given to another file meanwhile say nothing about this one.
-      if (!co_await map(request, again)) {
-        failed = true;
-        break;
-      }
-      moved = !same(pieces, again);
-      if (moved) break;
-      answer_failed(request, piece, done.error());
-      failed = true;
-      break;
+  bool elsewhere = false;
+  for (Attempt outcome = Attempt::again; outcome != Attempt::answered;) {
+    if (!state_.serving.now()) {
+      waits(request.inode, pending);
+      const bool served = co_await state_.served(request);
+      if (!served) co_return;
     }
-    if (failed) break;
-    if (moved) continue;
-    if (waited) {
-      if (!co_await map(request, again)) break;
-      if (!same(pieces, again)) continue;
+    pending.period = state_.serving.period();
+    if (elsewhere) {
+      waits(request.inode, pending);
+    } else {
+      pending.waits = false;
     }
-    (void)state_.kernel.reply(request.unique, DataReply{buffer.answer(request, length_of(pieces))});
-    break;
+    if (waits_turn(request)) co_await state_.changes.wait_readable(request.inode, pending.range);
+    Budget& memory = elsewhere ? memory_elsewhere_ : memory_;
+    co_await memory.take(bytes);
+    {
+      Buffer buffer(bytes);
+      outcome = co_await attempt(request, pending.period, elsewhere, buffer);
+    }
+    memory.give_back(bytes);
+    elsewhere = elsewhere || outcome == Attempt::elsewhere;
   }
-  memory_.give_back(bytes);
+}
+
+Task<FileReads::Attempt> FileReads::attempt(const HostRequest& request, std::uint64_t period, bool elsewhere, Buffer& buffer) {
+  const std::uint64_t moment = state_.changes.moment();
+  std::vector<Piece> pieces, again;
+  bool waited = false, failed = false;
+  const bool mapped = co_await map(request, pieces);
+  if (!mapped) co_return Attempt::answered;
+  for (const Piece& piece : pieces) {
+    if (piece.hole) {
+      buffer.zero(request, piece);
+      continue;
+    }
+    bool asks = false;
+    const Result<> brought = co_await bring(piece, buffer.blocks(request, piece), elsewhere, waited, asks);
+    if (asks) co_return Attempt::elsewhere;
+    if (brought) continue;
+    // Blocks that were given to another file meanwhile say nothing about this one.
+    const bool found = co_await map(request, again);
+    if (!found) co_return Attempt::answered;
+    if (!state_.serving.still(period) || !same(pieces, again)) co_return Attempt::again;
+    answer_failed(request, piece, brought.error());
+    co_return Attempt::answered;
+  }
+  if (waited) {
+    const bool found = co_await map(request, again);
+    if (!found) co_return Attempt::answered;
+    failed = !same(pieces, again) || (elsewhere && state_.changes.written_since(moment, request.inode));
+  }
+  if (failed || !state_.serving.still(period)) co_return Attempt::again;
+  answer_data(request, buffer.answer(request, length_of(pieces)));
+  co_return Attempt::answered;
+}
+
+Task<Result<>> FileReads::bring(const Piece& piece, MutableBytes into, bool elsewhere, bool& waited, bool& asks) {
+  const BlockRange blocks = blocks_of(piece);
+  Result<> here;
+  const bool readable = state_.changes.readable_here(blocks);
+  if (readable) {
+    auto at_once = state_.area.try_read(blocks, into);
+    if (at_once) {
+      here = std::move(*at_once);
+    } else {
+      waited = true;
+      here = co_await state_.area.read(blocks, into);
+    }
+    if (here || (here.error().code != Errc::corrupt && here.error().code != Errc::io)) co_return here;
+  }
+  if (!elsewhere) {
+    asks = true;
+    co_return Result<>{};
+  }
+  waited = true;
+  ++state_.counters.reads_elsewhere;
+  Result<> there = co_await bring_elsewhere(blocks, into);
+  if (readable && there) {
+    ++state_.counters.bad_reads_repaired;
+    log::warning("blocks from {} of the area, {} of them: {}; answered from the other site", blocks.first, blocks.count,
+                 here.error().text);
+  }
+  co_return there;
+}
+
+Task<Result<>> FileReads::bring_elsewhere(BlockRange blocks, MutableBytes into) {
+  for (std::uint64_t done = 0; done < blocks.count;) {
+    const std::uint64_t count = std::min(blocks.count - done, controller::kElsewhereBlocksMax);
+    Result<> brought = co_await state_.changes.read_elsewhere({blocks.first + done, count},
+                                                              into.subspan(done * kBlockBytes, count * kBlockBytes));
+    if (!brought) co_return brought;
+    done += count;
+  }
+  co_return Result<>{};
 }
 
 void FileReads::answer_failed(const HostRequest& request, const Piece& piece, const Error& error) {
@@ -190,27 +269,6 @@ void FileReads::answer_failed(const HostRequest& request, const Piece& piece, co
   log::error("inode {}, bytes {} to {}, blocks from {} of the area: {}; the host got EIO", request.inode.value, piece.offset,
              piece.offset + piece.length, piece.address / kBlockBytes, error.text);
   state_.answer_error(request, EIO);
-}
-
-struct FileReads::Turn {
-  explicit Turn(Scheduler& scheduler) : come(scheduler) {}
-  Event come;
-};
-
-Task<void> FileReads::turn_comes(InodeId inode, ByteRange range, std::shared_ptr<Turn> turn) {
-  co_await state_.changes.wait_readable(inode, range);
-  turn->come.set();
-}
-
-Task<void> FileReads::wait_for_turn(InodeId inode, ByteRange range) {
-  const auto turn = std::make_shared<Turn>(state_.world.scheduler);
-  Activity& activity = state_.inodes.activity(state_.inodes.pin(inode));
-  if (activity.drops.empty() && state_.scope.spawn(turn_comes(inode, range, turn)) && !turn->come.is_set()) {
-    activity.direct_readers.push_back(&turn->come);
-    co_await turn->come.wait();
-    std::erase(activity.direct_readers, &turn->come);
-  }
-  state_.inodes.unpin(inode);
 }
 
 }  // namespace lockstep::fuse

@@ -2,9 +2,13 @@
 //
 // Where map and blocks are in memory it is answered at once, without a coroutine. Else it waits for the medium, and then
 // looks at the map again: if the file was moved meanwhile, its old blocks may hold another file's data, and it starts
-// again. A read never waits for another site, but one with O_DIRECT, which holds no page locks: that one waits for its
-// turn, unless the kernel has to drop pages of the file meanwhile (a mapping of a direct file reads through pages, and
-// looks the same here).
+// again. A read into pages holds their locks and never waits for another site's operation; one past them (O_DIRECT)
+// holds none and waits for its turn.
+//
+// Two waits may be long: until hosts are served, and for blocks that are to be read at the other site, because a
+// resynchronisation has not reached them or they are bad here. Drops leave the pages of such a read out (nobody can read
+// a page that is locked and not up to date); so it looks again before it is answered, at the map and at whether the file
+// was written since, until nothing has changed. It holds no memory that reads of this site's medium need.
 #pragma once
 
 #include <memory>
@@ -24,18 +28,29 @@ class FileReads {
  private:
   class Buffer;
   enum class Now { answered, missing, waits };
+  enum class Attempt {
+    answered,
+    again,      ///< what it looked at has changed
+    elsewhere,  ///< blocks are to be read at the other site
+  };
   Now answer(const runtime::HostRequest& request, volume::Miss& miss);
   runtime::Task<void> later(runtime::HostRequest request);
-  runtime::Task<void> wait_for_turn(InodeId inode, ByteRange range);
-  struct Turn;
-  runtime::Task<void> turn_comes(InodeId inode, ByteRange range, std::shared_ptr<Turn> turn);
+  runtime::Task<void> answer_some_time(const runtime::HostRequest& request, PendingRead& pending);
+  runtime::Task<Attempt> attempt(const runtime::HostRequest& request, std::uint64_t period, bool elsewhere, Buffer& buffer);
+  /// Brings the blocks of `piece`. What is wrong with it says nothing if the file was moved meanwhile.
+  runtime::Task<Result<>> bring(const volume::Piece& piece, MutableBytes into, bool elsewhere, bool& waited, bool& asks);
+  runtime::Task<Result<>> bring_elsewhere(BlockRange blocks, MutableBytes into);
+  /// Drops that wait for the pages of `pending` go on without them.
+  void waits(InodeId inode, PendingRead& pending);
+  [[nodiscard]] bool waits_turn(const runtime::HostRequest& request) const;
   /// The pieces of `request`; false: it was answered with an error.
   runtime::Task<bool> map(const runtime::HostRequest& request, std::vector<volume::Piece>& pieces);
+  void answer_data(const runtime::HostRequest& request, Bytes bytes);
   void answer_failed(const runtime::HostRequest& request, const volume::Piece& piece, const Error& error);
 
   MountState& state_;
   std::unique_ptr<Buffer> scratch_;  ///< of answers that need no wait
-  runtime::Budget memory_;
+  runtime::Budget memory_, memory_elsewhere_;
 };
 
 }  // namespace lockstep::fuse

@@ -20,12 +20,12 @@ namespace {
 constexpr std::uint64_t page_down(std::uint64_t at) { return at / kBlockBytes * kBlockBytes; }
 constexpr std::uint64_t page_up(std::uint64_t at) { return (at + kBlockBytes - 1) / kBlockBytes * kBlockBytes; }
 
-/// In pages; a drop of length 0 goes to the end.
-bool overlap(ByteRange drop, ByteRange write) {
-  return page_down(drop.offset) < page_up(write.end()) && (drop.empty() || page_up(drop.end()) > page_down(write.offset));
-}
-
 }  // namespace
+
+bool overlap(ByteRange drop, ByteRange request) {
+  return page_down(drop.offset) < page_up(request.end()) &&
+         (drop.empty() || page_up(drop.end()) > page_down(request.offset));
+}
 
 std::vector<ByteRange> without(ByteRange range, std::span<const ByteRange> others) {
   std::vector<ByteRange> parts;
@@ -83,7 +83,7 @@ void FileWrites::meet_drops(Activity& activity, PendingWrite& write) {
   for (RunningDrop* drop : activity.drops) {
     if (!overlap(drop->range, write.range)) continue;
     answer_early(activity, write);
-    if (write.from_cache) write.newer.push_back(drop->range);
+    if (write.from_cache && drop->changed) write.newer.push_back(drop->range);
     if (!write.buffered) continue;
     write.drop_again = true;
     if (write.answered) continue;
@@ -110,9 +110,20 @@ Task<void> FileWrites::write(HostRequest request) {
   pending.unique = request.unique;
   pending.from_cache = request.from_cache;
   pending.buffered = request.from_cache || (request.handle & kHandleDirect) == 0;
-  if (pending.buffered) state_.inodes.pages_kept(request.inode, pending.range);
+  if (pending.buffered) {
+    state_.inodes.pages_kept(request.inode, pending.range);
+    pending.drop_again = state_.inodes.pages_doubtful(request.inode, pending.range, state_.world.clock.now());
+  }
   activity.writes.push_back(&pending);
   meet_drops(activity, pending);
+  if (!pending.from_cache && !state_.serving.now()) {
+    const bool served = co_await state_.served(request);
+    if (!served) {
+      std::erase(activity.writes, &pending);
+      state_.inodes.unpin(request.inode);
+      co_return;
+    }
+  }
 
   Operation o;
   o.kind = OpKind::write;
@@ -150,9 +161,6 @@ Task<void> FileWrites::write(HostRequest request) {
       // Written past the page cache, where a page that was read meanwhile holds the old; or appended elsewhere than the
       // kernel thought, which made room at its own place only.
       co_await drop_again(activity, request.inode, written);
-    }
-    if (pending.buffered && state_.inodes.pages_doubtful(request.inode, pending.range, state_.world.clock.now())) {
-      pending.drop_again = true;
     }
     const ByteRange whole = whole_pages(pending.range);
     if (pending.drop_again && !pending.answered && !whole.empty()) {

@@ -9,6 +9,9 @@
 // and carried out behind the change. A page carries what stood around the bytes that were stored, too: of one that comes
 // because of a drop only what the other site did not change is written. (One that was in line before the drop is
 // written whole.) An fsync waits for such writes.
+//
+// While hosts are not served a write waits as one that is under way, with its pages locked; a write-back is carried out,
+// since the drop of all pages waits for it.
 #pragma once
 
 #include "fuse/mount_state.h"
@@ -20,6 +23,9 @@ namespace lockstep::fuse {
 
 /// `range` without the pages that a pending write holds locked: its first and last, where it fills only a part of them.
 [[nodiscard]] ByteRange whole_pages(ByteRange range);
+
+/// In pages; a drop of length 0 goes to the end.
+[[nodiscard]] bool overlap(ByteRange drop, ByteRange request);
 
 class FileWrites {
  public:

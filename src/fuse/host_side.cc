@@ -5,9 +5,18 @@
 #include <cerrno>
 #include <utility>
 
+#include "core/check.h"
+#include "core/log.h"
+
 namespace lockstep::fuse {
 
 using namespace runtime;
+
+namespace {
+
+constexpr Duration kMountAgainPause = std::chrono::seconds(1);
+
+}  // namespace
 
 HostSide::HostSide(World& world, area::Area& area, volume::Volume& volume, controller::Changes& changes,
                    HostOptions options)
@@ -17,31 +26,78 @@ HostSide::HostSide(World& world, area::Area& area, volume::Volume& volume, contr
       listings_(state_),
       changing_(state_, reading_),
       writes_(state_),
-      drops_(state_, writes_) {}
+      drops_(state_, writes_),
+      mounting_(world.scheduler) {}
 
-Task<void> HostSide::wait_until_serving() {
-  const bool may_serve = co_await state_.changes.wait_serving();
-  serving_ = may_serve ? Serving::yes : Serving::never;
-  for (HostRequest& request : std::exchange(held_, {})) handle(std::move(request));
+void HostSide::open() {
+  CHECK(!closing_);
+  state_.serving.open();
+}
+
+Task<void> HostSide::close() {
+  CHECK(!closing_);
+  closing_ = true;
+  ++state_.counters.closings;
+  state_.serving.close();
+  listings_.clear();
+  if (!state_.gone) co_await drops_.everything();
+  serve_until(kNoDeadline);
+  closing_ = false;
+}
+
+void HostSide::serve_until(Instant until) {
+  state_.serving.until(until);
+  state_.kernel.serve_until(until);
+}
+
+Task<void> HostSide::unmount() {
+  leaving_.request();
+  co_await mounting_.join();
+  co_await state_.kernel.unmount();
+}
+
+Task<void> HostSide::mount_again() {
+  while (!leaving_.requested()) {
+    co_await state_.kernel.unmount();
+    if (leaving_.requested()) co_return;
+    const Result<> mounted = state_.kernel.mount(*this);
+    if (mounted) {
+      state_.gone = false;
+      ++state_.mounts;
+      ++state_.counters.mounted_again;
+      log::warning("the mount was cut off and is there again: hosts that had files open have to open them again");
+      co_return;
+    }
+    log::error("the mount was cut off and can't be made again: {}; the next try is in {} ms", mounted.error().text,
+               std::chrono::duration_cast<std::chrono::milliseconds>(kMountAgainPause).count());
+    (void)co_await state_.world.clock.sleep_until(state_.world.clock.now() + kMountAgainPause, leaving_);
+  }
 }
 
 Task<void> HostSide::stop() {
   state_.stop.request();
+  state_.serving.wake();
   state_.scope.close();
   co_await state_.scope.join();
 }
 
 void HostSide::handle(HostRequest request) {
   ++state_.counters.requests;
-  if (serving_ == Serving::yes) return dispatch(std::move(request));
-  if (serving_ == Serving::never) return state_.answer_error(request, EIO);
-  held_.push_back(std::move(request));
-  if (serving_ == Serving::waiting) return;
-  serving_ = Serving::waiting;
-  if (!state_.scope.spawn(wait_until_serving())) {
-    serving_ = Serving::never;
-    for (const HostRequest& refused : std::exchange(held_, {})) state_.answer_error(refused, EIO);
+  switch (request.op) {
+    case HostOp::release:
+    case HostOp::releasedir:
+    case HostOp::read:  // these two wait with what they hold locked
+    case HostOp::write: return dispatch(std::move(request));
+    default: break;
   }
+  if (state_.serving.now()) return dispatch(std::move(request));
+  const std::uint64_t unique = request.unique;
+  state_.launch(unique, when_served(std::move(request)));
+}
+
+Task<void> HostSide::when_served(HostRequest request) {
+  const bool served = co_await state_.served(request);
+  if (served) dispatch(std::move(request));
 }
 
 void HostSide::dispatch(HostRequest request) {
@@ -92,13 +148,15 @@ void HostSide::release(const HostRequest& request) {
 
 void HostSide::forget(InodeId inode, std::uint64_t count) { state_.inodes.forget(inode, count); }
 
-void HostSide::unmounted() {
+void HostSide::unmounted(bool cut_off) {
   state_.gone = true;
+  state_.serving.wake();
   // No handle will be closed any more.
   const std::vector<InodeId> open = state_.inodes.all_open();
   state_.inodes.clear();
   listings_.clear();
   for (const InodeId inode : open) changing_.last_handle_closed(inode, 0);
+  if (cut_off && !leaving_.requested()) (void)mounting_.spawn(mount_again());
 }
 
 bool HostSide::is_open(InodeId inode) { return state_.inodes.is_open(inode) || changing_.may_be_opening(inode); }

@@ -5,15 +5,25 @@
 //   Changing, FileWrites           handed to controller::Changes; answered when every site has it
 //   CacheDrops                     HostCaches: called by the controller when another site's effect was published
 //
-// Requests wait until the site may serve (Changes::wait_serving). Every request is answered once; those that suspend are
-// tasks of one scope, at most as many as the kernel has requests outstanding.
+// While the gate is closed, as it is at first, requests wait as tasks (RELEASE, FORGET and write-backs do not): a pause
+// for applications, never an error. Readers that were under way look again when it is open. A change that was handed on
+// is answered whenever it is done, for what is acknowledged stays acknowledged; what such an answer says about an object
+// goes out without validity. (To drop it afterwards would not do: a host may read it before.) So when close() has returned
+// the kernel keeps nothing, and is told nothing to keep until open(). What may stand in pages then is what this site's own
+// pending writes put there.
 //
-// Order at the end: Changes stops waiting for other sites, Kernel::unmount(), stop().
+// Every request is answered once; those that suspend are tasks of one scope, at most as many as the kernel has requests
+// outstanding.
+//
+// A mount that was cut off (by the watchdog of serve_until(), or by hand) is made again at once. Its hosts had errors.
+//
+// Order at the end: Changes stops waiting for other sites, unmount(), stop().
 #pragma once
 
 #include <vector>
 
 #include "controller/host_caches.h"
+#include "controller/host_gate.h"
 #include "fuse/cache_drops.h"
 #include "fuse/changing.h"
 #include "fuse/file_reads.h"
@@ -24,23 +34,30 @@
 
 namespace lockstep::fuse {
 
-class HostSide final : public runtime::HostHandler, public controller::HostCaches {
+class HostSide final : public runtime::HostHandler, public controller::HostCaches, public controller::HostGate {
  public:
   HostSide(runtime::World& world, area::Area& area, volume::Volume& volume, controller::Changes& changes,
            HostOptions options);
 
+  /// Takes the mount away, for good. Suspends.
+  runtime::Task<void> unmount();
   /// Ends what still runs. Requires: not mounted any more. Suspends.
   runtime::Task<void> stop();
 
   // HostHandler
   void handle(runtime::HostRequest request) override;
   void forget(InodeId inode, std::uint64_t count) override;
-  void unmounted() override;
+  void unmounted(bool cut_off) override;
 
   // HostCaches
   bool drop_now(std::span<const wire::Drop> drops) override { return drops_.now(drops); }
   runtime::Task<void> drop(std::vector<wire::Drop> drops) override { return drops_.wait(std::move(drops)); }
   bool is_open(InodeId inode) override;
+
+  // HostGate
+  void open() override;
+  runtime::Task<void> close() override;
+  void serve_until(Instant until) override;
 
   [[nodiscard]] const HostCounters& counters() const { return state_.counters; }
   /// Objects that the kernel is thought to know.
@@ -48,7 +65,8 @@ class HostSide final : public runtime::HostHandler, public controller::HostCache
   [[nodiscard]] std::size_t running() const { return state_.scope.running(); }
 
  private:
-  runtime::Task<void> wait_until_serving();
+  runtime::Task<void> when_served(runtime::HostRequest request);
+  runtime::Task<void> mount_again();
   void dispatch(runtime::HostRequest request);
   void release(const runtime::HostRequest& request);
 
@@ -59,8 +77,9 @@ class HostSide final : public runtime::HostHandler, public controller::HostCache
   Changing changing_;
   FileWrites writes_;
   CacheDrops drops_;
-  enum class Serving { unasked, waiting, yes, never } serving_ = Serving::unasked;
-  std::vector<runtime::HostRequest> held_;  ///< until the site may serve
+  bool closing_ = false;
+  runtime::Scope mounting_;
+  runtime::Stop leaving_;  ///< the mount is not made again
 };
 
 }  // namespace lockstep::fuse

@@ -54,6 +54,16 @@ std::vector<InodeId> InodeTable::all_open() const {
   return out;
 }
 
+std::vector<InodeId> InodeTable::all_known() const {
+  std::vector<InodeId> out;
+  out.reserve(known_.size());
+  for (const auto& [inode, node] : known_) {
+    if (node.lookups != 0) out.push_back(inode);
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
 void InodeTable::pages_kept(InodeId inode, ByteRange range) {
   KnownInode* node = find(inode);
   if (node == nullptr || range.empty()) return;
@@ -83,7 +93,14 @@ void InodeTable::pages_drop_begins(InodeId inode, Instant now) {
 
 void InodeTable::pages_read(InodeId inode, ByteRange range, Instant now) {
   KnownInode* node = find(inode);
-  if (node == nullptr || now - node->pages_dropped_at >= kOnItsWayMax) return;
+  if (node == nullptr) return;
+  if (node->activity) {
+    // A page that the write filled is up to date and would not be read.
+    for (PendingWrite* write : node->activity->writes) {
+      if (write->buffered && write->range.offset < range.end() && range.offset < write->range.end()) write->drop_again = true;
+    }
+  }
+  if (now - node->pages_dropped_at >= kOnItsWayMax) return;
   if (node->reread_from == node->reread_end) {
     node->reread_from = range.offset;
     node->reread_end = range.end();

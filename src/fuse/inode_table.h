@@ -5,6 +5,7 @@
 //   opens     handles
 //   pages     hull of the ranges that were read or written through the page cache
 //   names     a name in this directory was handed out since all names were dropped last
+//   listed    a listing of this directory may be kept
 //
 // Invariants:
 //   (1) What is not in the table the kernel does not keep: nothing needs to be dropped.
@@ -33,12 +34,20 @@ struct PendingWrite {
   std::vector<ByteRange> newer;  ///< write-back: what another site changed before it came; length 0: to the end
 };
 
+/// A read into locked pages that is not answered.
+struct PendingRead {
+  ByteRange range;
+  std::uint64_t period = 0;  ///< in which it looked
+  bool waits = false;        ///< for longer than a drop may wait; it looks again before it is answered
+};
+
 /// A drop of pages that is under way.
 struct RunningDrop {
-  ByteRange range;  ///< length 0: to the end
+  ByteRange range;     ///< length 0: to the end
+  bool changed = true; ///< another site changed what is there; else it is dropped only
   runtime::Event wake;
   std::uint32_t round = 0, outstanding = 0;
-  bool disturbed = false;  ///< a write locked pages that the kernel may be waiting for
+  bool disturbed = false;  ///< a request that waits has locked pages for which the kernel may be waiting
 
   RunningDrop(runtime::Scheduler& scheduler, ByteRange r) : range(r), wake(scheduler) {}
 };
@@ -47,8 +56,8 @@ struct RunningDrop {
 struct Activity {
   explicit Activity(runtime::Scheduler& scheduler) : quiet(scheduler) {}
   std::vector<PendingWrite*> writes;
+  std::vector<PendingRead*> reads;
   std::vector<RunningDrop*> drops;
-  std::vector<runtime::Event*> direct_readers;  ///< wait for their turn
   std::uint32_t answered_early = 0;             ///< writes that were answered and still run
   runtime::Event quiet;                         ///< notified when that becomes 0
 };
@@ -59,6 +68,7 @@ struct KnownInode {
   std::uint32_t pins = 0;
   std::uint32_t growths = 0;  ///< writes that made the file longer, since it was opened
   std::uint64_t names_age = 0;
+  bool listed = false;
   std::uint64_t pages_from = 0, pages_end = 0;  ///< equal: none
   Instant pages_dropped_at;       ///< last time that pages were dropped while a write might have been on its way
   std::uint64_t reread_from = 0, reread_end = 0;  ///< hull of what was read since; equal: nothing
@@ -88,15 +98,16 @@ class InodeTable {
   [[nodiscard]] bool is_open(InodeId inode);
   /// In order of their numbers.
   [[nodiscard]] std::vector<InodeId> all_open() const;
+  [[nodiscard]] std::vector<InodeId> all_known() const;
 
   /// Pages of `range` may be kept from now on.
   void pages_kept(InodeId inode, ByteRange range);
   [[nodiscard]] bool may_keep_pages(InodeId inode, ByteRange range);
   /// Pages are about to be dropped; a write that fills pages of the same file may be on its way.
   void pages_drop_begins(InodeId inode, Instant now);
-  /// Pages of `range` are being read into the page cache.
+  /// Pages of `range` are being read into the page cache: a pending write that filled them has lost them.
   void pages_read(InodeId inode, ByteRange range, Instant now);
-  /// A buffered write of `range` that is about to be answered may have lost its pages to what was read since.
+  /// A buffered write of `range` that arrives may have lost its pages on its way, to what was read since.
   [[nodiscard]] bool pages_doubtful(InodeId inode, ByteRange range, Instant now);
   /// They were dropped while the kernel let nobody write the file: no doubt is left about `range`.
   void pages_certain(InodeId inode, ByteRange range);
@@ -108,6 +119,13 @@ class InodeTable {
   }
   [[nodiscard]] bool may_keep_names(InodeId directory);
   void all_names_dropped() { ++names_age_; }
+  void listed(InodeId directory) {
+    if (KnownInode* node = find(directory)) node->listed = true;
+  }
+  [[nodiscard]] bool is_listed(InodeId directory) {
+    const KnownInode* node = find(directory);
+    return node != nullptr && node->listed;
+  }
 
   /// Keeps the entry, be it new, until unpin().
   KnownInode& pin(InodeId inode);

@@ -48,24 +48,37 @@ ListedEntry Listings::dot(const HostRequest&, const char* name, InodeId inode, s
 }
 
 Task<void> Listings::readdir(HostRequest request) {
+  bool answered = false;
+  while (!answered) {
+    if (!state_.serving.now()) {
+      const bool served = co_await state_.served(request);
+      if (!served) co_return;
+    }
+    answered = co_await readdir_in(state_.serving.period(), request);
+  }
+}
+
+Task<bool> Listings::readdir_in(std::uint64_t period, const HostRequest& request) {
   InodeId parent = request.inode;
   while (request.offset < kDotDotCookie) {
     auto found = state_.volume.parent(request.inode);
     if (found.value() != nullptr) parent = *found.value();
     if (found.miss() == nullptr) break;  // an error: a directory that was removed is its own parent
     const bool loaded = co_await load_or_answer(state_, request, std::move(*found.miss()));
-    if (!loaded) co_return;
+    if (!loaded) co_return true;
   }
   std::uint64_t cookie = request.offset > kDotDotCookie ? request.offset : 0;
   for (;;) {
+    if (!state_.serving.still(period)) co_return false;
     std::vector<volume::Entry> entries;
     // From the start means: as it is now.
     if (request.offset > kDotDotCookie) entries = kept(request, cookie);
     if (entries.empty()) {
       auto listed = co_await state_.volume.list(request.inode, cookie, kPageEntries);
+      if (!state_.serving.still(period)) co_return false;
       if (!listed) {
         state_.answer_error(request, state_.errno_of(listed.error(), request));
-        co_return;
+        co_return true;
       }
       entries = std::move(*listed);
       const auto page = std::make_shared<Page>();
@@ -77,15 +90,15 @@ Task<void> Listings::readdir(HostRequest request) {
     volume::Miss miss;
     Step step = answer(request, parent, entries, miss);
     while (step == Step::missing) {
-      const bool loaded = co_await load_or_answer(state_, request, std::move(miss));
-      if (!loaded) co_return;
-      miss = {};
+      const bool loaded = co_await load_or_answer(state_, request, std::exchange(miss, {}));
+      if (!loaded) co_return true;
+      if (!state_.serving.still(period)) co_return false;
       step = answer(request, parent, entries, miss);
     }
-    if (step == Step::answered) co_return;
+    if (step == Step::answered) co_return true;
     if (end) {
       (void)state_.kernel.reply(request.unique, ListingReply{{}, request.plus, request.size});
-      co_return;
+      co_return true;
     }
     cookie = entries.back().cookie;
   }
@@ -136,6 +149,8 @@ Listings::Step Listings::answer(const HostRequest& request, InodeId parent, cons
     if (counted(e)) state_.inodes.count(e.entry.attributes.inode);
   }
   if (request.plus) state_.inodes.name_handed_out(request.inode);
+  state_.inodes.listed(request.inode);
+  state_.listing_answered_at = state_.world.clock.now();
   const std::size_t taken = state_.kernel.reply(request.unique, reply).value_or(0);
   for (std::size_t i = taken; i < reply.entries.size(); ++i) {
     if (counted(reply.entries[i])) state_.inodes.forget(reply.entries[i].entry.attributes.inode, 1);

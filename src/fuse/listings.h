@@ -21,6 +21,7 @@ class Listings {
 
   void start(runtime::HostRequest request);
   void closed(std::uint64_t handle) { pages_.erase(handle); }
+  /// What is kept is not to be shown any more.
   void clear() { pages_.clear(); }
 
  private:
@@ -31,6 +32,8 @@ class Listings {
   enum class Step { answered, missing, nothing };
 
   runtime::Task<void> readdir(runtime::HostRequest request);
+  /// False: hosts were not served any more before it could be answered.
+  runtime::Task<bool> readdir_in(std::uint64_t period, const runtime::HostRequest& request);
   /// Entries behind `cookie` that are kept for `request`'s handle; empty: none.
   [[nodiscard]] std::vector<volume::Entry> kept(const runtime::HostRequest& request, std::uint64_t cookie) const;
   [[nodiscard]] runtime::ListedEntry dot(const runtime::HostRequest& request, const char* name, InodeId inode,

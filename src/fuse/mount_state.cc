@@ -25,8 +25,24 @@ int MountState::errno_of(const Error& error, const HostRequest& request) {
   return EIO;
 }
 
+Task<bool> MountState::served(const HostRequest& request) {
+  ++counters.held;
+  const std::uint64_t mount = mounts;
+  while (!gone && !stop.requested() && mount == mounts) {
+    if (serving.now()) co_return true;
+    co_await serving.change();
+  }
+  answer_error(request, EIO);
+  co_return false;
+}
+
 EntryReply MountState::entry_of(const HostAttributes& attributes) const {
+  if (!serving.now()) return {attributes, Duration::zero(), Duration::zero()};
   return {attributes, options.attributes_valid, options.entries_valid};
+}
+
+AttributesReply MountState::attributes_of(const HostAttributes& attributes) const {
+  return {attributes, serving.now() ? options.attributes_valid : Duration::zero()};
 }
 
 OpenReply MountState::open_of(std::uint32_t flags) const {
@@ -52,6 +68,8 @@ bool MountState::hand_out(const HostRequest& request, InodeId directory, const H
 Task<bool> load_or_answer(MountState& state, const HostRequest& request, volume::Miss miss) {
   const Result<> loaded = co_await state.volume.load(std::move(miss));
   if (loaded) co_return true;
+  // An error is an answer, too: a reader's may be another one when hosts are served again.
+  if (!state.serving.now() && request.op != HostOp::create) co_return co_await state.served(request);
   state.answer_error(request, state.errno_of(loaded.error(), request));
   co_return false;
 }

@@ -1,5 +1,5 @@
-// mount_state.h - what the parts of a mount's host side share: the world, the volume, the table of inodes, and how
-// objects are handed out to the kernel.
+// mount_state.h - what the parts of a mount's host side share: the world, the volume, the table of inodes, whether hosts
+// are served, and how objects are handed out to the kernel.
 #pragma once
 
 #include <chrono>
@@ -8,6 +8,7 @@
 #include "area/area.h"
 #include "controller/changes.h"
 #include "fuse/inode_table.h"
+#include "fuse/serving.h"
 #include "runtime/world.h"
 #include "volume/volume.h"
 
@@ -29,6 +30,10 @@ struct HostCounters {
   std::uint64_t names_late = 0, epochs = 0, retries = 0;
   std::uint64_t answered_early = 0;   ///< write-backs that a drop waited for
   std::uint64_t bad_reads = 0;        ///< answered with EIO
+  std::uint64_t bad_reads_repaired = 0;   ///< pieces that are bad here and were answered from the other site
+  std::uint64_t reads_elsewhere = 0;  ///< pieces that were read at the other site
+  std::uint64_t held = 0;             ///< requests that waited until hosts are served
+  std::uint64_t closings = 0, mounted_again = 0;
 };
 
 /// Most bytes in one request.
@@ -36,7 +41,8 @@ inline constexpr std::uint64_t kTransferBytesMax = 1u << 20;
 
 struct MountState {
   MountState(runtime::World& w, area::Area& a, volume::Volume& v, controller::Changes& c, HostOptions o)
-      : world(w), kernel(w.kernel), area(a), volume(v), changes(c), options(o), inodes(w.scheduler), scope(w.scheduler) {}
+      : world(w), kernel(w.kernel), area(a), volume(v), changes(c), options(o), inodes(w.scheduler),
+        serving(w.scheduler, w.clock), scope(w.scheduler) {}
 
   runtime::World& world;
   runtime::Kernel& kernel;
@@ -45,18 +51,26 @@ struct MountState {
   controller::Changes& changes;
   const HostOptions options;
   InodeTable inodes;
+  Serving serving;
   runtime::Scope scope;
   runtime::Stop stop;   ///< waits for the kernel are given up
   HostCounters counters;
   bool gone = false;    ///< the mount is not there any more
+  std::uint64_t mounts = 1;     ///< goes up when it is there again
+  Instant listing_answered_at;  ///< last time; in the machine's time
 
   /// Runs `task`, which answers request `unique`; at the end of the daemon the request is refused instead.
   void launch(std::uint64_t unique, runtime::Task<void> task);
   void answer_error(const runtime::HostRequest& request, int number);
+  /// Suspends until hosts are served. False: they will not be, and `request` was answered with an error.
+  runtime::Task<bool> served(const runtime::HostRequest& request);
   /// The errno for a host; what is not the host's own error is logged, with `request`.
   [[nodiscard]] int errno_of(const Error& error, const runtime::HostRequest& request);
 
+  /// An object as the kernel is told of it. While hosts are not served without validity: the answer to a change goes out
+  /// whenever it is done, and what it says may be old then.
   [[nodiscard]] runtime::EntryReply entry_of(const runtime::HostAttributes& attributes) const;
+  [[nodiscard]] runtime::AttributesReply attributes_of(const runtime::HostAttributes& attributes) const;
   /// How `inode` is opened with `flags` of open(2).
   [[nodiscard]] runtime::OpenReply open_of(std::uint32_t flags) const;
   /// Answers with an object in `directory`, counted before the kernel knows. False: nobody took it.
@@ -66,7 +80,7 @@ struct MountState {
 /// Bits of the handles of files.
 inline constexpr std::uint64_t kHandleDirect = 1;
 
-/// Awaits what `miss` names; false: request was answered with the error.
+/// Awaits what `miss` names, for whoever looks again then; false: `request` was answered with the error.
 runtime::Task<bool> load_or_answer(MountState& state, const runtime::HostRequest& request, volume::Miss miss);
 
 }  // namespace lockstep::fuse

@@ -13,16 +13,21 @@ using namespace runtime;
 
 void Reading::start(HostRequest request) {
   volume::Miss miss;
-  if (answer(request, miss)) return;
+  if (state_.serving.now() && answer(request, miss)) return;
   const std::uint64_t unique = request.unique;
   state_.launch(unique, later(std::move(request), std::move(miss)));
 }
 
 Task<void> Reading::later(HostRequest request, volume::Miss miss) {
   for (;;) {
-    const bool loaded = co_await load_or_answer(state_, request, std::move(miss));
-    if (!loaded) co_return;
-    miss = {};
+    if (!miss.empty()) {
+      const bool loaded = co_await load_or_answer(state_, request, std::exchange(miss, {}));
+      if (!loaded) co_return;
+    }
+    if (!state_.serving.now()) {
+      const bool served = co_await state_.served(request);
+      if (!served) co_return;
+    }
     if (answer(request, miss)) co_return;
   }
 }
@@ -66,7 +71,7 @@ bool Reading::getattr(const HostRequest& request, volume::Miss& miss) {
   auto found = state_.volume.attributes(request.inode);
   bool done = false;
   if (!has_value(found, request, miss, done)) return done;
-  (void)state_.kernel.reply(request.unique, AttributesReply{*found.value(), state_.options.attributes_valid});
+  (void)state_.kernel.reply(request.unique, state_.attributes_of(*found.value()));
   return true;
 }
 
@@ -154,11 +159,20 @@ void Reading::start_listxattr(HostRequest request) {
 }
 
 Task<void> Reading::listxattr(HostRequest request) {
-  const Result<std::string> names = co_await state_.volume.xattr_names(request.inode);
-  if (names) {
-    answer_xattr(request, *names);
-  } else {
-    state_.answer_error(request, state_.errno_of(names.error(), request));
+  for (;;) {
+    if (!state_.serving.now()) {
+      const bool served = co_await state_.served(request);
+      if (!served) co_return;
+    }
+    const std::uint64_t period = state_.serving.period();
+    const Result<std::string> names = co_await state_.volume.xattr_names(request.inode);
+    if (!state_.serving.still(period)) continue;
+    if (names) {
+      answer_xattr(request, *names);
+    } else {
+      state_.answer_error(request, state_.errno_of(names.error(), request));
+    }
+    co_return;
   }
 }
 

@@ -1,8 +1,8 @@
 // reading.h - requests that are answered from what this site has published.
 //
 // They hold locks that the drop of another site's change needs, so none of them waits for another site: they wait for
-// the volume's keys and the medium only. The answer is looked up and given in one step that does not suspend, so that a
-// change is either in it or published later, when the table knows that the kernel was told.
+// the volume's keys and the medium only, and until hosts are served. The answer is looked up and given in one step that
+// does not suspend, so that a change is either in it or published later, when the table knows that the kernel was told.
 #pragma once
 
 #include "fuse/mount_state.h"
@@ -15,11 +15,11 @@ class Reading {
 
   /// Answers lookup, getattr, readlink, getxattr, lseek, open, opendir, statfs. Suspends only where keys are missing.
   void start(runtime::HostRequest request);
-  /// The same in one step. False: `miss` is to be loaded first.
-  bool answer(const runtime::HostRequest& request, volume::Miss& miss);
   void start_listxattr(runtime::HostRequest request);
 
  private:
+  /// The same in one step. False: `miss` is to be loaded first. Requires: hosts are served.
+  bool answer(const runtime::HostRequest& request, volume::Miss& miss);
   runtime::Task<void> later(runtime::HostRequest request, volume::Miss miss);
   runtime::Task<void> listxattr(runtime::HostRequest request);
   bool lookup(const runtime::HostRequest& request, volume::Miss& miss);

@@ -64,7 +64,8 @@ struct HostRequest {
   std::uint32_t mode = 0, rdev = 0;
   std::uint64_t handle = 0, other_handle = 0;  ///< what open answered
   bool kill_suid_gid = false;  ///< write: clear setuid and setgid
-  bool from_cache = false;     ///< write: pages of a mapping, written back by the kernel
+  bool from_cache = false;     ///< write: pages of a mapping, written back by the kernel; read: into pages that are
+                               ///< locked, and not up to date, until it is answered
   bool data_only = false;      ///< fsync: fdatasync
   bool plus = false;           ///< readdir: with attributes
   AttributeChange change;
@@ -106,8 +107,9 @@ class HostHandler {
   virtual void handle(HostRequest request) = 0;
   /// The kernel forgot `count` lookups of `inode`. Needs no answer.
   virtual void forget(InodeId inode, std::uint64_t count) = 0;
-  /// The mount is gone (unmounted, aborted).
-  virtual void unmounted() = 0;
+  /// The mount is gone, and so are the requests that were not answered. `cut_off`: nobody took it away, its connection was
+  /// ended (by serve_until(), or by hand): after unmount() it can be mounted again.
+  virtual void unmounted(bool cut_off) = 0;
 
  protected:
   ~HostHandler() = default;
@@ -125,8 +127,12 @@ class Kernel {
   /// Mounts the volume and hands every request to `handler`, which must outlive unmount(). Errc::refused: what is wrong
   /// with the mount point.
   virtual Result<> mount(HostHandler& handler) = 0;
-  /// Takes the mount away and ends all calls. Suspends.
+  /// Takes the mount away, or what is left of it, and ends all calls. Suspends.
   virtual Task<void> unmount() = 0;
+  /// Unless this is called again before `until` (of the clock), the mount is cut off then, also if this process is stopped
+  /// or hangs: hosts get errors and no longer what the kernel keeps. That happens once. kNever: nobody waits for it.
+  virtual void serve_until(Instant until) = 0;
+  static constexpr Instant kNever{INT64_MAX};
 
   /// Answers request `unique`. For a ListingReply the number of entries taken, else 0. Where the request is gone (killed,
   /// aborted) nothing happens; a reply that counted lookups is then followed by no forget: false is returned as nullopt.
@@ -140,6 +146,9 @@ class Kernel {
   /// Pages of `inode` in `range` (length 0: to the end), and its attributes. May wait for page locks; mapped pages that
   /// were changed come back as writes first. Suspends.
   virtual Task<Dropped> drop_pages(InodeId inode, ByteRange range) = 0;
+  /// Pages, listings and attributes of `inodes`, which no host has open: so no request holds their locks. Gives those that
+  /// the kernel does not know. Suspends.
+  virtual Task<std::vector<InodeId>> drop_unused(std::vector<InodeId> inodes) = 0;
   /// The name in `directory`. May wait for the directory's lock, at most `patience`. Suspends.
   virtual Task<Dropped> drop_name(InodeId directory, std::string name, Duration patience) = 0;
   /// Every name of the mount, at once: each is looked up again when it is next used. Never waits.

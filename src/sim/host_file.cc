@@ -78,6 +78,7 @@ Task<Result<std::string>> Host::page(FileHandle file, std::uint64_t number) {
   request.flags = file->flags;
   request.offset = number * kPageBytes;
   request.size = kPageBytes;
+  request.from_cache = true;
   const OwnedReply reply = co_await ask(file->mount, request);
   if (reply.bytes == nullptr) {
     lock->unlock(true);

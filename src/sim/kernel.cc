@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "runtime/clock.h"
 #include "sim/machine.h"
 #include "sim/storage.h"
 
@@ -13,6 +14,9 @@ using runtime::Dropped;
 namespace {
 
 constexpr Duration kNotifyMin{5000}, kNotifyMax{100'000};
+
+/// Requests of a mount, at most.
+constexpr std::uint64_t kRequestsOfAMount = std::uint64_t{1} << 40;
 
 /// A drop_name that waits for its lock, and for its patience to end.
 struct NameDrop {
@@ -75,9 +79,9 @@ runtime::Task<OwnedReply> SimKernel::call(runtime::HostRequest request) {
 
 Result<> SimKernel::mount(runtime::HostHandler& handler) {
   if (!refusal.empty()) return fail(Errc::refused, refusal);
-  CHECK(mount_ == nullptr);
+  CHECK(mount_ == nullptr || mount_->gone());
   handler_ = &handler;
-  mount_ = std::make_shared<Mount>(process_, handler, prng_.fork("mount"));
+  mount_ = std::make_shared<Mount>(process_, handler, prng_.fork("mount"), mounts_++ * kRequestsOfAMount + 2);
   if (process_.alive()) process_.machine().set_mount(mount_);
   return {};
 }
@@ -86,7 +90,31 @@ runtime::Task<void> SimKernel::unmount() {
   co_await process_.delay(prng_.between(kNotifyMin, kNotifyMax));
   if (mount_ == nullptr || mount_->gone()) co_return;
   mount_->abort();
-  handler_->unmounted();
+  handler_->unmounted(false);
+}
+
+void SimKernel::serve_until(Instant until) {
+  if (!process_.alive()) return;
+  process_.universe().cancel(std::exchange(watching_, 0));
+  until_ = until;
+  if (until_ != kNever) watch();
+}
+
+void SimKernel::watch() {
+  watching_ = 0;
+  const Duration left = until_ - process_.world().clock.now();
+  if (left > Duration::zero()) {
+    // The machine's time as the universe's; looked at again then, because the clock may have been changed.
+    const std::int64_t delay = left.count() - left.count() / 1'000'000 * process_.machine().clock_settings().drift_ppm;
+    watching_ = process_.universe().after(Duration(std::max<std::int64_t>(delay, 1)), &process_, [this] { watch(); });
+    return;
+  }
+  until_ = kNever;
+  if (mount_ == nullptr || mount_->gone()) return;
+  mount_->abort();
+  process_.when_running([this, mount = mount_] {
+    if (mount == mount_) handler_->unmounted(true);
+  });
 }
 
 std::optional<std::size_t> SimKernel::reply(std::uint64_t unique, const runtime::HostReply& reply) {
@@ -110,7 +138,27 @@ runtime::Task<Dropped> SimKernel::drop_pages(InodeId inode, ByteRange range) {
   co_await process_.delay(prng_.between(kNotifyMin, kNotifyMax));
   Notification notification{Notification::Kind::pages, inode, range, {}};
   if (!effective() || mount_->find(inode) == nullptr) co_return note(notification, Dropped::unknown);
-  const std::shared_ptr<Mount> mount = mount_;
+  co_await drop_pages_of(mount_, inode, range);
+  co_return note(notification, Dropped::done);
+}
+
+runtime::Task<std::vector<InodeId>> SimKernel::drop_unused(std::vector<InodeId> inodes) {
+  co_await process_.delay(prng_.between(kNotifyMin, kNotifyMax));
+  std::vector<InodeId> unknown;
+  for (const InodeId inode : inodes) {
+    Notification notification{Notification::Kind::pages, inode, {}, {}};
+    if (!effective() || mount_->find(inode) == nullptr) {
+      unknown.push_back(inode);
+      note(notification, Dropped::unknown);
+      continue;
+    }
+    co_await drop_pages_of(mount_, inode, {});
+    note(notification, Dropped::done);
+  }
+  co_return unknown;
+}
+
+runtime::Task<void> SimKernel::drop_pages_of(std::shared_ptr<Mount> mount, InodeId inode, ByteRange range) {
   mount->distrust(inode);
   const std::uint64_t first = range.offset / kPageBytes;
   const std::uint64_t last = range.length == 0 ? ~0ull : (range.end() - 1) / kPageBytes;
@@ -135,7 +183,6 @@ runtime::Task<Dropped> SimKernel::drop_pages(InodeId inode, ByteRange range) {
   }
   --mount->find(inode)->references;
   mount->distrust(inode);
-  co_return note(notification, Dropped::done);
 }
 
 runtime::Task<Dropped> SimKernel::drop_name(InodeId directory, std::string name, Duration patience) {

@@ -1,5 +1,7 @@
 // kernel.h - the daemon's handle on the simulated operating system: a Mount, and the notifications on it.
 //
+// The watchdog of serve_until() is not of the process: it works while that is paused.
+//
 // Notifications are recorded, so that a test can say what was dropped and what was not.
 #pragma once
 
@@ -38,21 +40,30 @@ class SimKernel final : public runtime::Kernel {
 
   Result<> mount(runtime::HostHandler& handler) override;
   runtime::Task<void> unmount() override;
+  void serve_until(Instant until) override;
   std::optional<std::size_t> reply(std::uint64_t unique, const runtime::HostReply& reply) override;
   runtime::Dropped drop_attributes(InodeId inode) override;
   runtime::Dropped drop_listing(InodeId inode) override;
   runtime::Task<runtime::Dropped> drop_pages(InodeId inode, ByteRange range) override;
+  runtime::Task<std::vector<InodeId>> drop_unused(std::vector<InodeId> inodes) override;
   runtime::Task<runtime::Dropped> drop_name(InodeId directory, std::string name, Duration patience) override;
   void drop_all_names() override;
 
  private:
   [[nodiscard]] bool effective() const { return process_.alive() && mount_ != nullptr && !mount_->gone(); }
+  /// Ends the connection if `until_` has come; else looks again then.
+  void watch();
+  /// What drop_pages does when its call has reached the kernel.
+  runtime::Task<void> drop_pages_of(std::shared_ptr<Mount> mount, InodeId inode, ByteRange range);
   runtime::Dropped note(Notification notification, runtime::Dropped outcome);
 
   Process& process_;
   Prng prng_;
   runtime::HostHandler* handler_ = nullptr;
   std::shared_ptr<Mount> mount_;
+  std::uint64_t mounts_ = 0;
+  Instant until_ = kNever;
+  Universe::EventId watching_ = 0;
   std::vector<Notification> notifications_;
 };
 

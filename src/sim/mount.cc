@@ -53,8 +53,8 @@ void KernelLock::grant() {
   }
 }
 
-Mount::Mount(Process& daemon, runtime::HostHandler& handler, Prng prng)
-    : daemon_(daemon), universe_(daemon.universe()), handler_(handler), prng_(prng) {
+Mount::Mount(Process& daemon, runtime::HostHandler& handler, Prng prng, std::uint64_t first_unique)
+    : daemon_(daemon), universe_(daemon.universe()), handler_(handler), prng_(prng), next_unique_(first_unique) {
   inodes_[kRootInode].lookups = 1;
 }
 
@@ -79,7 +79,9 @@ void Mount::send(runtime::HostRequest request, Process* caller, Answered answere
   runtime::HostHandler* handler = &handler_;
   universe_.after(prng_.between(Duration::zero(), kDeliveryMax), &daemon_,
                   [self = shared_from_this(), handler, request] {
-                    if (!self->gone_) handler->handle(request);
+                    self->daemon_.when_running([self, handler, request] {
+                      if (!self->gone_) handler->handle(request);
+                    });
                   });
 }
 
@@ -140,7 +142,9 @@ bool Mount::forget(InodeId inode) {
   if (!gone_) {
     universe_.after(prng_.between(Duration::zero(), kDeliveryMax), &daemon_,
                     [self = shared_from_this(), handler, inode, count] {
-                      if (!self->gone_) handler->forget(inode, count);
+                      self->daemon_.when_running([self, handler, inode, count] {
+                        if (!self->gone_) handler->forget(inode, count);
+                      });
                     });
   }
   return true;

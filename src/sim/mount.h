@@ -81,7 +81,8 @@ class Mount : public std::enable_shared_from_this<Mount> {
  public:
   using Answered = std::function<void(OwnedReply)>;
 
-  Mount(Process& daemon, runtime::HostHandler& handler, Prng prng);
+  /// Requests are numbered from `first_unique` on, so that an answer to an earlier mount's is no answer here.
+  Mount(Process& daemon, runtime::HostHandler& handler, Prng prng, std::uint64_t first_unique);
 
   /// The process that mounted it. Only to be compared once gone().
   [[nodiscard]] Process& daemon() const { return daemon_; }
@@ -137,7 +138,7 @@ class Mount : public std::enable_shared_from_this<Mount> {
   runtime::HostHandler& handler_;
   Prng prng_;
   bool gone_ = false;
-  std::uint64_t next_unique_ = 2;
+  std::uint64_t next_unique_;
   std::uint64_t epoch_ = 1;
   std::uint64_t version_ = 1;
   std::map<std::uint64_t, Pending> pending_;

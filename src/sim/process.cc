@@ -86,6 +86,11 @@ void Process::spawn(runtime::Task<void> task) { tasks_.spawn(start_in_a_pass(*th
 
 void Process::pause(Duration time) { paused_until_ = std::max(paused_until_, universe_.now() + time); }
 
+void Process::when_running(std::function<void()> what) {
+  if (paused_until_ <= universe_.now()) return what();
+  universe_.after(paused_until_ - universe_.now(), this, [this, what = std::move(what)] { when_running(what); });
+}
+
 void Process::Delay::await_suspend(std::coroutine_handle<> h) {
   Process* owner = &process;
   process.universe().after(delay, owner, [owner, h] { owner->post(h); });

@@ -10,6 +10,7 @@
 
 #include <coroutine>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -59,6 +60,8 @@ class Process final : public runtime::Scheduler {
   [[nodiscard]] bool idle() const { return tasks_.running() == 0; }
   /// Gets no pass before `time` is over, as under SIGSTOP.
   void pause(Duration time);
+  /// Calls `what` as soon as it may run: at once unless it is paused. Not if it dies first.
+  void when_running(std::function<void()> what);
 
   /// Awaited: goes on after `delay` of virtual time.
   struct Delay {

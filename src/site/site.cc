@@ -17,6 +17,7 @@ Site::Site(runtime::World& world, const config::Config& config, SiteId self, Sur
       self_(self),
       surroundings_(std::move(surroundings)),
       start_(runtime::make_uuid(world.random)),
+      opening_(world.scheduler),
       since_(world.clock.now()) {}
 
 Site::~Site() = default;
@@ -73,6 +74,7 @@ runtime::Task<Result<>> Site::start() {
   const Result<> mounted = world_.kernel.mount(*host_side_);
   if (!mounted) co_return std::unexpected(mounted.error());
   mounted_ = true;
+  opening_.spawn(open_when_met());
 
   peer::LinkOptions link;
   if (self_ < other) {
@@ -100,10 +102,15 @@ runtime::Task<Result<>> Site::start() {
   co_return Result<>{};
 }
 
+runtime::Task<void> Site::open_when_met() {
+  const bool met = co_await controller_->wait_serving();
+  if (met) host_side_->open();
+}
+
 runtime::Task<void> Site::stop() {
   stopping_ = true;
   runtime::Scope unmounting(world_.scheduler);
-  if (mounted_) unmounting.spawn(world_.kernel.unmount());
+  if (mounted_) unmounting.spawn(host_side_->unmount());
   // Requests that the other site can still answer get their answer; those that wait for one that is away are given up.
   runtime::Stop never;
   const Instant patience_ends = world_.clock.now() + kStopPatience;
@@ -112,6 +119,7 @@ runtime::Task<void> Site::stop() {
     co_await world_.clock.sleep_until(world_.clock.now() + std::chrono::milliseconds(5), never);
   }
   if (controller_) co_await controller_->stop();
+  co_await opening_.join();
   co_await unmounting.join();
   if (link_) co_await link_->stop();
   if (host_side_) co_await host_side_->stop();

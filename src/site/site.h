@@ -1,7 +1,7 @@
 // site.h - one site, put together: area, volume, controller, link, host's side, control socket; start, stop, commands.
 //
 // Order of start: area (locked) -> volume (keys brought up to date from the log) -> controller -> mount -> link -> control.
-// Hosts see the mount at once; their requests wait until the site has met the other one (wait_serving).
+// Hosts see the mount at once; their requests wait until the site has met the other one (wait_serving, open_when_met).
 #pragma once
 
 #include <functional>
@@ -54,6 +54,8 @@ class Site final : public control::Commands {
   [[nodiscard]] resync::Verify* verify() { return verify_ ? &*verify_ : nullptr; }
 
  private:
+  /// Lets hosts in when the controller says so.
+  runtime::Task<void> open_when_met();
   nlohmann::json status();
   runtime::Task<nlohmann::json> run_verify(control::Stream& stream);
   runtime::Task<nlohmann::json> run_trace(nlohmann::json request, control::Stream& stream);
@@ -69,6 +71,7 @@ class Site final : public control::Commands {
   std::unique_ptr<volume::Volume> volume_;
   std::optional<controller::Controller> controller_;
   std::optional<fuse::HostSide> host_side_;
+  runtime::Scope opening_;
   std::optional<peer::Link> link_;
   std::optional<resync::Verify> verify_;
   std::optional<resync::Comparison> comparison_;

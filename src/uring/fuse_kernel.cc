@@ -51,17 +51,14 @@ FuseKernel::FuseKernel(Loop& loop, FuseOptions options)
               }),
       page_pool_(loop, options_.page_threads, "fuse-pages"),
       name_pool_(loop, options_.name_threads, "fuse-names"),
+      end_pool_(loop, 1, "fuse-unmount"),
       wake_(loop),
-      scope_(loop),
-      notifying_(loop),
-      answered_(loop) {
-  answered_.set();
-}
+      scope_(loop) {}
 
 FuseKernel::~FuseKernel() { CHECK(session_ == nullptr); }
 
 Result<> FuseKernel::mount(runtime::HostHandler& handler) {
-  CHECK(session_ == nullptr && handler_ == nullptr);
+  CHECK(session_ == nullptr);
   auto path = prepare_mount_point(options_.mount);
   if (!path) return std::unexpected(path.error());
   path_ = *path;
@@ -76,7 +73,6 @@ Result<> FuseKernel::mount(runtime::HostHandler& handler) {
   auto fd = open_channel(path_, options_.mount);
   if (!fd) {
     fuse_session_destroy(std::exchange(session_, nullptr));
-    handler_ = nullptr;
     return std::unexpected(fd.error());
   }
   fd_ = *fd;
@@ -84,7 +80,14 @@ Result<> FuseKernel::mount(runtime::HostHandler& handler) {
   io.writev = write_hook;
   io.read = read_hook;
   CHECK(fuse_session_custom_io(session_, &io, fd_) == 0);
-  connected_ = true;
+  notifying_.emplace(loop_);
+  connected_ = there_ = true;
+  ending_ = starved_ = false;
+  wake_.reset();
+  if (options_.watchdog != nullptr) {
+    cuts_ = options_.watchdog->cuts();
+    options_.watchdog->guard(connection_of(path_).value_or(0), path_);
+  }
   watch_ = loop_.watch(fd_, *this);
   CHECK(scope_.spawn(serve()));
   return {};
@@ -92,24 +95,29 @@ Result<> FuseKernel::mount(runtime::HostHandler& handler) {
 
 Task<void> FuseKernel::unmount() {
   if (session_ == nullptr) co_return;
-  if (connected_) {
+  if (options_.watchdog != nullptr) options_.watchdog->release();
+  if (there_) {
     // The last references of hosts end here, with writes and forgets that the loop goes on serving.
     auto work = [path = path_] { return take_away(path); };
-    const bool away = co_await page_pool_.run(work);
+    const bool away = co_await end_pool_.run(work);
     if (!away) log::error("mount point {}: cannot unmount: run: umount -l {}", path_, path_);
+    there_ = false;
   }
   // A read now says that the connection is gone; where it does not (a mount in another namespace still holds it), closing
   // the descriptor ends it.
   ending_ = true;
   wake_.set();
   co_await scope_.join();
-  co_await answered_.wait();
-  notifying_.close();
-  co_await notifying_.idle();
+  notifying_->close();
+  co_await notifying_->idle();
   watch_.reset();
   arriving_ = {};
   fuse_session_destroy(std::exchange(session_, nullptr));  // closes the descriptor
   fd_ = -1;
+}
+
+void FuseKernel::serve_until(Instant until) {
+  if (options_.watchdog != nullptr) options_.watchdog->until(until.ns);
 }
 
 void FuseKernel::readable() { wake_.set(); }
@@ -222,18 +230,32 @@ void FuseKernel::hand_out(runtime::HostRequest request, fuse_req* from, std::uin
   slot.raw = raw;
   slot.op = request.op;
   slot.used = true;
+  slot.gone = false;
   request.unique = std::uint64_t{slot.generation} << 32 | index;
   request.lease = arriving_.lease;
-  answered_.reset();
   ++counters_.requests;
   handler_->handle(std::move(request));
 }
 
 void FuseKernel::gone() {
   connected_ = false;
-  fuse_session_exit(session_);  // libfuse need not complain about answers that nobody takes
-  log::info("mount point {}: unmounted", path_);
-  handler_->unmounted();
+  fuse_session_exit(session_);
+  for (Slot& slot : slots_) {
+    if (!slot.used || slot.gone) continue;
+    slot.gone = true;
+    if (slot.request != nullptr) fuse_reply_none(std::exchange(slot.request, nullptr));  // frees it, says nothing
+  }
+  // Taken away by somebody else it is not there any more; cut off it still is, and every call on it fails.
+  const bool cut = options_.watchdog != nullptr && options_.watchdog->cuts() != cuts_;
+  const bool cut_off = !ending_ && there_ && (cut || mounted_at(path_).has_value());
+  if (cut_off) {
+    log::error("mount point {}: the connection was cut off{}; calls of hosts have failed", path_,
+               cut ? " by the watchdog: this daemon did not renew its leave to serve in time" : "");
+  } else {
+    there_ = false;
+    log::info("mount point {}: unmounted", path_);
+  }
+  handler_->unmounted(cut_off);
 }
 
 /// Where libfuse writes: answers, of which only that to INIT is looked at.

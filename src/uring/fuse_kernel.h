@@ -14,13 +14,17 @@
 // A kernel without FUSE_NOTIFY_INC_EPOCH (before 7.44) cannot forget all names at once: there every name is handed out
 // without validity, drop_all_names() has nothing to do, and each use of a name costs a lookup.
 //
+// A connection that was cut off stays, dead, until unmount(); then mount() makes a new one.
+//
 // Invariants:
-//   (1) Every request taken is answered exactly once, also those of a mount that is gone.
-//   (2) The descriptor is closed after every request was answered and every notification returned.
+//   (1) Every request taken is answered exactly once, also those of a mount that is gone: their answers go nowhere, and
+//       never to a mount made since.
+//   (2) The descriptor is closed after every notification returned.
 #pragma once
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "runtime/kernel.h"
@@ -29,6 +33,7 @@
 #include "uring/loop.h"
 #include "uring/pool.h"
 #include "uring/request_memory.h"
+#include "uring/watchdog.h"
 
 struct fuse_session;
 struct fuse_req;
@@ -40,8 +45,9 @@ struct FuseOptions {
   MountOptions mount;
   std::size_t request_bytes_max = 128u << 20;  ///< of requests that are not answered yet
   unsigned read_ahead_kib = 1024;
-  unsigned page_threads = 32;  ///< started when needed; each may wait for a write of a part of a page
+  unsigned page_threads = 64;  ///< started when needed; each may wait for a request that holds a page
   unsigned name_threads = 4;
+  Watchdog* watchdog = nullptr;  ///< who keeps serve_until() while this process can't; null: nobody does
 };
 
 class FuseKernel final : public runtime::Kernel, private Watcher, private Returned {
@@ -57,12 +63,13 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
   ~FuseKernel() override;
 
   Result<> mount(runtime::HostHandler& handler) override;
-  /// Ends when every request was answered: whoever answers must not wait for another site without limit.
   runtime::Task<void> unmount() override;
+  void serve_until(Instant until) override;
   std::optional<std::size_t> reply(std::uint64_t unique, const runtime::HostReply& reply) override;
   runtime::Dropped drop_attributes(InodeId inode) override;
   runtime::Dropped drop_listing(InodeId inode) override;
   runtime::Task<runtime::Dropped> drop_pages(InodeId inode, ByteRange range) override;
+  runtime::Task<std::vector<InodeId>> drop_unused(std::vector<InodeId> inodes) override;
   runtime::Task<runtime::Dropped> drop_name(InodeId directory, std::string name, Duration patience) override;
   void drop_all_names() override;
 
@@ -79,6 +86,7 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
     std::uint32_t generation = 1;  ///< so that an answer given twice is noticed
     runtime::HostOp op{};
     bool used = false;
+    bool gone = false;             ///< with its mount: nobody takes the answer
   };
 
   void readable() override;
@@ -106,11 +114,14 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
   std::unique_ptr<Watch> watch_;
   RequestMemory memory_;
   Pool page_pool_, name_pool_;
+  Pool end_pool_;  ///< takes the mount away while the others' threads may wait for its requests
 
   runtime::Event wake_;
   runtime::Scope scope_;
-  runtime::Gate notifying_;  ///< drops on the pools
+  std::optional<runtime::Gate> notifying_;  ///< drops on the pools
   bool connected_ = false;
+  bool there_ = false;       ///< mounted and not taken away, connected or not
+  std::uint64_t cuts_ = 0;   ///< the watchdog's, before this mount
   bool ending_ = false;      ///< unmount() took the mount away
   bool starved_ = false;     ///< no memory to read into
   std::atomic<bool> room_told_ = false;
@@ -126,7 +137,6 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
 
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;
-  runtime::Event answered_;  ///< no slot is used
   Counters counters_;
 };
 

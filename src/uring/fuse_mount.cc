@@ -153,6 +153,12 @@ Result<int> open_channel(const std::string& path, const MountOptions& options) {
   return fd;
 }
 
+std::optional<std::uint32_t> connection_of(const std::string& path) {
+  const auto there = mounted_at(path);
+  if (!there || !there->device.starts_with("0:")) return std::nullopt;
+  return static_cast<std::uint32_t>(std::strtoul(there->device.c_str() + 2, nullptr, 10));
+}
+
 bool take_away(const std::string& path) {
   if (::umount2(path.c_str(), 0) == 0) return true;
   if (errno == EINVAL || errno == ENOENT) return true;  // not mounted any more

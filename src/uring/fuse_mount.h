@@ -36,6 +36,9 @@ struct Mounted {
 /// Mounts on `path` (of prepare_mount_point) and returns the descriptor of the session, non-blocking. Errc::io.
 [[nodiscard]] Result<int> open_channel(const std::string& path, const MountOptions& options);
 
+/// The number of the connection of the mount at `path` in /sys/fs/fuse/connections. nullopt: nothing is mounted there.
+[[nodiscard]] std::optional<std::uint32_t> connection_of(const std::string& path);
+
 /// Takes the mount away; where hosts still use it, it is cut off from them and their calls end with an error. True: done,
 /// or it was not there. Waits for answers to requests: not for the loop.
 [[nodiscard]] bool take_away(const std::string& path);

@@ -64,14 +64,29 @@ Dropped FuseKernel::drop_listing(InodeId inode) {
 }
 
 Task<Dropped> FuseKernel::drop_pages(InodeId inode, ByteRange range) {
-  if (!connected_ || !notifying_.enter()) co_return Dropped::done;
+  if (!connected_ || !notifying_->enter()) co_return Dropped::done;
   ++counters_.drops_pages;
   auto work = [fd = fd_, inode, range] {
     return notify_inode(fd, inode, static_cast<std::int64_t>(range.offset), static_cast<std::int64_t>(range.length));
   };
   const int error = co_await page_pool_.run(work);
-  notifying_.leave();
+  notifying_->leave();
   co_return outcome(error);
+}
+
+Task<std::vector<InodeId>> FuseKernel::drop_unused(std::vector<InodeId> inodes) {
+  if (!connected_ || !notifying_->enter()) co_return std::vector<InodeId>{};
+  counters_.drops_pages += inodes.size();
+  auto work = [fd = fd_, &inodes] {
+    std::vector<InodeId> unknown;
+    for (const InodeId inode : inodes) {
+      if (outcome(notify_inode(fd, inode, 0, 0)) == Dropped::unknown) unknown.push_back(inode);
+    }
+    return unknown;
+  };
+  std::vector<InodeId> unknown = co_await page_pool_.run(work);
+  notifying_->leave();
+  co_return unknown;
 }
 
 /// One name on its way: done by a thread, awaited with patience, and on its own when that ended.
@@ -108,7 +123,7 @@ class FuseKernel::NameDrop final : public Pool::Job, public Timer {
     kernel_.loop_.post(waiter_);
   }
   void returned() override {
-    kernel_.notifying_.leave();
+    kernel_.notifying_->leave();
     if (on_its_own_) {
       delete this;
       return;
@@ -140,11 +155,11 @@ class FuseKernel::NameDrop final : public Pool::Job, public Timer {
 Task<Dropped> FuseKernel::drop_name(InodeId directory, std::string name, Duration patience) {
   if (!connected_) co_return Dropped::done;
   ++counters_.drops_name;
-  if (notifying_.count() >= kNameDropsMax) {
+  if (notifying_->count() >= kNameDropsMax) {
     ++counters_.names_late;
     co_return Dropped::late;
   }
-  if (!notifying_.enter()) co_return Dropped::done;
+  if (!notifying_->enter()) co_return Dropped::done;
   auto* drop = new NameDrop(*this, directory, std::move(name));
   const Dropped outcome = co_await drop->within(Loop::now() + patience);
   drop->let_go();

@@ -86,6 +86,17 @@ void FuseOperations::open(Request r, fuse_ino_t inode, fuse_file_info* fi) {
   hand_out(r, std::move(request));
 }
 
+void FuseOperations::read(Request r, fuse_ino_t inode, std::size_t size, off_t offset, fuse_file_info* fi) {
+  HostRequest request = begin(r, HostOp::read, inode);
+  request.size = size;
+  request.offset = static_cast<std::uint64_t>(offset);
+  request.handle = fi->fh;
+  request.flags = static_cast<std::uint32_t>(fi->flags);
+  // A read past the page cache says on whose behalf, for mandatory locks; one that fills pages is nobody's.
+  request.from_cache = (raw<fuse_read_in>(r).read_flags & FUSE_READ_LOCKOWNER) == 0;
+  hand_out(r, std::move(request));
+}
+
 void FuseOperations::write(Request r, fuse_ino_t inode, const char* bytes, std::size_t size, off_t offset,
                            fuse_file_info* fi) {
   HostRequest request = begin(r, HostOp::write, inode);
@@ -182,9 +193,7 @@ const fuse_lowlevel_ops& FuseOperations::table() {
     ops.rename = rename;
     ops.link = link;
     ops.open = open;
-    ops.read = [](Request r, fuse_ino_t inode, std::size_t size, off_t offset, fuse_file_info* fi) {
-      sized(r, HostOp::read, inode, size, static_cast<std::uint64_t>(offset), fi);
-    };
+    ops.read = read;
     ops.write = write;
     ops.release = [](Request r, fuse_ino_t inode, fuse_file_info* fi) { handled(r, HostOp::release, inode, fi); };
     ops.fsync = [](Request r, fuse_ino_t inode, int data_only, fuse_file_info* fi) {

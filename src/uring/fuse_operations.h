@@ -33,6 +33,7 @@ struct FuseOperations {
   static void setattr(Request r, fuse_ino_t inode, struct stat*, int, fuse_file_info*);
   static void create(Request r, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info* fi);
   static void open(Request r, fuse_ino_t inode, fuse_file_info* fi);
+  static void read(Request r, fuse_ino_t inode, std::size_t size, off_t offset, fuse_file_info* fi);
   static void write(Request r, fuse_ino_t inode, const char* bytes, std::size_t size, off_t offset, fuse_file_info* fi);
   static void rename(Request r, fuse_ino_t parent, const char* name, fuse_ino_t to, const char* new_name, unsigned flags);
   static void copy(Request r, fuse_ino_t inode, off_t offset, fuse_file_info* fi, fuse_ino_t to, off_t to_offset,

@@ -139,6 +139,11 @@ std::optional<std::size_t> FuseKernel::reply(std::uint64_t unique, const runtime
   if (++slots_[index].generation == 0) slots_[index].generation = 1;
   free_slots_.push_back(index);
 
+  ++counters_.replies;
+  if (slot.gone) {
+    ++counters_.replies_lost;
+    return std::nullopt;
+  }
   std::size_t taken = 0;
   int rc = 0;
   if (const auto* listing = std::get_if<runtime::ListingReply>(&reply)) {
@@ -148,8 +153,6 @@ std::optional<std::size_t> FuseKernel::reply(std::uint64_t unique, const runtime
     std::visit(Encoder{encoded, slot.op, epochs_}, reply);
     rc = send(slot, encoded.error, encoded.bytes);
   }
-  ++counters_.replies;
-  if (free_slots_.size() == slots_.size()) answered_.set();
   if (rc == 0) return taken;
   ++counters_.replies_lost;
   return std::nullopt;

@@ -167,15 +167,12 @@ class FakeVolume final : public volume::Volume {
 class FakeChanges final : public controller::Changes {
  public:
   FakeChanges(sim::Process& process, FakeVolume& volume, FakeArea& area)
-      : go(process), readable(process), serving(process), volume_(volume), area_(area) {
+      : go(process), readable(process), volume_(volume), area_(area) {
     go.set();
     readable.set();
-    serving.set();
   }
   Event go;        ///< reset: changes wait
   Event readable;  ///< reset: direct reads wait
-  Event serving;
-  bool may_serve = true;
   std::vector<wire::Operation> asked;
   std::vector<InodeId> closed;
   int error = 0;
@@ -224,10 +221,7 @@ class FakeChanges final : public controller::Changes {
   Task<Result<>> read_elsewhere(BlockRange, MutableBytes) override { co_return fail(Errc::corrupt, "bad there, too"); }
   std::uint64_t moment() const override { return 0; }
   bool written_since(std::uint64_t, InodeId) const override { return false; }
-  Task<bool> wait_serving() override {
-    co_await serving.wait();
-    co_return may_serve;
-  }
+  Task<bool> wait_serving() override { std::abort(); }
   void orphan_closed(InodeId inode) override { closed.push_back(inode); }
 
   [[nodiscard]] std::size_t count(wire::OpKind kind) const {
@@ -245,11 +239,11 @@ struct FakeSite {
       : universe(1), process(universe.add_machine("alpha").start()), area(process), volume(process),
         changes(process, volume, area), host(process.world(), area, volume, changes, options) {
     REQUIRE(kernel().mount(host).has_value());
+    host.open();
   }
   ~FakeSite() {
     changes.go.set();
     changes.readable.set();
-    changes.serving.set();
     process.spawn(kernel().unmount());
     settle();
     process.spawn(host.stop());
@@ -292,6 +286,7 @@ struct FakeSite {
     r.offset = offset;
     r.size = size;
     r.flags = flags;
+    r.from_cache = (flags & O_DIRECT) == 0;
     return r;
   }
   static HostRequest write(InodeId inode, std::uint64_t offset, const std::string& data) {

@@ -34,7 +34,7 @@ class TinyTree final : public HostHandler {
   std::string content = std::string(300'000, 'x');
   std::string written;
   std::vector<std::uint64_t> held;  ///< lookups of "slow"
-  bool aligned = true, gone = false;
+  bool aligned = true, gone = false, was_cut_off = false;
   std::map<HostOp, int> seen;
 
   static HostAttributes attributes(InodeId inode, std::uint64_t size) {
@@ -84,7 +84,10 @@ class TinyTree final : public HostHandler {
     }
   }
   void forget(InodeId, std::uint64_t) override {}
-  void unmounted() override { gone = true; }
+  void unmounted(bool cut_off) override {
+    gone = true;
+    was_cut_off = cut_off;
+  }
 
  private:
   void answer(const HostRequest& r, HostReply reply) { kernel->reply(r.unique, reply); }

@@ -19,10 +19,13 @@ namespace {
 struct Handler final : runtime::HostHandler {
   void handle(HostRequest request) override { requests.push_back(std::move(request)); }
   void forget(InodeId inode, std::uint64_t count) override { forgotten.emplace_back(inode, count); }
-  void unmounted() override { gone = true; }
+  void unmounted(bool cut) override {
+    gone = true;
+    cut_off = cut;
+  }
   std::vector<HostRequest> requests;
   std::vector<std::pair<InodeId, std::uint64_t>> forgotten;
-  bool gone = false;
+  bool gone = false, cut_off = false;
 };
 
 runtime::EntryReply entry(std::uint64_t inode, Duration valid) {

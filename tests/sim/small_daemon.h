@@ -33,7 +33,7 @@ struct SmallDaemon final : runtime::HostHandler {
     answer(request);
   }
   void forget(InodeId, std::uint64_t) override {}
-  void unmounted() override {}
+  void unmounted(bool) override {}
   /// Answers what was held back.
   void let_go() {
     held.clear();
