@@ -17,7 +17,6 @@ Site::Site(runtime::World& world, const config::Config& config, SiteId self, Sur
       self_(self),
       surroundings_(std::move(surroundings)),
       start_(runtime::make_uuid(world.random)),
-      opening_(world.scheduler),
       since_(world.clock.now()) {}
 
 Site::~Site() = default;
@@ -53,16 +52,11 @@ runtime::Task<Result<>> Site::start() {
   host.name_patience = config_.timing.name_drop;
   host.strict = config_.options.coherence == config::Coherence::strict;
   host_side_.emplace(world_, *area_, *volume_, *controller_, host);
-  controller_->start(*host_side_);
-  if (controller_->primary() != nullptr) verify_.emplace(world_, controller_->replica(), *controller_->primary());
-  if (controller_->secondary() != nullptr) {
-    comparison_.emplace(world_, *area_);
-    controller_->secondary()->comparison = &*comparison_;
-  }
-  const Result<> mounted = world_.kernel.mount(*host_side_);
-  if (!mounted) co_return std::unexpected(mounted.error());
-  mounted_ = true;
-  opening_.spawn(open_when_met());
+  verify_.emplace(world_, *controller_);
+  comparison_.emplace(world_, *area_);
+  remote_.emplace(world_, *controller_, static_cast<control::Commands&>(*this));
+  controller_->comparison = &*comparison_;
+  controller_->commands = &*remote_;
 
   peer::LinkOptions link;
   if (self_ < other) {
@@ -94,24 +88,48 @@ runtime::Task<Result<>> Site::start() {
   co_return Result<>{};
 }
 
-runtime::Task<void> Site::open_when_met() {
-  const bool met = co_await controller_->wait_serving();
-  if (met) host_side_->open();
+controller::ControllerOptions Site::controller_options() const {
+  controller::ControllerOptions options;
+  options.self = self_;
+  options.peer = config_.other(self_);
+  options.peer_name = config_.at(options.peer).name;
+  options.keeper.self = self_;
+  options.keeper.primary = config_.primary;
+  options.keeper.volume = config_.volume;
+  options.keeper.volume_id = config_.volume_id;
+  for (const config::Site& site : config_.sites) options.keeper.names.push_back(site.name);
+  if (config_.arbiter) options.keeper.arbiter_timeout = config_.arbiter->timeout;
+  options.start = start_;
+  options.host_boot = surroundings_.host_boot;
+  options.settings = config::settings_that_must_agree(config_);
+  options.settings_digest = config::digest(options.settings);
+  options.inline_limit = config_.limits.inline_bytes;
+  options.window_bytes = config_.limits.window_bytes;
+  options.requests_max = config_.limits.requests;
+  options.resync_rate = config_.limits.resync_bytes_per_second;
+  options.settle = config_.timing.settle;
+  options.heartbeat = config_.timing.heartbeat;
+  options.peer_timeout = config_.timing.peer_timeout;
+  options.read_lease = config_.timing.read_lease;
+  options.takeover = config_.timing.takeover;
+  options.takeover_delay = config_.timing.takeover_delay;
+  options.slow_peer = config_.timing.slow_peer;
+  options.alone = config_.options.alone == config::Alone::primary;
+  options.stable = config_.options.acknowledge == config::Acknowledge::stable;
+  return options;
 }
 
 runtime::Task<void> Site::stop() {
   stopping_ = true;
   runtime::Scope unmounting(world_.scheduler);
   if (mounted_) unmounting.spawn(host_side_->unmount());
-  // Requests that the other site can still answer get their answer; those that wait for one that is away are given up.
+  // Requests that can be answered get their answer; those that wait for a site that is away are given up.
   runtime::Stop never;
   const Instant patience_ends = world_.clock.now() + kStopPatience;
   while (controller_ && controller_->writable() && controller_->load().requests > 0 && world_.clock.now() < patience_ends) {
     co_await world_.clock.sleep_until(world_.clock.now() + std::chrono::milliseconds(5), never);
   }
-  if (controller_) co_await controller_->stop();
-  co_await opening_.join();
-  co_await unmounting.join();
+  if (started_) co_await controller_->leave();
   if (link_) co_await link_->stop();
   if (remote_) co_await remote_->stop();
   if (started_) co_await controller_->stop();

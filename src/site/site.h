@@ -1,7 +1,7 @@
 // site.h - one site, put together: area, volume, controller, link, host's side, control socket; start, stop, commands.
 //
 // Order of start: area (locked) -> volume (keys brought up to date from the log) -> controller -> mount -> link -> control.
-// Hosts see the mount at once; their requests wait until the site has met the other one (wait_serving, open_when_met).
+// Hosts see the mount at once; their requests wait until the controller opens the gate.
 #pragma once
 
 #include <functional>
@@ -55,8 +55,7 @@ class Site final : public control::Commands {
   [[nodiscard]] resync::Verify* verify() { return verify_ ? &*verify_ : nullptr; }
 
  private:
-  /// Lets hosts in when the controller says so.
-  runtime::Task<void> open_when_met();
+  [[nodiscard]] controller::ControllerOptions controller_options() const;
   nlohmann::json status();
   runtime::Task<nlohmann::json> switch_over(nlohmann::json request, control::Stream& stream);
   runtime::Task<nlohmann::json> take_over(nlohmann::json request);
@@ -76,7 +75,6 @@ class Site final : public control::Commands {
   std::unique_ptr<volume::Volume> volume_;
   std::optional<controller::Controller> controller_;
   std::optional<fuse::HostSide> host_side_;
-  runtime::Scope opening_;
   std::optional<peer::Link> link_;
   std::optional<resync::Verify> verify_;
   std::optional<resync::Comparison> comparison_;
