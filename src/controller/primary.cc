@@ -496,7 +496,8 @@ runtime::Task<bool> Primary::drained() {
   const runtime::Inside inside(callers_);
   const std::uint64_t session = sessions_;
   const bool with = session_ != nullptr;
-  while (!window_.empty()) {
+  const auto in_flight = [](const auto& item) { return !item.second->left.given(); };
+  while (std::any_of(window_.begin(), window_.end(), in_flight)) {
     if (stop_.requested() || (with && over(session))) co_return false;
     co_await replica_.changed.wait();
   }

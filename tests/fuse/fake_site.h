@@ -231,7 +231,6 @@ class FakeChanges final : public controller::Changes {
   Task<Result<>> read_elsewhere(BlockRange, MutableBytes) override { co_return fail(Errc::corrupt, "bad there, too"); }
   std::uint64_t moment() const override { return 0; }
   bool written_since(std::uint64_t, InodeId) const override { return false; }
-  Task<bool> wait_serving() override { std::abort(); }
   void orphan_closed(InodeId inode) override { closed.push_back(inode); }
 
   [[nodiscard]] std::size_t count(wire::OpKind kind) const {
