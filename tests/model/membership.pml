@@ -3,25 +3,14 @@
 // One process that does one step of one site (or of the arbiter, or of fate) at a time. README.md says how to run it, what
 // the names are in the code, what is left out, and which of the -D below plant a bug that has to be found.
 //
-// Bounds, all by -D: ENTRIES ids of memberships, WRITES, CRASHES (a daemon is killed), POWER (a host loses power), CUTS of
-// the link, SWITCHES (planned). A site that does nothing may be cut from the arbiter or slow: that needs no step of its own.
-#ifndef ENTRIES
-#define ENTRIES 7
-#endif
+// A daemon is killed, a host loses power, the link is cut, the roles are changed: any number of times, at any moment. The only
+// bound is on WRITES. ENTRIES has to be enough, or an assertion says so: what no site can tell from another past is tidied
+// away. A site that does nothing may be slow, or down, or cut from the arbiter: that needs no step of its own.
 #ifndef WRITES
 #define WRITES 2
 #endif
-#ifndef CRASHES
-#define CRASHES 1
-#endif
-#ifndef POWER
-#define POWER 1
-#endif
-#ifndef CUTS
-#define CUTS 2
-#endif
-#ifndef SWITCHES
-#define SWITCHES 0
+#ifndef ENTRIES
+#define ENTRIES 10
 #endif
 
 #define A 0
@@ -42,14 +31,13 @@ byte base[ENTRIES];
 
 // --- the arbiter's register ---------------------------------------------------------------------------------------------
 
-byte rev;
 byte reg;                // the entry it holds: 0 at first, older than what the sites have made without it
 
 // --- on a site's disk, stable -------------------------------------------------------------------------------------------
 
 byte cur[2];             // the entry in force
 byte prop[2];            // proposal whose outcome is not known; 0: none
-byte pexp[2];            // its expected revision
+bit moved[2];            // the register is beyond the revision that it expected
 bit unprov[2];
 bit incomp[2];
 byte data[2];            // writes it holds
@@ -72,6 +60,10 @@ byte mirr[2];            // primary: writes that the other one said it has writt
 byte sess;
 bit src;
 
+#ifdef BUG_VOLATILE_PROPOSAL
+byte flight[2];          // a swap that is on its way with the revision that the register has
+#endif
+
 // --- what happened ------------------------------------------------------------------------------------------------------
 
 byte writes;
@@ -79,14 +71,14 @@ byte seq[WRITES];        // of each write, see NEXT_SEQ
 byte acked;
 byte acked_both;         // ... as written by both
 byte excused;            // acknowledged, and lost with the power of every site that had to hold it
-byte last_ack;           // entry of the last acknowledgement
-byte crashes, power, cuts, switches;
 #ifdef LIVE
-bit calm;                // no more faults
-bit done;
+bit calm;                // no more faults, and everything is reachable
+bit settled;
+ltl settles { [] (calm -> <> settled) }
 #endif
 
-byte i, j, k, w, lim, s1, s2;  // scratch: 0 between steps
+byte i, j, k, w, lim, s1, s2, nseq[WRITES];  // scratch: 0 between steps
+short live, keep, fork;
 
 #define FROZEN(s) (prop[s] != 0)
 #define MEMBER(s) HAS(ins[cur[s]], s)
@@ -123,20 +115,18 @@ byte i, j, k, w, lim, s1, s2;  // scratch: 0 between steps
 
 #ifdef LIVE
 #define MAY_FAIL !calm &&
-#define IDS (entries < ENTRIES - (calm -> 0 : 4))
 #else
 #define MAY_FAIL
-#define IDS (entries < ENTRIES)
 #endif
 
 // What a trail says.
 #define said(what, s) printf(what, 'A' + (s))
 inline show_site(s) {
-  printf("     %c: entry %d (in_sync %d, primary %d) prop %d@%d unproven %d incomplete %d data %x unstable %x lease %d start %d mirrored %x\n",
-         'A' + s, cur[s], ins[cur[s]], prim[cur[s]], prop[s], pexp[s], unprov[s], incomp[s], data[s], uns[s], lease[s], start[s], mirr[s])
+  printf("     %c: entry %d (in_sync %d, primary %d) prop %d moved %d unproven %d incomplete %d data %x unstable %x lease %d start %d mirrored %x\n",
+         'A' + s, cur[s], ins[cur[s]], prim[cur[s]], prop[s], moved[s], unprov[s], incomp[s], data[s], uns[s], lease[s], start[s], mirr[s])
 }
 inline state() {
-  printf(": sess %d src %d reg %d.%d acked %x excused %x\n", sess, src, rev, reg, acked, excused);
+  printf(": sess %d src %d reg %d acked %x excused %x\n", sess, src, reg, acked, excused);
   show_site(A); show_site(B)
 }
 
@@ -182,6 +172,7 @@ inline adopt(s, e) {
 
 // Everything of `s` is stable, then the entry after the one in force there is made. Its id is `entries - 1` then.
 inline make_entry(s, primary, in_sync) {
+  assert(entries < ENTRIES);
 #ifndef BUG_UNSTABLE_RECORD
   uns[s] = 0;
 #endif
@@ -200,33 +191,214 @@ inline record(s, primary, in_sync) {
 #ifdef NO_ARBITER
   adopt(s, entries - 1); start[s] = 1
 #else
-  prop[s] = entries - 1; pexp[s] = rev
+  prop[s] = entries - 1; moved[s] = 0
 #endif
+}
+
+// --- tidying: states that no step can ever tell from each other become the same ------------------------------------------
+
+inline is_live(e) { live = live | (1 << (e)) }
+
+// The highest id of `set`.
+inline highest(set, to) {
+  to = entries - 1;
+  do
+  :: !HAS(set, to) -> to--
+  :: else -> break
+  od
+}
+inline count(set, to) {
+  to = 0; w = 0;
+  do
+  :: w < entries -> if :: HAS(set, w) -> to++ :: else fi; w++
+  :: else -> break
+  od;
+  w = 0
+}
+
+// Ids that somebody may still act on, where their histories part, and the first entries after that; all else goes.
+inline what_to_keep() {
+  is_live(cur[A]); is_live(cur[B]);
+#ifndef NO_ARBITER
+  is_live(reg);
+  if :: FROZEN(A) -> is_live(prop[A]) :: else fi;
+  if :: FROZEN(B) -> is_live(prop[B]) :: else fi;
+#ifdef BUG_VOLATILE_PROPOSAL
+  if :: flight[A] -> is_live(flight[A]) :: else fi;
+  if :: flight[B] -> is_live(flight[B]) :: else fi;
+#endif
+#endif
+  i = 0;
+  do
+  :: i < entries && !HAS(live, i) -> i++
+  :: i < entries && HAS(live, i) ->
+     j = 0;
+     do
+     :: j <= i ->
+        if
+        :: HAS(live, j) -> highest((hist[i] & hist[j]), k); fork = fork | (1 << k)
+        :: else
+        fi;
+        j++
+     :: else -> break
+     od;
+     i++
+  :: else -> break
+  od;
+  keep = live | fork;
+  i = 1;
+  do
+  :: i < entries ->
+     if
+     :: hist[i] != 0 && (hist[i] & ~(1 << i)) != 0 ->
+        highest((hist[i] & ~(1 << i)), k);
+        if
+        :: HAS(fork, k) ->
+           // Only what a live one has in its history.
+           j = 0;
+           do
+           :: j < entries && !(HAS(live, j) && IN_HISTORY(i, j)) -> j++
+           :: else -> break
+           od;
+           if :: j < entries -> keep = keep | (1 << i) :: else fi
+        :: else -> base[i] = 0
+        fi
+     :: else -> base[i] = 0
+     fi;
+     if :: !HAS(live, i) -> ins[i] = 0; prim[i] = 0 :: else fi;
+     i++
+  :: else -> break
+  od;
+  i = 0; j = 0; k = 0
+}
+
+// seqs and bases keep their order; those of entries that go lie between those of entries that stay.
+inline renumber_writes() {
+  i = 0;
+  do
+  :: i < entries ->  // a base becomes the number of the last write that it includes
+     lim = 0; k = 0;
+     w = 0;
+     do
+     :: w < writes -> if :: seq[w] <= base[i] && seq[w] > lim -> lim = seq[w]; k = w + 1 :: else fi; w++
+     :: else -> break
+     od;
+     base[i] = k; i++
+  :: else -> break
+  od;
+  lim = 0;
+  j = 0;
+  do
+  :: j < writes ->
+     i = 0; k = ENTRIES;  // the last entry that stays and is not after it
+     do
+     :: i < entries ->
+        if
+        :: HAS(keep, i) && num[i] <= seq[j] / 8 && (k == ENTRIES || num[i] > num[k]) -> k = i
+        :: else
+        fi;
+        i++
+     :: else -> break
+     od;
+     w = 0; lim = 1;
+     do
+     :: w < writes -> if :: seq[w] < seq[j] -> lim++ :: else fi; w++
+     :: else -> break
+     od;
+     if
+     :: k == ENTRIES -> nseq[j] = 8 + lim
+     :: else ->
+        s1 = (num[k] == seq[j] / 8);
+        count((hist[k] & keep), i);
+        nseq[j] = (s1 -> 16 * i + seq[j] % 8 : 16 * i + 8 + lim)
+     fi;
+     j++
+  :: else -> break
+  od;
+  j = 0;
+  do
+  :: j < writes -> seq[j] = nseq[j]; nseq[j] = 0; j++
+  :: else -> break
+  od;
+  i = 0;
+  do
+  :: i < entries -> if :: base[i] -> base[i] = seq[base[i] - 1] :: else fi; i++
+  :: else -> break
+  od;
+  i = 0; j = 0; k = 0; w = 0; lim = 0; s1 = 0
+}
+
+inline shift(id) { if :: id > i -> id-- :: else fi }
+
+inline drop_entries() {
+  i = entries;
+  do
+  :: i > 0 ->
+     i--;
+     if
+     :: !HAS(keep, i) ->
+        j = i;
+        do
+        :: j + 1 < entries ->
+           hist[j] = hist[j + 1]; ins[j] = ins[j + 1]; prim[j] = prim[j + 1]; base[j] = base[j + 1];
+           j++
+        :: else -> break
+        od;
+        entries--;
+        hist[entries] = 0; ins[entries] = 0; prim[entries] = 0; base[entries] = 0;
+        j = 0;
+        do
+        :: j < entries -> hist[j] = (hist[j] & ((1 << i) - 1)) | ((hist[j] >> (i + 1)) << i); j++
+        :: else -> break
+        od;
+        shift(cur[A]); shift(cur[B]); shift(reg); shift(prop[A]); shift(prop[B]);
+#ifdef BUG_VOLATILE_PROPOSAL
+        shift(flight[A]); shift(flight[B])
+#endif
+     :: else
+     fi
+  :: else -> break
+  od;
+  i = 0;
+  do
+  :: i < entries -> count(hist[i], k); num[i] = 2 * k; i++
+  :: i >= entries && i < ENTRIES -> num[i] = 0; i++
+  :: else -> break
+  od;
+  base[0] = 0;
+  i = 0; j = 0; k = 0
+}
+
+inline tidy() {
+  what_to_keep();
+  renumber_writes();
+  drop_entries();
+  live = 0; keep = 0; fork = 0
 }
 
 // --- fate ---------------------------------------------------------------------------------------------------------------
 
 inline cut() {
-  MAY_FAIL sess != NONE && cuts < CUTS ->
-  cuts++; sess = NONE; src = 0; said("the link is cut", A); check()
+  MAY_FAIL sess != NONE ->
+  sess = NONE; src = 0; said("the link is cut", A); check()
 }
 
 // A killed daemon starts again at once: being down for long is doing nothing for long.
 inline crash(s) {
-  MAY_FAIL crashes < CRASHES ->
-  crashes++; forget_memory(s);
+  MAY_FAIL 1 ->
+  forget_memory(s);
 #ifdef BUG_VOLATILE_PROPOSAL
-  prop[s] = 0;
+  prop[s] = 0; moved[s] = 0;
 #endif
   said("%c is killed", s); check()
 }
 
 // The `n` latest unstable writes are lost.
 inline lose_power(s, n) {
-  MAY_FAIL power < POWER && (n < 1 || uns[s]) && (n < 2 || (uns[s] & (uns[s] - 1))) ->
-  power++; forget_memory(s); unprov[s] = 1;
+  MAY_FAIL (n < 1 || uns[s]) && (n < 2 || (uns[s] & (uns[s] - 1))) && (n < 3 || uns[s] == 7) ->
+  forget_memory(s); unprov[s] = 1;
 #ifdef BUG_VOLATILE_PROPOSAL
-  prop[s] = 0;
+  prop[s] = 0; moved[s] = 0;
 #endif
   k = 0;
   do
@@ -260,22 +432,21 @@ inline lease_ends(s) {
 
 // The swap of a proposal happens: now or long after its site stopped waiting for the answer, which may never come.
 #ifdef BUG_VOLATILE_PROPOSAL
-byte flight[2], fexp[2];
-inline send(s) { FROZEN(s) && flight[s] != prop[s] -> flight[s] = prop[s]; fexp[s] = pexp[s] }
+inline send(s) { FROZEN(s) && !moved[s] && flight[s] != prop[s] -> flight[s] = prop[s] }
 inline swap_happens(s) {
-  flight[s] != 0 && fexp[s] == rev ->
-  rev++; reg = flight[s]; flight[s] = 0; said("the register takes the proposal of %c", s); check()
+  flight[s] != 0 ->
+  reg = flight[s]; flight[A] = 0; flight[B] = 0; moved[A] = FROZEN(A); moved[B] = FROZEN(B); said("the register takes the proposal of %c", s); check()
 }
 #else
 inline swap_happens(s) {
-  FROZEN(s) && pexp[s] == rev ->
-  rev++; reg = prop[s]; said("the register takes the proposal of %c", s); check()
+  FROZEN(s) && !moved[s] ->
+  reg = prop[s]; moved[A] = FROZEN(A); moved[B] = FROZEN(B); said("the register takes the proposal of %c", s); check()
 }
 #endif
 
 // The site learns that the register is beyond the revision that it expected.
 inline resolve(s) {
-  FROZEN(s) && rev > pexp[s] ->
+  FROZEN(s) && moved[s] ->
   if
 #ifdef BUG_FORGETS_OWN
   :: reg == prop[s] -> adopt(s, prop[s]); start[s] = 1
@@ -283,20 +454,15 @@ inline resolve(s) {
   :: IN_HISTORY(prop[s], reg) -> adopt(s, prop[s]); start[s] = 1
 #endif
   :: else ->
-     if
-     :: prop[s] == entries - 1 ->
-        entries--; hist[entries] = 0; num[entries] = 0; ins[entries] = 0; prim[entries] = 0; base[entries] = 0
-     :: else
-     fi;
      if :: sess == RECORDING || sess == HANDING -> sess = NONE; src = 0 :: else fi
   fi;
-  prop[s] = 0; pexp[s] = 0; said("%c learns what became of its proposal", s); check()
+  prop[s] = 0; moved[s] = 0; tidy(); said("%c learns what became of its proposal", s); check()
 }
 
 // It was made a member and never told.
 inline read_register(s) {
   sess == NONE && !FROZEN(s) && reg != cur[s] && IN_HISTORY(cur[s], reg) && HAS(ins[reg], s) ->
-  adopt(s, reg); said("%c reads the register", s); check()
+  adopt(s, reg); tidy(); said("%c reads the register", s); check()
 }
 
 // --- alone (alone.h) ----------------------------------------------------------------------------------------------------
@@ -312,17 +478,17 @@ inline read_register(s) {
 #endif
 
 inline go_alone(s) {
-  sess == NONE && !FROZEN(s) && MEMBER(s) && !SOLE(s) && PROVEN(s) && WHOLE(s) && BY_POLICY(s) && MAY_SWAP(s) && IDS ->
-  record(s, s, SET(s)); said("%c goes alone", s); check()
+  sess == NONE && !FROZEN(s) && MEMBER(s) && !SOLE(s) && PROVEN(s) && WHOLE(s) && BY_POLICY(s) && MAY_SWAP(s) ->
+  record(s, s, SET(s)); tidy(); said("%c goes alone", s); check()
 }
 
 // A sole member that was started records an entry of its own, in its area only, before it writes.
 inline sole_start(s) {
-  SOLE(s) && !start[s] && !FROZEN(s) && sess == NONE && IDS ->
+  SOLE(s) && !start[s] && !FROZEN(s) && sess == NONE ->
 #ifndef BUG_SAME_ENTRY
   make_entry(s, s, SET(s)); adopt(s, entries - 1);
 #endif
-  start[s] = 1; unprov[s] = 0; said("%c starts as sole member", s); check()
+  start[s] = 1; unprov[s] = 0; tidy(); said("%c starts as sole member", s); check()
 }
 
 // --- the two meet (encounter.h) -----------------------------------------------------------------------------------------
@@ -376,7 +542,14 @@ inline both_members(e, same) {
         s1 = prim[e];
         if :: (s1 == A && j > i) || (s1 == B && i > j) -> s1 = O(s1) :: else fi
      :: !unprov[A] && !unprov[B] && same -> s2 = 1
-     :: else -> s1 = (cur[B] == e)  // the one that knows it
+     :: else -> // late: the one that does not know the entry has nothing beyond its base, is told, and then they resume
+#ifdef BUG_LATE_IS_TARGET
+        s1 = (cur[B] == e)
+#else
+        last_of(data[(cur[A] == e -> B : A)], i);
+        assert(i <= base[e]);
+        s2 = 1
+#endif
      fi
 #endif
   fi;
@@ -401,10 +574,10 @@ inline both_members(e, same) {
      lease[A] = 1; lease[B] = 1; sess = IN_SYNC;
      i = 0; j = 0; k = 0
   :: else ->
-     resync_from(s1);
-     if :: cur[A] != e -> adopt(A, e) :: else fi;  // the one that did not know it is told
-     if :: cur[B] != e -> adopt(B, e) :: else fi
+     resync_from(s1)
   fi;
+  if :: cur[A] != e -> adopt(A, e) :: else fi;  // the one that did not know it is told
+  if :: cur[B] != e -> adopt(B, e) :: else fi;
   s1 = 0; s2 = 0
 }
 
@@ -433,7 +606,7 @@ inline meet() {
         one_is_ahead(B)
      fi
   fi;
-  said("they meet", A); check()
+  tidy(); said("they meet", A); check()
 }
 
 // --- resynchronisation --------------------------------------------------------------------------------------------------
@@ -455,38 +628,38 @@ inline end_copy() {
 #ifdef BUG_PROVEN_UNTOLD
   unprov[O(src)] = 0;
 #endif
-  sess = EQUAL; said("%c is equal", O(src)); check()
+  sess = EQUAL; tidy(); said("%c is equal", O(src)); check()
 }
 
 inline record_both() {
 #ifdef BUG_RECORDS_EARLY
-  sess == EQUAL && !FROZEN(src) && MAY_SWAP(src) && IDS ->
+  sess == EQUAL && !FROZEN(src) && MAY_SWAP(src) ->
 #else
-  sess == EQUAL && data[A] == data[B] && !FROZEN(src) && MAY_SWAP(src) && IDS ->
+  sess == EQUAL && data[A] == data[B] && !FROZEN(src) && MAY_SWAP(src) ->
 #endif
   uns[O(src)] = 0;
-  record(src, src, BOTH); sess = RECORDING; said("%c records both", src); check()
+  record(src, src, BOTH); sess = RECORDING; tidy(); said("%c records both", src); check()
 }
 
 inline tell() {
   sess == RECORDING && !FROZEN(src) ->
   adopt(O(src), cur[src]);
   unprov[A] = 0; unprov[B] = 0; lease[A] = 1; lease[B] = 1;
-  sess = IN_SYNC; src = 0; said("%c is told", O(src)); check()
+  sess = IN_SYNC; src = 0; tidy(); said("%c is told", O(src)); check()
 }
 
 // --- planned switchover -------------------------------------------------------------------------------------------------
 
 inline give_up(s) {
-  switches < SWITCHES && sess == IN_SYNC && PRIMARY(s) && data[A] == data[B] && MAY_SWAP(s) && IDS ->
-  switches++; uns[O(s)] = 0;
-  record(s, O(s), BOTH); sess = HANDING; src = s; said("%c gives up", s); check()
+  MAY_FAIL sess == IN_SYNC && PRIMARY(s) && data[A] == data[B] && MAY_SWAP(s) ->
+  uns[O(s)] = 0;
+  record(s, O(s), BOTH); sess = HANDING; src = s; tidy(); said("%c gives up", s); check()
 }
 
 inline hand_over() {
   sess == HANDING && !FROZEN(src) ->
   adopt(O(src), cur[src]); lease[A] = 1; lease[B] = 1;
-  sess = IN_SYNC; src = 0; said("%c takes over", src); check()
+  sess = IN_SYNC; src = 0; tidy(); said("%c takes over", src); check()
 }
 
 // --- writes -------------------------------------------------------------------------------------------------------------
@@ -552,12 +725,11 @@ inline mirror(s, n) {
 inline acknowledge(s, n) {
   HAS(data[s], n) && !HAS(acked, n) &&
     (MAY_ACK_BOTH(s, n) || (MAY_ACK_SOLE(s) && FENCE_OVER(s) && !(sess == EQUAL && !HAS(data[O(s)], n)))) ->
-  // Acknowledgements are given in one line of memberships, and alone only by the one who is alone.
-  assert(IN_HISTORY(last_ack, cur[s]) || IN_HISTORY(cur[s], last_ack));
+  // All acknowledgements are given in the line that leads to the membership in force, and alone by the one who is alone in it.
   in_force(i);
+  assert(IN_HISTORY(cur[s], i));
   assert(MAY_ACK_BOTH(s, n) || ins[i] == SET(s));
   i = 0;
-  if :: num[cur[s]] > num[last_ack] -> last_ack = cur[s] :: else fi;
   acked = acked | (1 << n);
   if :: ins[cur[s]] == BOTH -> acked_both = acked_both | (1 << n) :: else fi;
   said("%c acknowledges", s); check()
@@ -565,6 +737,14 @@ inline acknowledge(s, n) {
 
 // --- all of it ----------------------------------------------------------------------------------------------------------
 
+#if WRITES > 2
+#define THIRD_WRITE(s) \
+  :: d_step { mirror(s, 2) } \
+  :: d_step { acknowledge(s, 2) } \
+  :: d_step { lose_power(s, 3) }
+#else
+#define THIRD_WRITE(s)
+#endif
 #define OF_SITE(s) \
   :: d_step { give(s) } \
   :: d_step { give_there_first(s) } \
@@ -580,7 +760,8 @@ inline acknowledge(s, n) {
   :: d_step { crash(s) } \
   :: d_step { lose_power(s, 0) } \
   :: d_step { lose_power(s, 1) } \
-  :: d_step { lose_power(s, 2) }
+  :: d_step { lose_power(s, 2) } \
+  THIRD_WRITE(s)
 
 #define SETTLED (sess == IN_SYNC && cur[A] == cur[B] && ins[cur[A]] == BOTH && !unprov[A] && !unprov[B] && data[A] == data[B])
 
@@ -617,7 +798,7 @@ init {
 #endif
 #ifdef LIVE
   :: d_step { !calm -> calm = 1 }
-  :: d_step { calm && SETTLED -> done = 1 } break
+  :: atomic { calm && SETTLED -> settled = 1; break }
 #endif
   od
 }
