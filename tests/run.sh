@@ -2,8 +2,8 @@
 # All tests of Lockstep, in one command.
 #
 #   sudo tests/run.sh                 everything
-#   sudo tests/run.sh quick           unit tests and checks of the plain build: under a minute once it is built
-#   sudo tests/run.sh SUITE...        of: unit asan fuzz checks sim e2e
+#   sudo tests/run.sh quick           unit tests and checks of the plain build, and the model
+#   sudo tests/run.sh SUITE...        of: unit asan fuzz checks model sim e2e
 #   sudo tests/run.sh e2e:NAME...     one end-to-end test, tests/e2e/NAME_test.sh
 #
 # Installs what is missing of Debian's packages (conf/packages.txt) and builds: build/ as released, build-asan/ with sanitizers, fuzzers and
@@ -141,6 +141,14 @@ suite_checks() {
   done
 }
 
+suite_model() {
+  local name
+  while read -r name; do
+    run_one model "$name" 300 tests/model/check.sh "$name"
+    one_case model "$name"
+  done < <(tests/model/check.sh)
+}
+
 suite_sim() {
   local simulator=build/src/bin/lockstep-sim
   plain_build || return
@@ -200,8 +208,8 @@ only_e2e=()
 suites=()
 for argument in "$@"; do
   case $argument in
-    quick) suites+=(unit checks) ;;
-    unit | asan | fuzz | checks | sim | e2e) suites+=("$argument") ;;
+    quick) suites+=(unit checks model) ;;
+    unit | asan | fuzz | checks | model | sim | e2e) suites+=("$argument") ;;
     e2e:*)
       [[ -f tests/e2e/${argument#e2e:}_test.sh ]] || { echo "no test tests/e2e/${argument#e2e:}_test.sh" >&2; exit 2; }
       only_e2e+=("${argument#e2e:}")
@@ -210,7 +218,7 @@ for argument in "$@"; do
     *) sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2 ;;
   esac
 done
-[[ ${#suites[@]} -gt 0 ]] || suites=(checks unit asan fuzz sim e2e)
+[[ ${#suites[@]} -gt 0 ]] || suites=(checks unit model asan fuzz sim e2e)
 
 install_packages build test
 mkdir -p "$LOGS"
