@@ -14,6 +14,7 @@
 #include "site/site.h"
 #include "uring/clock.h"
 #include "uring/disk.h"
+#include "uring/etcd_register.h"
 #include "uring/fuse_kernel.h"
 #include "uring/key_value.h"
 #include "uring/loop.h"
@@ -81,6 +82,16 @@ runtime::Task<void> run(site::Site& site, runtime::Event& asked_to_stop, const u
   co_await site.stop();
 }
 
+/// The way to the configuration's arbiter; null: it has none.
+Result<std::unique_ptr<uring::EtcdRegister>> make_arbiter(uring::Loop& loop, const config::Config& config) {
+  if (!config.arbiter) return nullptr;
+  const config::Arbiter& arbiter = *config.arbiter;
+  return uring::EtcdRegister::make(
+      loop, {.endpoints = arbiter.endpoints,
+             .key = arbiter.key,
+             .tls = {.ca = arbiter.ca, .certificate = arbiter.certificate, .private_key = arbiter.private_key}});
+}
+
 int serve(const config::Config& config, SiteId self, uring::Watchdog& watchdog) {
   const config::Site& me = config.at(self);
   uring::LoopOptions loop_options;
@@ -126,7 +137,12 @@ int serve(const config::Config& config, SiteId self, uring::Watchdog& watchdog) 
   fuse.mount.volume = config.volume;
   fuse.watchdog = &watchdog;
   uring::FuseKernel kernel(**loop, fuse);
-  runtime::World world{**loop, **disk, **keys, net, clock, random, kernel};
+  Result<std::unique_ptr<uring::EtcdRegister>> arbiter = make_arbiter(**loop, config);
+  if (!arbiter) {
+    log::error("{}", arbiter.error().text);
+    return 1;
+  }
+  runtime::World world{**loop, **disk, **keys, net, clock, random, kernel, arbiter->get()};
 
   site::Surroundings surroundings;
   surroundings.host_boot = host_boot_id();

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "sim/arbiter.h"
 #include "sim/clock.h"
 #include "sim/disk.h"
 #include "sim/kernel.h"
@@ -38,6 +39,10 @@ Process::Process(Machine& machine, std::string name)
   random_ = std::make_unique<SimRandom>(prng_.fork("random"));
   kernel_ = std::make_unique<SimKernel>(*this, machine.prng().fork("kernel"));
   world_ = std::make_unique<runtime::World>(runtime::World{*this, *disk_, *keys_, *net_, *clock_, *random_, *kernel_});
+  if (Arbiter* const arbiter = universe_.arbiter(); arbiter != nullptr) {
+    arbiter_ = std::make_unique<SimRegister>(*this, *arbiter);
+    world_->arbiter = arbiter_.get();
+  }
 }
 
 Process::~Process() {

@@ -29,6 +29,7 @@ class SimKernel;
 class SimKeyValue;
 class SimNet;
 class SimRandom;
+class SimRegister;
 
 class Process final : public runtime::Scheduler {
  public:
@@ -97,6 +98,7 @@ class Process final : public runtime::Scheduler {
   std::unique_ptr<SimClock> clock_;
   std::unique_ptr<SimRandom> random_;
   std::unique_ptr<SimKernel> kernel_;
+  std::unique_ptr<SimRegister> arbiter_;  // null: the universe has none
   std::unique_ptr<runtime::World> world_;
   runtime::Scope tasks_;
   std::vector<std::shared_ptr<void>> objects_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/check.h"
+#include "sim/arbiter.h"
 #include "sim/machine.h"
 #include "sim/network.h"
 #include "sim/process.h"
@@ -17,6 +18,12 @@ Universe::~Universe() = default;
 Machine& Universe::add_machine(const std::string& name) {
   machines_.push_back(std::make_unique<Machine>(*this, name, prng_.fork(name)));
   return *machines_.back();
+}
+
+Arbiter& Universe::add_arbiter() {
+  CHECK(arbiter_ == nullptr);
+  arbiter_ = std::make_unique<Arbiter>(*this, prng_.fork("arbiter"));
+  return *arbiter_;
 }
 
 Universe::EventId Universe::after(Duration delay, Process* owner, std::function<void()> what) {

@@ -23,6 +23,7 @@
 
 namespace lockstep::sim {
 
+class Arbiter;
 class Machine;
 class Network;
 class Process;
@@ -50,6 +51,10 @@ class Universe {
   Machine& add_machine(const std::string& name);
   [[nodiscard]] const std::vector<std::unique_ptr<Machine>>& machines() const { return machines_; }
   [[nodiscard]] Network& network() { return *network_; }
+  /// Adds an arbiter, which the processes started from here on reach as World::arbiter. Requires: there is none.
+  Arbiter& add_arbiter();
+  /// Null: there is none.
+  [[nodiscard]] Arbiter* arbiter() { return arbiter_.get(); }
 
   /// Calls `what` after `delay`. With an `owner` only if that is still alive then.
   EventId after(Duration delay, Process* owner, std::function<void()> what);
@@ -89,6 +94,7 @@ class Universe {
   std::map<std::pair<std::int64_t, EventId>, Event> queue_;
   std::map<EventId, std::int64_t> times_;
   std::unique_ptr<Network> network_;
+  std::unique_ptr<Arbiter> arbiter_;
   std::vector<std::unique_ptr<Machine>> machines_;
 };
 
