@@ -55,6 +55,22 @@ class Site {
     process_->keep(kept);
     volume = static_cast<FileVolume*>(kept.get());
   }
+  /// Ends in order, and starts a process that opens nothing.
+  void close() {
+    REQUIRE(run(world().keys.flush()));
+    REQUIRE(run(area->close()));
+    machine_.kill(*process_);
+    process_ = &machine_.start();
+    area = nullptr;
+    volume = nullptr;
+  }
+  /// Kills the process and starts one that opens nothing.
+  void kill() {
+    machine_.kill(*process_);
+    process_ = &machine_.start();
+    area = nullptr;
+    volume = nullptr;
+  }
   /// Kills the process and starts again.
   void restart() {
     machine_.kill(*process_);

@@ -1,0 +1,94 @@
+#include "fsck/paths.h"
+
+#include <algorithm>
+#include <map>
+
+#include "fsck/key_cursor.h"
+
+namespace lockstep::fsck {
+namespace {
+
+using runtime::Task;
+
+/// Directories above an object that are looked at.
+constexpr std::size_t kDepthMax = 256;
+
+struct Name {
+  InodeId directory;
+  std::string name;
+};
+using NamesOf = std::map<InodeId, Name>;
+
+/// One name of each object that is a key of `names`.
+Task<Result<>> find_names(Examination& x, NamesOf& names) {
+  KeyCursor at(x.keys(), 'D');
+  for (;;) {
+    const Result<bool> more = co_await at.next();
+    if (!more) co_return std::unexpected(more.error());
+    if (!*more) co_return Result<>{};
+    const Result<volume::EntryValue> entry = volume::unpack_entry(at.value());
+    const Result<volume::EntryKey> key = volume::parse_entry_key(at.key());
+    if (!entry || !key) continue;
+    const auto wanted = names.find(entry->inode);
+    if (wanted == names.end() || wanted->second.directory != kNoInode) continue;
+    wanted->second = {InodeId{at.number()}, std::string(key->name)};
+  }
+}
+
+/// The name that `directory` has in its parent. Inode 0: none. Suspends.
+Task<Result<Name>> name_of_directory(Examination& x, InodeId directory, NamesOf& known) {
+  if (const auto found = known.find(directory); found != known.end() && found->second.directory != kNoInode) co_return found->second;
+  const Result<std::optional<volume::Inode>> inode = co_await x.inode(directory);
+  if (!inode) co_return std::unexpected(inode.error());
+  if (!*inode || !(*inode)->is_directory()) co_return Name{};
+  KeyCursor at(x.keys(), volume::entries_behind((*inode)->parent, 0));
+  for (;;) {
+    const Result<bool> more = co_await at.next();
+    if (!more) co_return std::unexpected(more.error());
+    if (!*more) co_return Name{};
+    const Result<volume::EntryValue> entry = volume::unpack_entry(at.value());
+    const Result<volume::EntryKey> key = volume::parse_entry_key(at.key());
+    if (!entry || !key || entry->inode != directory) continue;
+    Name name{(*inode)->parent, std::string(key->name)};
+    known[directory] = name;
+    co_return std::move(name);
+  }
+}
+
+/// Empty: it is not reached from the root. Suspends.
+Task<Result<std::string>> path_of(Examination& x, InodeId id, NamesOf& known) {
+  if (id == kRootInode) co_return std::string("/");
+  const auto first = known.find(id);
+  if (first == known.end() || first->second.directory == kNoInode) co_return std::string();
+  Name at = first->second;
+  std::string path = "/" + at.name;
+  for (std::size_t depth = 0; at.directory != kRootInode; ++depth) {
+    const Result<Name> above = co_await name_of_directory(x, at.directory, known);
+    if (!above) co_return std::unexpected(above.error());
+    if (above->directory == kNoInode || depth == kDepthMax) co_return std::string();
+    at = *above;
+    path.insert(0, "/" + at.name);
+  }
+  co_return std::move(path);
+}
+
+}  // namespace
+
+Task<Result<>> find_paths(Examination& x) {
+  NamesOf names;
+  for (const Finding& finding : x.report.findings()) {
+    if (finding.object != kNoInode && names.size() < kPathsMax) names.emplace(finding.object, Name{});
+  }
+  if (names.empty()) co_return Result<>{};
+  x.begin("the paths of what was found");
+  if (Result<> found = co_await find_names(x, names); !found) co_return found;
+  for (Finding& finding : x.report.findings()) {
+    if (finding.object == kNoInode) continue;
+    Result<std::string> path = co_await path_of(x, finding.object, names);
+    if (!path) co_return std::unexpected(path.error());
+    finding.path = std::move(*path);
+  }
+  co_return Result<>{};
+}
+
+}  // namespace lockstep::fsck
