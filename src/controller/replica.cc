@@ -152,12 +152,20 @@ runtime::Task<Result<std::vector<std::byte>>> Replica::data_of(wire::Effect& eff
   std::vector<std::byte> data;
   std::vector<wire::AreaWrite> whole;
   effect.checksums.clear();
-  for (const BlockRange& blocks : blocks_of(effect.writes)) {
-    const std::size_t at = data.size();
-    data.resize(at + blocks.count * kBlockBytes);
-    const Result<> read = co_await area.read_raw(blocks, MutableBytes(data).subspan(at));
-    if (!read) co_return std::unexpected(read.error());
-    whole.push_back({.address = blocks.first * kBlockBytes, .length = blocks.count * kBlockBytes});
+  // Blocks that are new to their file stay known as such: after a loss of power that matters (C4).
+  for (const wire::AreaWrite& w : effect.writes) {
+    for (const BlockRange& blocks : blocks_of(std::span(&w, 1))) {
+      const std::size_t at = data.size();
+      data.resize(at + blocks.count * kBlockBytes);
+      const Result<> read = co_await area.read_raw(blocks, MutableBytes(data).subspan(at));
+      if (!read) co_return std::unexpected(read.error());
+      const wire::AreaWrite one{.address = blocks.first * kBlockBytes, .length = blocks.count * kBlockBytes, .fresh = w.fresh};
+      if (!whole.empty() && whole.back().fresh == one.fresh && whole.back().address + whole.back().length == one.address) {
+        whole.back().length += one.length;
+      } else {
+        whole.push_back(one);
+      }
+    }
   }
   effect.writes = std::move(whole);
   for (std::size_t at = 0; at < data.size(); at += kBlockBytes) {
@@ -167,13 +175,11 @@ runtime::Task<Result<std::vector<std::byte>>> Replica::data_of(wire::Effect& eff
 }
 
 runtime::Task<Result<>> Replica::adopt(BlockRange blocks) {
-  wire::Effect effect;
-  effect.writes.push_back({.address = blocks.first * kBlockBytes, .length = blocks.count * kBlockBytes});
-  const Result<std::vector<std::byte>> data = co_await data_of(effect);
-  if (!data) co_return std::unexpected(data.error());
-  const Result<area::Composed> composed = co_await compose(effect, *data);
-  if (!composed) co_return std::unexpected(composed.error());
-  co_return area.write(*composed);
+  const Result<> covered = co_await cover({blocks});
+  if (!covered) co_return covered;
+  const Result<std::uint64_t> adopted = co_await area.adopt(blocks);
+  if (!adopted) co_return std::unexpected(adopted.error());
+  co_return Result<>{};
 }
 
 void Replica::fatal(const char* what, const Error& error) {
