@@ -9,7 +9,9 @@
 #include "area/state_file.h"
 #include "area/superblocks.h"
 #include "area/suspect_map.h"
+#include "area/unwritten.h"
 #include "core/check.h"
+#include "core/log.h"
 
 namespace lockstep::area {
 namespace {
@@ -25,6 +27,17 @@ struct Parts {
   std::unique_ptr<AreaLog> log;
   std::unique_ptr<Slots> slots;
 };
+
+/// The blocks that `ranges` touch.
+std::vector<BlockRange> blocks_in(const std::vector<ByteRange>& ranges) {
+  std::vector<BlockRange> blocks;
+  for (const ByteRange& r : ranges) {
+    if (r.empty()) continue;
+    const std::uint64_t first = r.offset / kBlockBytes;
+    blocks.push_back({first, (r.end() - 1) / kBlockBytes + 1 - first});
+  }
+  return blocks;
+}
 
 class DiskArea final : public Area {
  public:
@@ -49,6 +62,8 @@ class DiskArea final : public Area {
   std::optional<Result<>> try_read(BlockRange blocks, MutableBytes into) override { return parts_.blocks->try_read(blocks, into); }
   Task<Result<>> read(BlockRange blocks, MutableBytes into) override { return parts_.blocks->read(blocks, into); }
   Task<Result<>> read_raw(BlockRange blocks, MutableBytes into) override { return parts_.blocks->read_raw(blocks, into); }
+  Task<Result<std::vector<bool>>> check(BlockRange blocks, MutableBytes into) override { return parts_.blocks->check(blocks, into); }
+  Task<Result<std::uint64_t>> adopt(BlockRange blocks) override;
   std::uint64_t stored_checksum(std::uint64_t block) const override { return parts_.blocks->stored_checksum(block); }
   Task<Result<std::vector<std::uint64_t>>> stored_checksums(BlockRange blocks) override { return parts_.blocks->stored_checksums(blocks); }
 
@@ -86,14 +101,30 @@ Result<> DiskArea::write(const Composed& composed) {
   return parts_.blocks->write(composed);
 }
 
+Task<Result<std::uint64_t>> DiskArea::adopt(BlockRange blocks) {
+  CHECK(parts_.suspects->covers(blocks));
+  parts_.suspects->touch(blocks);
+  Result<std::uint64_t> adopted = co_await parts_.blocks->adopt(blocks);
+  parts_.suspects->touch(blocks);
+  co_return adopted;
+}
+
 Task<Result<>> DiskArea::sync(std::vector<ByteRange> ranges, bool log_too) {
   const bool whole = log_too && ranges.size() == 1 && ranges.front() == everything();
   const bool counted = whole && parts_.suspects->whole_sync_begins();
+  std::vector<BlockRange> blocks = blocks_in(ranges);
+  const std::uint64_t proof = parts_.log->begin_proof();
+  // Blocks that are new to their file: what the log says of them is stable behind them. Else all are made stable side by side.
+  const bool prove = log_too && parts_.log->new_blocks_in(blocks);
   Result<> log_done;
   runtime::Scope beside(scheduler_);
-  if (log_too) beside.spawn(sync_log(log_done));
+  if (log_too && !prove) beside.spawn(sync_log(log_done));
   Result<> done = co_await parts_.blocks->sync(std::move(ranges), scheduler_);
   co_await beside.join();
+  if (done && prove) {
+    done = co_await parts_.log->prove(std::move(blocks), proof);
+    if (done) done = co_await parts_.log->sync();
+  }
   if (done) done = std::move(log_done);
   if (counted) parts_.suspects->whole_sync_ended(done.has_value());
   co_return done;
@@ -156,6 +187,17 @@ Result<std::unique_ptr<runtime::Mapping>> map_file(runtime::Disk& disk, const ch
   return file;
 }
 
+/// C4, before anything is read. Suspends.
+Task<Result<>> after_power_loss(Parts& parts, runtime::Scheduler& scheduler) {
+  Result<NewBlocks> found = co_await zero_unwritten(parts.log->ring(), *parts.blocks, *parts.suspects, scheduler);
+  if (!found) co_return std::unexpected(std::move(found.error()));
+  parts.blocks->counters().zeroed = found->zeroed;
+  log::warning("the machine lost power while the area was open: {} granules are suspect; of {} blocks that were new to their "
+               "files and never synced {} had not got their data and are zeros now, {} can't be read",
+               parts.suspects->count(), found->doubtful, found->zeroed, found->unreadable);
+  co_return Result<>{};
+}
+
 }  // namespace
 
 Task<Result<std::unique_ptr<Area>>> Area::open(runtime::World& world, Uuid host_boot) {
@@ -175,7 +217,7 @@ Task<Result<std::unique_ptr<Area>>> Area::open(runtime::World& world, Uuid host_
 
   Result<std::unique_ptr<runtime::File>> extents = open_file(disk, kExtentsFile, id.blocks * kBlockBytes);
   if (!extents) co_return std::unexpected(std::move(extents.error()));
-  Result<std::unique_ptr<runtime::Mapping>> checksums = map_file(disk, kChecksumsFile, id.blocks * Blocks::kChecksumBytes);
+  Result<std::unique_ptr<runtime::Mapping>> checksums = map_file(disk, kChecksumsFile, table_bytes(id.blocks));
   if (!checksums) co_return std::unexpected(std::move(checksums.error()));
   Result<std::unique_ptr<runtime::Mapping>> suspect = disk.map(kSuspectFile);
   if (!suspect) co_return std::unexpected(std::move(suspect.error()));
@@ -208,9 +250,13 @@ Task<Result<std::unique_ptr<Area>>> Area::open(runtime::World& world, Uuid host_
 
   parts.state = std::move(*state);
   parts.suspects = std::move(*suspects);
-  parts.blocks = std::make_unique<Blocks>(std::move(*extents), std::move(*checksums), id.blocks, failure);
-  parts.log = std::make_unique<AreaLog>(std::move(*ring));
   parts.slots = std::move(*slots);
+  parts.blocks = std::make_unique<Blocks>(std::move(*extents), std::move(*checksums), id.blocks, (*ring)->point(), failure);
+  parts.log = std::make_unique<AreaLog>(std::move(*ring), id.blocks);
+  if (superblocks->current().host_boot != host_boot) {
+    Result<> mended = co_await after_power_loss(parts, world.scheduler);
+    if (!mended) co_return in(where, std::move(mended.error()));
+  }
   std::unique_ptr<Area> area =
       std::make_unique<DiskArea>(std::move(parts), std::move(*superblocks), unclean, host_boot, world.scheduler);
   co_return std::move(area);

@@ -5,7 +5,7 @@
 //   superblock   ids, geometry, clean or not, boot id of the machine; two copies
 //   state        what the site saved of its membership; two copies
 //   extents      the blocks
-//   checksums    8 bytes (XXH3-64) a block, mapped
+//   checksums    8 bytes (XXH3-64) a block, and when they were stored; mapped
 //   suspect      a bit for each granule: may differ at the other site, or may not be stable here; mapped
 //   inflight     the primary's ring of blocks being written at the sites, mapped: what may differ after a kill
 //   log          ring of checksummed records of effects with a batch, in seq order
@@ -63,6 +63,9 @@ inline constexpr std::size_t kStateBytesMax = 64u << 10;
 /// The most blocks that the writes of one effect may touch.
 inline constexpr std::uint64_t kComposeBlocksMax = 1u << 18;
 
+/// The most blocks of one check().
+inline constexpr std::uint64_t kCheckBlocksMax = 1024;
+
 /// What a write will put on the medium: whole blocks, edges merged with what was there.
 struct Composed {
   struct Part {
@@ -85,6 +88,7 @@ class Area {
   /// Locks and opens; `host_boot` is the boot id of this machine. Errc::refused: locked by another process, not an area, another
   /// format version, shorter than it was formatted; Errc::corrupt: both superblocks, both copies of the state or of the log's
   /// header. One bad copy is repaired, with a warning. The log is read: records behind the first invalid one are not there.
+  /// After a loss of power, blocks that the log says are new and that never got their data become zeros (C4).
   static runtime::Task<Result<std::unique_ptr<Area>>> open(runtime::World& world, Uuid host_boot);
 
   [[nodiscard]] virtual const Identity& identity() const = 0;
@@ -112,6 +116,13 @@ class Area {
   virtual runtime::Task<Result<>> read(BlockRange blocks, MutableBytes into) = 0;
   /// Bytes as they stand, unverified, and the stored checksums. For catching up and verify.
   virtual runtime::Task<Result<>> read_raw(BlockRange blocks, MutableBytes into) = 0;
+  /// Reads blocks raw and says which do not match their stored checksum, or can't be read (zeros then): one bit per block.
+  /// Errc::invalid: more than kCheckBlocksMax, or not in the area; Errc::io: the table can't be read. Suspends.
+  virtual runtime::Task<Result<std::vector<bool>>> check(BlockRange blocks, MutableBytes into) = 0;
+  /// Makes the checksums of `blocks` those of their bytes, and says how many were not (C2: a loss of power may tear the table, so
+  /// where blocks are suspect a checksum that does not match proves nothing; the caller chose this site as their source and holds
+  /// them exclusive). Errc::io: a block can't be read. Requires: suspects().cover() of them. Suspends.
+  virtual runtime::Task<Result<std::uint64_t>> adopt(BlockRange blocks) = 0;
   [[nodiscard]] virtual std::uint64_t stored_checksum(std::uint64_t block) const = 0;
   /// Those of `blocks`, read from the table if need be. Errc::io. Suspends.
   virtual runtime::Task<Result<std::vector<std::uint64_t>>> stored_checksums(BlockRange blocks) = 0;
@@ -134,6 +145,7 @@ class Area {
 
   struct Counters {
     std::uint64_t blocks_read = 0, blocks_written = 0, bad_blocks = 0, syncs = 0;
+    std::uint64_t zeroed = 0;  ///< by open() after a loss of power: new to their files, and their data never came (C4)
   };
   [[nodiscard]] virtual const Counters& counters() const = 0;
 };

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "core/check.h"
@@ -12,32 +13,50 @@ namespace lockstep::area {
 namespace {
 
 /// Blocks whose checksums fill one page of the table.
-constexpr std::uint64_t kPreparedBlocks = 4096 / Blocks::kChecksumBytes;
+constexpr std::uint64_t kPreparedBlocks = 4096 / kTableSectorBytes * kTableSectorBlocks;
 /// Ranges to be synced that are closer than this become one.
 constexpr std::uint64_t kSyncGapBytes = 256 * 1024;
 
-constexpr ByteRange table_range(BlockRange blocks) {
-  return {blocks.first * Blocks::kChecksumBytes, blocks.count * Blocks::kChecksumBytes};
-}
 constexpr ByteRange area_range(BlockRange blocks) { return {blocks.first * kBlockBytes, blocks.count * kBlockBytes}; }
 
 }  // namespace
 
 Blocks::Blocks(std::unique_ptr<runtime::File> extents, std::unique_ptr<runtime::Mapping> checksums, std::uint64_t blocks,
-               Failure& failure)
+               const LogPoint& log, Failure& failure)
     : extents_(std::move(extents)),
       checksums_(std::move(checksums)),
       blocks_(blocks),
+      log_(log),
       failure_(failure),
       prepared_((blocks + kPreparedBlocks - 1) / kPreparedBlocks) {
-  CHECK(extents_->bytes() / kBlockBytes >= blocks && checksums_->bytes().size() / kChecksumBytes >= blocks);
+  CHECK(extents_->bytes() / kBlockBytes >= blocks && checksums_->bytes().size() >= table_bytes(blocks));
 }
 
 std::uint64_t Blocks::stored_checksum(std::uint64_t block) const {
   CHECK(block < blocks_);
   std::uint64_t out;
-  std::memcpy(&out, checksums_->bytes().data() + block * kChecksumBytes, sizeof out);
+  std::memcpy(&out, checksums_->bytes().data() + checksum_place(block), sizeof out);
   return out;
+}
+
+LogPoint Blocks::stored_at(std::uint64_t block) const {
+  CHECK(block < blocks_);
+  LogPoint out;
+  std::memcpy(&out, checksums_->bytes().data() + block / kTableSectorBlocks * kTableSectorBytes + kTablePointOffset, sizeof out);
+  return out;
+}
+
+void Blocks::store_checksums(std::uint64_t first, std::span<const std::uint64_t> sums) {
+  while (!sums.empty()) {
+    const std::uint64_t sector = first / kTableSectorBlocks;
+    const std::uint64_t here = std::min<std::uint64_t>(sums.size(), (sector + 1) * kTableSectorBlocks - first);
+    std::memcpy(checksums_->bytes().data() + checksum_place(first), sums.data(), here * kChecksumBytes);
+    // Last, so that it never vouches for what is not there yet.
+    std::atomic_signal_fence(std::memory_order_release);
+    std::memcpy(checksums_->bytes().data() + sector * kTableSectorBytes + kTablePointOffset, &log_, sizeof log_);
+    first += here;
+    sums = sums.subspan(here);
+  }
 }
 
 bool Blocks::prepared(BlockRange blocks) const {
@@ -142,8 +161,7 @@ Result<> Blocks::write(const Composed& composed) {
     Result<> done = extents_->write_now(part.blocks.first * kBlockBytes, part.bytes);
     if (!done) return failure_.note(std::move(done.error()));
     CHECK(next + part.blocks.count <= composed.checksums.size());
-    std::memcpy(checksums_->bytes().data() + part.blocks.first * kChecksumBytes, composed.checksums.data() + next,
-                part.blocks.count * kChecksumBytes);
+    store_checksums(part.blocks.first, std::span(composed.checksums).subspan(next, part.blocks.count));
     next += part.blocks.count;
     counters_.blocks_written += part.blocks.count;
     warmed_.erase(warmed_.lower_bound(part.blocks.first), warmed_.lower_bound(part.blocks.end()));

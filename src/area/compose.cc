@@ -38,6 +38,13 @@ void append_zeros(Composed& out, std::uint64_t blocks) {
 
 }  // namespace
 
+Composed zeros(BlockRange blocks) {
+  Composed out;
+  out.parts.push_back({blocks, {}});
+  append_zeros(out, blocks.count);
+  return out;
+}
+
 Blocks::Shape Blocks::shape_of(const wire::AreaWrite& write) {
   const std::uint64_t end = write.address + write.length;
   Shape shape;

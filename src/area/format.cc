@@ -42,7 +42,7 @@ Task<std::string> describe(runtime::Disk& disk, std::vector<std::string> names) 
   co_return fmt::format("{} file{} ({}{})", names.size(), names.size() == 1 ? "" : "s", list, names.size() > kNamed ? ", ..." : "");
 }
 
-Result<> check(const FormatOptions& options) {
+Result<> valid(const FormatOptions& options) {
   for (const auto& [what, name] : {std::pair("volume", &options.volume), std::pair("site", &options.site)}) {
     if (name->empty() || name->size() > kNameBytesMax)
       return fail(Errc::invalid, fmt::format("the name of a {} has 1 to {} bytes, not {}", what, kNameBytesMax, name->size()));
@@ -55,22 +55,24 @@ Result<> check(const FormatOptions& options) {
 
 /// Every block is zeros: says so in the table.
 Task<Result<>> fill_checksums(runtime::File& table, std::uint64_t blocks) {
-  std::vector<std::uint64_t> part(std::min<std::uint64_t>(blocks, (1u << 20) / Blocks::kChecksumBytes), zero_block_checksum());
-  for (std::uint64_t done = 0; done < blocks;) {
-    const std::uint64_t n = std::min<std::uint64_t>(part.size(), blocks - done);
-    const std::array<Bytes, 1> bytes{std::as_bytes(std::span(part).first(n))};
-    const ByteRange range{done * Blocks::kChecksumBytes, n * Blocks::kChecksumBytes};
+  constexpr std::uint64_t kWords = kTableSectorBytes / kChecksumBytes;
+  const std::uint64_t end = table_bytes(blocks);
+  std::vector<std::uint64_t> part(std::min<std::uint64_t>(end, 1u << 20) / kChecksumBytes);
+  for (std::size_t i = 0; i < part.size(); ++i) part[i] = i % kWords < kTableSectorBlocks ? zero_block_checksum() : 0;
+  for (std::uint64_t done = 0; done < end;) {
+    const std::array<Bytes, 1> bytes{std::as_bytes(std::span(part)).first(std::min(part.size() * kChecksumBytes, end - done))};
+    const ByteRange range{done, bytes[0].size()};
     Result<> written = table.write_now(range.offset, bytes);
     if (!written) co_return written;
     table.start_write_back(range);
-    done += n;
+    done += range.length;
   }
-  co_return co_await table.sync({0, blocks * Blocks::kChecksumBytes});
+  co_return co_await table.sync({0, end});
 }
 
 Task<Result<>> make_files(runtime::Disk& disk, Identity id, void (*progress)(void*, std::uint64_t), void* with) {
   Result<> done = co_await disk.create(kExtentsFile, id.blocks * kBlockBytes, progress, with);
-  if (done) done = co_await disk.create(kChecksumsFile, id.blocks * Blocks::kChecksumBytes, nullptr, nullptr);
+  if (done) done = co_await disk.create(kChecksumsFile, table_bytes(id.blocks), nullptr, nullptr);
   if (done) done = co_await disk.create(kSuspectFile, SuspectMap::file_bytes(id.blocks), nullptr, nullptr);
   if (done) done = co_await disk.create(kStateFile, kStateFileBytes, nullptr, nullptr);
   if (done) done = co_await disk.create(kInFlightFile, kInFlightBytes, nullptr, nullptr);
@@ -106,7 +108,7 @@ Task<Result<>> make_files(runtime::Disk& disk, Identity id, void (*progress)(voi
 
 Task<Result<Identity>> Area::format(runtime::Disk& disk, runtime::Random& random, FormatOptions options,
                                     void (*progress)(void*, std::uint64_t), void* with) {
-  if (Result<> good = check(options); !good) co_return std::unexpected(std::move(good.error()));
+  if (Result<> good = valid(options); !good) co_return std::unexpected(std::move(good.error()));
   if (Result<> locked = disk.lock(); !locked) co_return std::unexpected(std::move(locked.error()));
   Result<std::vector<std::string>> names = disk.list();
   if (!names) co_return std::unexpected(std::move(names.error()));

@@ -8,7 +8,10 @@
 // never goes back, so a record of an older lap is known by its position. A *run* is one opening of the log; its number is
 // stable before the run's first record.
 //
-// A record is there if: its magic, length and checksum are good; it says the position it stands at; it names the seq
+// A *note* looks like a record with another magic and the seq of the record before it: it has none of its own, and goes
+// when that record goes. Its body: ranges of blocks that are stable as their files' blocks (first, count; 8 bytes each).
+//
+// A record (or note) is there if: its magic, length and checksum are good; it says the position it stands at; it names the seq
 // of the record before it; its run is not lower than that of the record before it. Reading begins at the header's
 // `first_position` and ends at the first place where no record is. What an earlier run left behind the end is
 // never taken for a continuation: a record written there since has a higher run.
@@ -16,6 +19,7 @@
 
 #include <array>
 #include <bit>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -28,6 +32,14 @@ inline constexpr std::uint64_t kLogRingOffset = 2 * kBlockBytes;
 inline constexpr std::uint64_t kLogBytesMin = 16 * kBlockBytes;
 inline constexpr std::uint64_t kRecordAlignment = 8;
 inline constexpr std::uint64_t kRecordBodyBytesMax = 8u << 20;
+
+/// How far the log had come: grows over its whole life, whatever died in between.
+struct LogPoint {
+  std::uint64_t run = 0;
+  std::uint64_t position = 0;  ///< where the next record was to begin
+  constexpr auto operator<=>(const LogPoint&) const = default;
+};
+static_assert(sizeof(LogPoint) == 16 && std::has_unique_object_representations_v<LogPoint>);
 
 struct LogHeaderBytes {
   static constexpr std::array<char, 8> kMagic{'L', 'K', 'S', 'T', 'P', 'L', 'O', 'G'};
@@ -45,12 +57,13 @@ static_assert(sizeof(LogHeaderBytes) == 64 && std::has_unique_object_representat
 static_assert(offsetof(LogHeaderBytes, first_position) == 24 && offsetof(LogHeaderBytes, checksum) == 56);
 
 struct RecordHeader {
-  static constexpr std::uint32_t kMagic = 0x4345524C;  ///< "LREC"
+  static constexpr std::uint32_t kMagic = 0x4345524C;      ///< "LREC"
+  static constexpr std::uint32_t kNoteMagic = 0x544F4E4C;  ///< "LNOT"
 
   std::uint64_t checksum;  ///< XXH3-64 of the rest of this header and the body
   std::uint32_t magic;
   std::uint32_t length;    ///< of the body; zeros fill up to the next multiple of 8
-  std::uint64_t seq;
+  std::uint64_t seq;       ///< of a note: `previous`
   std::uint64_t previous;  ///< seq of the record before
   std::uint64_t position;
   std::uint64_t run;

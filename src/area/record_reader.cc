@@ -29,9 +29,10 @@ runtime::Task<Result<bool>> RecordReader::next() {
   if (!read) co_return std::unexpected(std::move(read.error()));
   RecordHeader header;
   std::memcpy(&header, window(position, sizeof header).data(), sizeof header);
-  if (header.magic != RecordHeader::kMagic || header.position != position || header.length > kRecordBodyBytesMax ||
+  const bool note = header.magic == RecordHeader::kNoteMagic;
+  if ((header.magic != RecordHeader::kMagic && !note) || header.position != position || header.length > kRecordBodyBytesMax ||
       record_bytes(header.length) > end_ - position || Seq{header.previous} != place_.previous ||
-      header.seq <= header.previous || header.run < place_.run) {
+      (note ? header.seq != header.previous : header.seq <= header.previous) || header.run < place_.run) {
     co_return false;
   }
   read = co_await fill(position, record_bytes(header.length));

@@ -22,16 +22,18 @@ class RecordReader {
   RecordReader(runtime::File& file, std::uint64_t ring_bytes, Place from, std::uint64_t end)
       : file_(file), ring_bytes_(ring_bytes), place_(from), end_(end) {}
 
-  /// Goes to the next record. False: there is none at place() (log_format.h has the rule). Errc::io. Suspends.
+  /// Goes to the next record or note. False: there is none at place() (log_format.h has the rule). Errc::io. Suspends.
   runtime::Task<Result<bool>> next();
 
-  // Of the record that next() went to:
+  // Of the record or note that next() went to:
+  [[nodiscard]] bool is_note() const { return header_.magic == RecordHeader::kNoteMagic; }
+  /// Of a note: of the record before it.
   [[nodiscard]] Seq seq() const { return Seq{header_.seq}; }
   [[nodiscard]] Place before() const { return before_; }
   /// Valid until next().
   [[nodiscard]] Bytes body() const { return body_; }
 
-  /// Behind that record.
+  /// Behind it.
   [[nodiscard]] Place place() const { return place_; }
   [[nodiscard]] std::uint64_t end() const { return end_; }
   /// What to say where a record must be and is not.

@@ -94,7 +94,7 @@ runtime::Task<Result<>> RecordRing::recover() {
     Result<bool> next = co_await reader.next();
     if (!next) co_return std::unexpected(std::move(next.error()));
     if (!*next) break;
-    note(reader.seq(), reader.before());
+    if (!reader.is_note()) note(reader.seq(), reader.before());
   }
   written_ = synced_ = reader.place().position;
   last_ = stable_ = reader.place().previous;
@@ -103,6 +103,7 @@ runtime::Task<Result<>> RecordRing::recover() {
   Result<> stable = co_await file_->sync({0, kLogRingOffset + ring_bytes_});
   if (!stable) co_return stable;
   header_.run = ++last_run_;
+  point_ = {header_.run, written_};
   co_return co_await write_headers(*file_, header_);
 }
 
@@ -115,28 +116,42 @@ Result<> RecordRing::append(Seq seq, Bytes body) {
   CHECK(seq > last_);
   if (Result<> usable = failure_.check(); !usable) return usable;
   const std::uint64_t room = record_bytes(body.size());
-  if (body.size() > kRecordBodyBytesMax || room > ring_bytes_) {
+  if (body.size() > kRecordBodyBytesMax || room > bytes()) {
     return fail(Errc::invalid, fmt::format("a record of {} bytes does not fit a log of {} bytes; make log_size larger",
-                                           body.size(), ring_bytes_));
+                                           body.size(), bytes()));
   }
-  if (bytes_used() + room > ring_bytes_) return fail(Errc::busy, fmt::format("the log of {} bytes is full", ring_bytes_));
+  if (bytes_used() + room > bytes()) return fail(Errc::busy, fmt::format("the log of {} bytes is full", bytes()));
+  note(seq, Place{end(), last_, header_.run});
+  put(RecordHeader::kMagic, seq, body);
+  last_ = seq;
+  return {};
+}
+
+Result<> RecordRing::append_note(Bytes body) {
+  CHECK(forgetting_.used() > 0 && body.size() <= kRecordBodyBytesMax);
+  if (Result<> usable = failure_.check(); !usable) return usable;
+  if (marks_.empty()) return {};
+  if (bytes_used() + record_bytes(body.size()) > ring_bytes_) return fail(Errc::busy, "the log has no room for notes");
+  put(RecordHeader::kNoteMagic, last_, body);
+  return {};
+}
+
+void RecordRing::put(std::uint32_t magic, Seq seq, Bytes body) {
   RecordHeader header{};
-  header.magic = RecordHeader::kMagic;
+  header.magic = magic;
   header.length = static_cast<std::uint32_t>(body.size());
   header.seq = seq.value;
   header.previous = last_.value;
   header.position = end();
   header.run = header_.run;
-  note(seq, Place{end(), last_, header_.run});
   const std::size_t at = pending_.size();
-  pending_.resize(at + room);  // fills up with zeros
+  pending_.resize(at + record_bytes(body.size()));  // fills up with zeros
   std::memcpy(pending_.data() + at, &header, sizeof header);
   if (!body.empty()) std::memcpy(pending_.data() + at + sizeof header, body.data(), body.size());
   const std::uint64_t sum =
       checksum(Bytes(pending_).subspan(at + sizeof sum, sizeof header - sizeof sum + body.size()));
   std::memcpy(pending_.data() + at, &sum, sizeof sum);
-  last_ = seq;
-  return {};
+  point_.position = end();
 }
 
 Result<> RecordRing::write_bytes(std::uint64_t position, Bytes bytes) {
@@ -239,11 +254,17 @@ runtime::Task<Result<std::vector<RecordRing::Record>>> RecordRing::read_after(Se
     if (!next) co_return std::unexpected(std::move(next.error()));
     if (position < first_) co_return fail(Errc::absent, "log: the records were forgotten while they were read");
     if (!*next) co_return std::unexpected(reader.damaged());
-    if (reader.seq() <= after) continue;
+    if (reader.seq() <= after || reader.is_note()) continue;
     out.push_back({reader.seq(), {reader.body().begin(), reader.body().end()}});
     bytes += record_bytes(reader.body().size());
   }
   co_return out;
+}
+
+Result<RecordReader> RecordRing::read_all() {
+  if (Result<> flushed = flush(); !flushed) return std::unexpected(std::move(flushed.error()));
+  const Place from = marks_.empty() ? Place{written_, last_, last_run_} : marks_.front().place;
+  return RecordReader(*file_, ring_bytes_, from, written_);
 }
 
 void RecordRing::check_invariants() const {

@@ -9,11 +9,13 @@
 //   (2) Seqs grow along the ring.
 //   (3) After a crash of the process every written record is there; after a loss of power every synced one, and no record
 //       that does not follow the one before it (log_format.h has the rule).
-//   (4) After a failed write or sync every later one answers the same error.
+//   (4) The first thing in it is a record.
+//   (5) After a failed write or sync every later one answers the same error.
 //
 // It knows no effects; what a record's bytes mean is area_log.h's.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -56,8 +58,21 @@ class RecordRing {
   /// Records behind `after`, up to about `limit` bytes, at least one if there is one. Errc::absent: forgotten. Suspends.
   runtime::Task<Result<std::vector<Record>>> read_after(Seq after, std::uint64_t limit);
 
+  /// Behind the last record, written or pending, in this run. The reference stays valid.
+  [[nodiscard]] const LogPoint& point() const { return point_; }
+  /// Notes (log_format.h), which survive what the records before them survive. They come between begin_notes(), which waits
+  /// until no forget_through() runs and keeps others waiting, and end_notes(). Suspends.
+  runtime::Budget::Awaiter begin_notes() { return forgetting_.take(1); }
+  void end_notes() { forgetting_.give_back(1); }
+  /// Errc::busy: no room, though more than for records. Nothing happens if there is no record. Requires: begin_notes().
+  [[nodiscard]] Result<> append_note(Bytes body);
+  /// Reads all that is there, from the first record on. The ring outlives it.
+  [[nodiscard]] Result<RecordReader> read_all();
+
+  /// With notes.
   [[nodiscard]] std::uint64_t bytes_used() const { return end() - first_; }
-  [[nodiscard]] std::uint64_t bytes() const { return ring_bytes_; }
+  /// For records; notes may take some more.
+  [[nodiscard]] std::uint64_t bytes() const { return ring_bytes_ - kept_for_notes(); }
   void check_invariants() const;
 
  private:
@@ -77,10 +92,14 @@ class RecordRing {
   runtime::Task<Result<>> forget(Seq seq);
   Result<> write_bytes(std::uint64_t position, Bytes bytes);
   void note(Seq seq, Place place);
+  void put(std::uint32_t magic, Seq seq, Bytes body);
+  [[nodiscard]] std::uint64_t kept_for_notes() const {
+    return std::min<std::uint64_t>(ring_bytes_ / 8, 1u << 20) / kRecordAlignment * kRecordAlignment;
+  }
   [[nodiscard]] std::uint64_t end() const { return written_ + pending_.size(); }
   std::unique_ptr<runtime::File> file_;
   Failure& failure_;
-  runtime::Budget forgetting_;  ///< one forget_through at a time
+  runtime::Budget forgetting_;  ///< one forget_through at a time, or notes
   std::uint64_t ring_bytes_ = 0;
   LogHeaderBytes header_{};
   std::uint64_t first_ = 0;
@@ -89,6 +108,7 @@ class RecordRing {
   std::uint64_t written_ = 0;
   Seq last_;
   Seq stable_;
+  LogPoint point_;
   std::uint64_t last_run_ = 0;
   std::vector<std::byte> pending_;
   std::deque<Mark> marks_;

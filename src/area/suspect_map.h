@@ -42,6 +42,7 @@ class SuspectMap final : public Suspects {
   [[nodiscard]] const Counters& counters() const override { return counters_; }
 
   // Of the area.
+  [[nodiscard]] std::uint64_t blocks() const { return blocks_; }
   /// One range of cover(), without a touch.
   [[nodiscard]] bool covers(BlockRange blocks) const;
   /// Its blocks are written now. Requires: blocks of the area.

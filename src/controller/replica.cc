@@ -249,12 +249,20 @@ runtime::Task<Result<std::vector<std::byte>>> Replica::data_of(wire::Effect& eff
   std::vector<std::byte> data;
   std::vector<wire::AreaWrite> whole;
   effect.checksums.clear();
-  for (const BlockRange& blocks : blocks_of(effect.writes)) {
-    const std::size_t at = data.size();
-    data.resize(at + blocks.count * kBlockBytes);
-    const Result<> read = co_await area.read_raw(blocks, MutableBytes(data).subspan(at));
-    if (!read) co_return std::unexpected(read.error());
-    whole.push_back({.address = blocks.first * kBlockBytes, .length = blocks.count * kBlockBytes});
+  // Blocks that are new to their file stay known as such: after a loss of power that matters (C4).
+  for (const wire::AreaWrite& w : effect.writes) {
+    for (const BlockRange& blocks : blocks_of(std::span(&w, 1))) {
+      const std::size_t at = data.size();
+      data.resize(at + blocks.count * kBlockBytes);
+      const Result<> read = co_await area.read_raw(blocks, MutableBytes(data).subspan(at));
+      if (!read) co_return std::unexpected(read.error());
+      const wire::AreaWrite one{.address = blocks.first * kBlockBytes, .length = blocks.count * kBlockBytes, .fresh = w.fresh};
+      if (!whole.empty() && whole.back().fresh == one.fresh && whole.back().address + whole.back().length == one.address) {
+        whole.back().length += one.length;
+      } else {
+        whole.push_back(one);
+      }
+    }
   }
   effect.writes = std::move(whole);
   for (std::size_t at = 0; at < data.size(); at += kBlockBytes) {
@@ -280,10 +288,12 @@ runtime::Task<Result<>> Replica::replace(BlockRange blocks, Bytes bytes) {
 }
 
 runtime::Task<Result<>> Replica::adopt(BlockRange blocks) {
-  std::vector<std::byte> bytes(blocks.count * kBlockBytes);
-  const Result<> read = co_await area.read_raw(blocks, bytes);
-  if (!read) co_return read;
-  co_return co_await replace(blocks, bytes);
+  wire::Effect effect;
+  effect.writes.push_back({.address = blocks.first * kBlockBytes, .length = blocks.count * kBlockBytes});
+  while (!suspected(effect)) co_await suspect(effect);
+  const Result<std::uint64_t> adopted = co_await area.adopt(blocks);
+  if (!adopted) co_return std::unexpected(adopted.error());
+  co_return Result<>{};
 }
 
 runtime::Task<Result<std::vector<std::uint64_t>>> Replica::source_checksums(BlockRange blocks) {

@@ -198,8 +198,9 @@ TEST_CASE("a read that races writes never reports a bad block") {
     auto table = w.world().disk.map(kChecksumsFile);
     REQUIRE(extents);
     REQUIRE(table);
+    const LogPoint log;
     Blocks blocks(std::make_unique<OldAnswers>(*w.process, std::move(*extents)), std::move(*table), 64,
-                  failure(w));
+                  log, failure(w));
     w.storage().weather.miss_permille = 800;
     auto wrote = std::make_shared<std::optional<Result<>>>();
     w.process->spawn(keep_result(write_often(*w.process, blocks, {5, 3}, 200), wrote));

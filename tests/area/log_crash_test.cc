@@ -51,6 +51,11 @@ runtime::Task<void> work(sim::Process& process, RecordRing& log, Model& model, s
       if (!process.alive()) co_return;
       model.written = std::max(model.written, last);
       model.synced = std::max(model.synced, last);
+    } else if (what < 92) {
+      co_await log.begin_notes();
+      Result<> done = log.append_note(pattern(16 * prng.below(40), seed));
+      log.end_notes();
+      if (!done) REQUIRE(done.error().code == Errc::busy);
     } else if (what < 95) {
       // What is forgotten is needed by nobody: be it written or not.
       const std::uint64_t span = log.last().value - model.forget_asked.value;

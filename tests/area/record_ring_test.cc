@@ -133,17 +133,114 @@ TEST_CASE("a record larger than the log is not busy but invalid") {
   TestWorld w;
   make_log(w);
   RecordRing& log = open_log(w);
-  CHECK(log.append(Seq{1}, body(1, kRing)).error().code == Errc::invalid);
-  put(log, 1, kRing - sizeof(RecordHeader));
+  CHECK(log.append(Seq{1}, body(1, log.bytes())).error().code == Errc::invalid);
+  put(log, 1, log.bytes() - sizeof(RecordHeader));
   CHECK(log.append(Seq{2}, {}).error().code == Errc::busy);
   w.run(log.sync());
   REQUIRE(w.run(log.forget_through(Seq{1})));
   CHECK(log.first() == Seq{});
   CHECK(log.last() == Seq{1});
-  put(log, 2, kRing - sizeof(RecordHeader));
+  put(log, 2, log.bytes() - sizeof(RecordHeader));
   CHECK(seqs(w, log, 1) == std::vector<std::uint64_t>{2});
   w.kill();
   CHECK(seqs(w, open_log(w), 1) == std::vector<std::uint64_t>{2});
+}
+
+TEST_CASE("notes stand behind their records, have no seq, and go with them") {
+  TestWorld w;
+  make_log(w);
+  RecordRing& log = open_log(w);
+  const auto note = [](RecordRing& ring, const std::string& text) {
+    Result<> done = ring.append_note(std::as_bytes(std::span(text)));
+    ring.end_notes();
+    return done;
+  };
+  const auto begin = [](RecordRing& ring) -> runtime::Task<bool> {
+    co_await ring.begin_notes();
+    co_return true;
+  };
+  // What is read of everything: seqs, and notes as 1000 + their length.
+  const auto all = [&w](RecordRing& ring) {
+    std::vector<std::uint64_t> out;
+    auto reader = ring.read_all();
+    REQUIRE(reader);
+    while (true) {
+      const Result<bool> next = w.run(reader->next());
+      REQUIRE(next);
+      if (!*next) break;
+      out.push_back(reader->is_note() ? 1000 + reader->body().size() : reader->seq().value);
+    }
+    CHECK(reader->place().position == reader->end());
+    return out;
+  };
+  REQUIRE(w.run(begin(log)));
+  CHECK(note(log, "of nothing"));
+  CHECK(log.bytes_used() == 0);
+  put(log, 1, 10);
+  put(log, 2, 10);
+  REQUIRE(w.run(begin(log)));
+  REQUIRE(note(log, "one"));
+  put(log, 3, 10);
+  REQUIRE(w.run(begin(log)));
+  REQUIRE(note(log, "seven"));
+  CHECK(log.last() == Seq{3});
+  CHECK(all(log) == std::vector<std::uint64_t>{1, 2, 1003, 3, 1005});
+  CHECK(seqs(w, log, 0) == std::vector<std::uint64_t>{1, 2, 3});
+  w.kill();
+  RecordRing& next = open_log(w);
+  CHECK(all(next) == std::vector<std::uint64_t>{1, 2, 1003, 3, 1005});
+  REQUIRE(w.run(next.forget_through(Seq{1})));
+  CHECK(all(next) == std::vector<std::uint64_t>{2, 1003, 3, 1005});
+  REQUIRE(w.run(next.forget_through(Seq{2})));
+  CHECK(all(next) == std::vector<std::uint64_t>{3, 1005});
+  REQUIRE(w.run(next.forget_through(Seq{3})));
+  CHECK(all(next).empty());
+  CHECK(next.bytes_used() == 0);
+}
+
+TEST_CASE("a log without room for records has some for notes") {
+  TestWorld w;
+  make_log(w);
+  RecordRing& log = open_log(w);
+  put(log, 1, log.bytes() - sizeof(RecordHeader));
+  const auto add = [](RecordRing& ring) -> runtime::Task<Result<>> {
+    co_await ring.begin_notes();
+    const std::vector<std::byte> body(1000);
+    Result<> done = ring.append_note(body);
+    ring.end_notes();
+    co_return done;
+  };
+  std::uint64_t notes = 0;
+  while (w.run(add(log))) ++notes;
+  CHECK(notes == (kRing - log.bytes()) / record_bytes(1000));
+  CHECK(log.bytes_used() <= kRing);
+  REQUIRE(w.run(log.sync()));
+  CHECK(log.stable() == Seq{1});
+}
+
+TEST_CASE("stable() is what was found, then what each sync took up") {
+  TestWorld w;
+  make_log(w);
+  RecordRing* log = &open_log(w);
+  CHECK(log->stable() == Seq{});
+  put(*log, 1, 10);
+  put(*log, 2, 10);
+  REQUIRE(log->flush());
+  CHECK(log->stable() == Seq{});
+  auto synced = std::make_shared<std::optional<Result<>>>();
+  w.process->spawn(keep_result(log->sync(), synced));
+  w.universe.run_for(Duration(100'000));
+  put(*log, 3, 10);
+  REQUIRE(w.universe.run_until([&] { return synced->has_value(); }, std::chrono::seconds(1)));
+  CHECK(log->stable() == Seq{2});
+  REQUIRE(log->flush());
+  w.kill();
+  log = &open_log(w);
+  CHECK(log->stable() == Seq{3});
+  REQUIRE(w.run(log->forget_through(Seq{3})));
+  CHECK(log->stable() == Seq{3});
+  w.lose_power();
+  CHECK(open_log(w).stable() == Seq{3});
 }
 
 TEST_CASE("forgetting what is pending, everything, nothing, more than there is") {

@@ -65,6 +65,8 @@ class FakeArea final : public area::Area {
   const std::string& saved_state() const override { std::abort(); }
   Task<Result<>> save_state(std::string) override { std::abort(); }
   Task<Result<>> read_raw(BlockRange, MutableBytes) override { std::abort(); }
+  Task<Result<std::vector<bool>>> check(BlockRange, MutableBytes) override { std::abort(); }
+  Task<Result<std::uint64_t>> adopt(BlockRange) override { std::abort(); }
   std::uint64_t stored_checksum(std::uint64_t) const override { std::abort(); }
   Task<Result<std::vector<std::uint64_t>>> stored_checksums(BlockRange) override { std::abort(); }
   std::optional<Result<area::Composed>> compose(std::span<const wire::AreaWrite>, Bytes) override { std::abort(); }
