@@ -89,7 +89,7 @@ Result<> SimKernel::mount(runtime::HostHandler& handler) {
 runtime::Task<void> SimKernel::unmount() {
   co_await process_.delay(prng_.between(kNotifyMin, kNotifyMax));
   if (mount_ == nullptr || mount_->gone()) co_return;
-  mount_->abort();
+  mount_->cut_off();
   handler_->unmounted(false);
 }
 
@@ -111,7 +111,7 @@ void SimKernel::watch() {
   }
   until_ = kNever;
   if (mount_ == nullptr || mount_->gone()) return;
-  mount_->abort();
+  mount_->cut_off();
   process_.when_running([this, mount = mount_] {
     if (mount == mount_) handler_->unmounted(true);
   });

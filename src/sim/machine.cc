@@ -44,7 +44,7 @@ void Machine::end(Process& process) {
   CHECK(process.alive() && process.idle());
   storage_->process_ended(process);
   universe_.network().close_all_of(process, false);
-  if (mount_ != nullptr && &mount_->daemon() == &process) mount_->abort();
+  if (mount_ != nullptr && &mount_->daemon() == &process) mount_->cut_off();
   universe_.forget_events_of(&process, false);
   std::erase_if(processes_, [&](const auto& p) { return p.get() == &process; });
 }
@@ -57,7 +57,7 @@ void Machine::destroy(Process& process, bool silently) {
   storage_->process_died(process);
   key_store_->process_died(process);
   universe_.network().close_all_of(process, silently);
-  if (mount_ != nullptr && &mount_->daemon() == &process) mount_->abort();
+  if (mount_ != nullptr && &mount_->daemon() == &process) mount_->cut_off();
   universe_.forget_events_of(&process, true);
   const auto it =
       std::find_if(processes_.begin(), processes_.end(), [&](const auto& p) { return p.get() == &process; });

@@ -241,7 +241,10 @@ void Mount::take_effect(const Pending& asked, const OwnedReply& reply) {
   } else if (const auto* listing = std::get_if<runtime::ListingReply>(&reply.reply)) {
     for (const auto& listed : listing->entries) {
       if (!listing->plus || listed.name == "." || listed.name == "..") continue;
-      take_entry(asked, listed.entry, request.inode, listed.name, true);
+      // Names of a listing are as old as the moment at which they are made, as in Linux.
+      Pending made = asked;
+      made.epoch = epoch_;
+      take_entry(made, listed.entry, request.inode, listed.name, true);
     }
   } else if (reply.error() == 0) {
     if (request.op == HostOp::unlink || request.op == HostOp::rmdir) {
@@ -256,6 +259,16 @@ void Mount::take_effect(const Pending& asked, const OwnedReply& reply) {
     }
   } else if (request.op == HostOp::lookup && reply.error() == ENOENT) {
     drop_cached_name(request.inode, name);
+  }
+}
+
+void Mount::cut_off() {
+  abort();
+  next_epoch();
+  for (auto& [inode, known] : inodes_) {
+    known.pages.clear();
+    known.valid_until = Instant{};
+    known.changed_at = ++version_;
   }
 }
 

@@ -115,6 +115,8 @@ class Mount : public std::enable_shared_from_this<Mount> {
   // For the daemon's side.
   std::optional<std::size_t> reply(std::uint64_t unique, const runtime::HostReply& reply);
   void abort();
+  /// What the watchdog does, or the death of a daemon that has one: abort(), and nothing is kept any more.
+  void cut_off();
   bool drop_cached_name(InodeId directory, const std::string& name) { return names_.erase({directory, name}) != 0; }
   void next_epoch() { ++epoch_; }
 

@@ -1,5 +1,6 @@
 #include "uring/fuse_kernel.h"
 
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include "core/log.h"
 #include "uring/fuse_init.h"
 #include "uring/fuse_operations.h"
+#include "uring/watchdog_process.h"
 
 namespace lockstep::uring {
 namespace {
@@ -26,6 +28,8 @@ constexpr int kEagernessMax = 16;
 /// While requests come one by one, so often a second read is tried.
 constexpr unsigned kTryEvery = 16;
 constexpr std::uint32_t kOpcodeTmpfile = 51;
+/// Without memory to read into, so often it is looked at whether the mount is still there.
+constexpr Duration kLookWhileStarved = std::chrono::milliseconds(50);
 
 /// Messages of libfuse, into the log.
 void log_of_libfuse(fuse_log_level level, const char* format, va_list arguments) {
@@ -45,7 +49,7 @@ void log_of_libfuse(fuse_log_level level, const char* format, va_list arguments)
 FuseKernel::FuseKernel(Loop& loop, FuseOptions options)
     : loop_(loop),
       options_(std::move(options)),
-      memory_(options_.request_bytes_max,
+      memory_(options_.request_bytes_max, options_.request_bytes_reserve,
               [this] {
                 if (!room_told_.exchange(true)) loop_.hand_back(*this);
               }),
@@ -53,7 +57,8 @@ FuseKernel::FuseKernel(Loop& loop, FuseOptions options)
       name_pool_(loop, options_.name_threads, "fuse-names"),
       end_pool_(loop, 1, "fuse-unmount"),
       wake_(loop),
-      scope_(loop) {}
+      scope_(loop),
+      open_(options_.watchdog) {}
 
 FuseKernel::~FuseKernel() { CHECK(session_ == nullptr); }
 
@@ -82,11 +87,12 @@ Result<> FuseKernel::mount(runtime::HostHandler& handler) {
   CHECK(fuse_session_custom_io(session_, &io, fd_) == 0);
   notifying_.emplace(loop_);
   connected_ = there_ = true;
-  ending_ = starved_ = false;
+  leaving_ = ending_ = starved_ = false;
   wake_.reset();
+  number_ = connection_of(path_).value_or(0);
   if (options_.watchdog != nullptr) {
     cuts_ = options_.watchdog->cuts();
-    options_.watchdog->guard(connection_of(path_).value_or(0), path_);
+    options_.watchdog->guard(number_, path_, fd_);
   }
   watch_ = loop_.watch(fd_, *this);
   CHECK(scope_.spawn(serve()));
@@ -95,7 +101,7 @@ Result<> FuseKernel::mount(runtime::HostHandler& handler) {
 
 Task<void> FuseKernel::unmount() {
   if (session_ == nullptr) co_return;
-  if (options_.watchdog != nullptr) options_.watchdog->release();
+  leaving_ = true;
   if (there_) {
     // The last references of hosts end here, with writes and forgets that the loop goes on serving.
     auto work = [path = path_] { return take_away(path); };
@@ -103,11 +109,20 @@ Task<void> FuseKernel::unmount() {
     if (!away) log::error("mount point {}: cannot unmount: run: umount -l {}", path_, path_);
     there_ = false;
   }
-  // A read now says that the connection is gone; where it does not (a mount in another namespace still holds it), closing
-  // the descriptor ends it.
+  // A read now says that the connection is gone; where it does not, a mount in another namespace still holds it.
   ending_ = true;
   wake_.set();
   co_await scope_.join();
+  // When it has ended, nothing holds a lock any more.
+  auto forget = [fd = fd_, ended = connection_ended(), number = number_, open = open_.all()] {
+    if (!ended && number != 0) end_connection(number, "");
+    forget_names(fd);
+    for (const InodeId inode : open) forget_object(fd, inode.value);
+    return true;
+  };
+  co_await end_pool_.run(forget);
+  if (options_.watchdog != nullptr) options_.watchdog->release();
+  open_.clear();
   notifying_->close();
   co_await notifying_->idle();
   watch_.reset();
@@ -122,6 +137,13 @@ void FuseKernel::serve_until(Instant until) {
 
 void FuseKernel::readable() { wake_.set(); }
 
+void FuseKernel::fire() { wake_.set(); }
+
+bool FuseKernel::connection_ended() const {
+  pollfd poll{fd_, POLLIN, 0};
+  return ::poll(&poll, 1, 0) > 0 && (poll.revents & POLLERR) != 0;
+}
+
 void FuseKernel::returned() {
   room_told_ = false;
   starved_ = false;
@@ -130,9 +152,14 @@ void FuseKernel::returned() {
 
 Task<void> FuseKernel::serve() {
   for (;;) {
-    if (!starved_) watch_->arm();
+    if (starved_) {
+      loop_.add(*this, Loop::now() + kLookWhileStarved);
+    } else {
+      watch_->arm();
+    }
     co_await wake_.wait();
     wake_.reset();
+    if (armed()) loop_.remove(*this);
     if (!take_requests() || ending_) break;
   }
   gone();
@@ -141,12 +168,12 @@ Task<void> FuseKernel::serve() {
 bool FuseKernel::take_requests() {
   for (int taken = 0; taken < kBudget; ++taken) {
     if (taken > 0 && eagerness_ == 0 && ++since_try_ < kTryEvery) return true;
-    std::byte* const into = memory_.next();
+    std::byte* const into = memory_.next(notifying_->count() != 0);
     if (into == nullptr) {
-      ++counters_.starved;
-      starved_ = true;  // until returned() says that there is room
-      return true;
+      if (!std::exchange(starved_, true)) ++counters_.starved;  // until returned() says that there is room
+      return !connection_ended();
     }
+    starved_ = false;
     ++counters_.reads;
     ++loop_.statistics().reads;
     const ssize_t n = ::read(fd_, into, RequestMemory::room());
@@ -229,6 +256,8 @@ void FuseKernel::hand_out(runtime::HostRequest request, fuse_req* from, std::uin
   slot.request = from;
   slot.raw = raw;
   slot.op = request.op;
+  slot.inode = request.inode;
+  if (request.op == runtime::HostOp::release || request.op == runtime::HostOp::releasedir) open_.closed(request.inode);
   slot.used = true;
   slot.gone = false;
   request.unique = std::uint64_t{slot.generation} << 32 | index;
@@ -247,11 +276,12 @@ void FuseKernel::gone() {
   }
   // Taken away by somebody else it is not there any more; cut off it still is, and every call on it fails.
   const bool cut = options_.watchdog != nullptr && options_.watchdog->cuts() != cuts_;
-  const bool cut_off = !ending_ && there_ && (cut || mounted_at(path_).has_value());
+  const bool cut_off = !leaving_ && there_ && (cut || mounted_at(path_).has_value());
   if (cut_off) {
     log::error("mount point {}: the connection was cut off{}; calls of hosts have failed", path_,
                cut ? " by the watchdog: this daemon did not renew its leave to serve in time" : "");
   } else {
+    if (!leaving_ && options_.watchdog != nullptr) options_.watchdog->release();
     there_ = false;
     log::info("mount point {}: unmounted", path_);
   }

@@ -14,7 +14,11 @@
 // A kernel without FUSE_NOTIFY_INC_EPOCH (before 7.44) cannot forget all names at once: there every name is handed out
 // without validity, drop_all_names() has nothing to do, and each use of a name costs a lookup.
 //
-// A connection that was cut off stays, dead, until unmount(); then mount() makes a new one.
+// Requests that are not answered take bounded memory. At the bound reading stops; while pages are being dropped it goes on
+// into a reserve, since a drop may wait for a write-back that stands behind others in the line.
+//
+// A connection that was cut off stays, dead, until unmount(); then mount() makes a new one. The kernel goes on serving
+// what is open from its pages when a connection has ended: so at the end it is made to forget.
 //
 // Invariants:
 //   (1) Every request taken is answered exactly once, also those of a mount that is gone: their answers go nowhere, and
@@ -31,6 +35,7 @@
 #include "runtime/sync.h"
 #include "uring/fuse_mount.h"
 #include "uring/loop.h"
+#include "uring/open_objects.h"
 #include "uring/pool.h"
 #include "uring/request_memory.h"
 #include "uring/watchdog.h"
@@ -44,13 +49,14 @@ namespace lockstep::uring {
 struct FuseOptions {
   MountOptions mount;
   std::size_t request_bytes_max = 128u << 20;  ///< of requests that are not answered yet
+  std::size_t request_bytes_reserve = 32u << 20;  ///< on top while pages are being dropped
   unsigned read_ahead_kib = 1024;
   unsigned page_threads = 64;  ///< started when needed; each may wait for a request that holds a page
   unsigned name_threads = 4;
   Watchdog* watchdog = nullptr;  ///< who keeps serve_until() while this process can't; null: nobody does
 };
 
-class FuseKernel final : public runtime::Kernel, private Watcher, private Returned {
+class FuseKernel final : public runtime::Kernel, private Watcher, private Returned, private Timer {
  public:
   struct Counters {
     std::uint64_t requests = 0, replies = 0, replies_lost = 0, reads = 0, starved = 0;
@@ -85,21 +91,27 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
     std::uint64_t raw = 0;
     std::uint32_t generation = 1;  ///< so that an answer given twice is noticed
     runtime::HostOp op{};
+    InodeId inode;
     bool used = false;
     bool gone = false;             ///< with its mount: nobody takes the answer
   };
 
   void readable() override;
+  void fire() override;
   void returned() override;
   runtime::Task<void> serve();
   /// Reads and hands out what there is, within a budget. False: the mount is gone.
   bool take_requests();
+  /// The kernel says so.
+  [[nodiscard]] bool connection_ended() const;
   void take(std::size_t length);
   void take_tmpfile(const RequestMemory::Request& request);
   void gone();
 
   /// Hands `request` to the handler, to be answered as what libfuse calls `from`.
   void hand_out(runtime::HostRequest request, fuse_req* from, std::uint64_t raw = 0);
+  /// What the answer to an open, if it is one, opens.
+  [[nodiscard]] static std::optional<InodeId> opens(const Slot& slot, const runtime::HostReply& reply);
   [[nodiscard]] int send(const Slot& slot, int error, Bytes bytes);
   [[nodiscard]] int send_listing(const Slot& slot, const runtime::ListingReply& listing, std::size_t& taken);
   static long write_hook(int fd, iovec* parts, int count, void* self);
@@ -121,13 +133,16 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
   std::optional<runtime::Gate> notifying_;  ///< drops on the pools
   bool connected_ = false;
   bool there_ = false;       ///< mounted and not taken away, connected or not
+  std::uint32_t number_ = 0; ///< of the connection
   std::uint64_t cuts_ = 0;   ///< the watchdog's, before this mount
-  bool ending_ = false;      ///< unmount() took the mount away
+  bool leaving_ = false;     ///< unmount() was called
+  bool ending_ = false;      ///< it took the mount away
   bool starved_ = false;     ///< no memory to read into
   std::atomic<bool> room_told_ = false;
   int eagerness_ = 0;        ///< above 0: requests come in bursts
   unsigned since_try_ = 0;
 
+  OpenObjects open_;
   RequestMemory::Request arriving_;  ///< what libfuse is decoding
   std::uint64_t init_unique_ = 0;
   std::uint32_t kernel_minor_ = 0;

@@ -102,7 +102,7 @@ Result<std::string> prepare_mount_point(const MountOptions& options) {
   struct stat st {};
   // Attributes may still be kept from when the daemon lived; this is always asked.
   struct statfs fs {};
-  if (::statfs(wanted.c_str(), &fs) != 0 && errno == ENOTCONN) {
+  if (::statfs(wanted.c_str(), &fs) != 0 && (errno == ENOTCONN || errno == ECONNABORTED)) {
     const auto dead = canonical_parent(wanted);
     if (!dead || ::umount2(dead->c_str(), MNT_DETACH) != 0) {
       return fail(Errc::refused, fmt::format("mount point {}: the mount of a daemon that is gone is there and cannot be "

@@ -66,6 +66,7 @@ Dropped FuseKernel::drop_listing(InodeId inode) {
 Task<Dropped> FuseKernel::drop_pages(InodeId inode, ByteRange range) {
   if (!connected_ || !notifying_->enter()) co_return Dropped::done;
   ++counters_.drops_pages;
+  if (starved_) wake_.set();  // there is the reserve now
   auto work = [fd = fd_, inode, range] {
     return notify_inode(fd, inode, static_cast<std::int64_t>(range.offset), static_cast<std::int64_t>(range.length));
   };

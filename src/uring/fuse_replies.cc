@@ -144,6 +144,8 @@ std::optional<std::size_t> FuseKernel::reply(std::uint64_t unique, const runtime
     ++counters_.replies_lost;
     return std::nullopt;
   }
+  const std::optional<InodeId> open = opens(slot, reply);
+  if (open) open_.opened(*open);  // before the kernel knows
   std::size_t taken = 0;
   int rc = 0;
   if (const auto* listing = std::get_if<runtime::ListingReply>(&reply)) {
@@ -155,6 +157,13 @@ std::optional<std::size_t> FuseKernel::reply(std::uint64_t unique, const runtime
   }
   if (rc == 0) return taken;
   ++counters_.replies_lost;
+  if (open) open_.closed(*open);
+  return std::nullopt;
+}
+
+std::optional<InodeId> FuseKernel::opens(const Slot& slot, const runtime::HostReply& reply) {
+  if (const auto* created = std::get_if<runtime::CreateReply>(&reply)) return created->entry.attributes.inode;
+  if (std::holds_alternative<runtime::OpenReply>(reply)) return slot.inode;
   return std::nullopt;
 }
 

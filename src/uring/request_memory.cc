@@ -36,7 +36,8 @@ std::size_t class_for(std::size_t length) {
 
 /// Free memory by class; outlives RequestMemory as long as a lease does.
 struct RequestMemory::Pool {
-  Pool(std::size_t limit, std::function<void()> f) : bytes_max(limit), room_again(std::move(f)) {}
+  Pool(std::size_t limit, std::size_t more, std::function<void()> f)
+      : bytes_max(limit), reserve(more), room_again(std::move(f)) {}
   ~Pool() {
     for (auto& list : free_) {
       for (std::byte* p : list) std::free(p);
@@ -63,7 +64,7 @@ struct RequestMemory::Pool {
       std::free(p);
     }
   }
-  [[nodiscard]] bool full() const { return leased >= bytes_max; }
+  [[nodiscard]] bool full(bool with_reserve) const { return leased >= bytes_max + (with_reserve ? reserve : 0); }
   void lease_ended(std::size_t bytes) {
     leased -= bytes;
     if (!starving.exchange(false)) return;
@@ -71,7 +72,7 @@ struct RequestMemory::Pool {
     if (room_again) room_again();
   }
 
-  const std::size_t bytes_max;
+  const std::size_t bytes_max, reserve;
   std::atomic<std::size_t> leased = 0;
   std::atomic<bool> starving = false;
   std::mutex mutex;
@@ -95,8 +96,8 @@ class RequestMemory::Held final : public runtime::Lease {
   std::byte* memory_;
 };
 
-RequestMemory::RequestMemory(std::size_t bytes_max, std::function<void()> room_again)
-    : pool_(std::make_shared<Pool>(bytes_max, std::move(room_again))) {}
+RequestMemory::RequestMemory(std::size_t bytes_max, std::size_t reserve, std::function<void()> room_again)
+    : pool_(std::make_shared<Pool>(bytes_max, reserve, std::move(room_again))) {}
 
 RequestMemory::~RequestMemory() {
   if (next_ != nullptr) pool_->give_back(kClasses - 1, next_);
@@ -104,10 +105,10 @@ RequestMemory::~RequestMemory() {
   pool_->room_again = nullptr;
 }
 
-std::byte* RequestMemory::next() {
-  if (pool_->full()) {
+std::byte* RequestMemory::next(bool with_reserve) {
+  if (pool_->full(with_reserve)) {
     pool_->starving = true;
-    if (pool_->full()) return nullptr;  // looked again: the last lease may have ended in between
+    if (pool_->full(with_reserve)) return nullptr;  // looked again: the last lease may have ended in between
   }
   if (next_ == nullptr) next_ = pool_->allocate(kClasses - 1);
   return next_ + kLead;
