@@ -16,7 +16,7 @@ Controller::Controller(runtime::World& world, volume::Volume& volume, area::Area
       role_changed_(world.scheduler),
       gate_changed_(world.scheduler),
       gate_closed_(world.scheduler),
-      away_since_(world.clock.now()),
+      away_since_(world.clock.now() + options_.start_patience),
       lone_changed_(world.scheduler),
       scope_(world.scheduler) {
   for (std::size_t i = 0; i < 8; ++i) boot_ = boot_ << 8 | options_.start.bytes[i];
@@ -197,6 +197,7 @@ runtime::Task<void> Controller::serve(peer::Link& link, peer::Session& session, 
   connected_ = false;
   away_since_ = replica_.world.clock.now();
   if (commands != nullptr) commands->session_ended();
+  if (!gate_open_) admitted_ = false;
   update_gate();
   lone_changed_.notify_all();
 }

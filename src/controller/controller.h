@@ -45,6 +45,7 @@ struct ControllerOptions {
   Duration settle{};
   Duration heartbeat{};
   Duration peer_timeout{};
+  Duration start_patience{};     ///< so long the other site may need until it tries to connect to one that was started
   Duration read_lease{};
   Duration takeover{};
   Duration takeover_delay{};

@@ -40,7 +40,8 @@ runtime::Task<void> Controller::gate_loop() {
       gate_open_ = true;
     } else if (gate_open_) {
       if (admitted_ && !stopping_) log::warning("the other site was not heard for the read lease: hosts of this site wait from now on");
-      admitted_ = false;
+      // A session that is still live renews the lease when the other site is heard again.
+      admitted_ = admitted_ && writable();
       gate_open_ = false;
       gate_closing_ = true;
       co_await gate_->close();

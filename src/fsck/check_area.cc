@@ -7,6 +7,7 @@
 #include "area/blocks.h"
 #include "area/slots.h"
 #include "area/superblocks.h"
+#include "area/table_format.h"
 #include "fsck/phases.h"
 
 namespace lockstep::fsck {
@@ -114,7 +115,7 @@ Task<Result<>> check_area(Examination& x) {
   }
   const area::Identity& id = x.superblock.identity;
   check_bytes(x, area::kExtentsFile, id.blocks * kBlockBytes);
-  check_bytes(x, area::kChecksumsFile, id.blocks * area::Blocks::kChecksumBytes);
+  check_bytes(x, area::kChecksumsFile, area::table_bytes(id.blocks));
   check_bytes(x, area::kInFlightFile, area::kInFlightBytes);
   check_bytes(x, area::kLogFile, id.log_bytes);
   co_return Result<>{};

@@ -8,6 +8,7 @@
 #include "area/blocks.h"
 #include "area/slots.h"
 #include "area/superblocks.h"
+#include "area/table_format.h"
 #include "core/checksum.h"
 #include "fsck/group_compare.h"
 #include "fsck/key_cursor.h"
@@ -68,7 +69,7 @@ void Data::bad(const Part& part, std::uint64_t i, std::string found) {
 
 void Data::check_block(const Part& part, std::uint64_t i, Bytes bytes) {
   std::uint64_t stored = 0;
-  std::memcpy(&stored, checksums_->bytes().data() + (part.run.address + i) * area::Blocks::kChecksumBytes, sizeof stored);
+  std::memcpy(&stored, checksums_->bytes().data() + area::checksum_place(part.run.address + i), sizeof stored);
   const std::uint64_t sum = checksum(bytes);
   if (sum != stored) bad(part, i, fmt::format("contents with checksum {:016x}, stored is {:016x}", sum, stored));
 }
@@ -86,7 +87,7 @@ Task<void> Data::read_one(const Part& part, std::uint64_t i) {
 Task<void> Data::read(Part& part) {
   const std::uint64_t count = part.run.owner.count;
   part.bytes.resize(count * kBlockBytes);
-  Result<> done = co_await checksums_->prepare({part.run.address * area::Blocks::kChecksumBytes, count * area::Blocks::kChecksumBytes});
+  Result<> done = co_await checksums_->prepare(area::table_range({part.run.address, count}));
   if (!done) {
     for (std::uint64_t i = 0; i < count; ++i) bad(part, i, "a checksum that can't be read: " + printable(done.error().text));
     co_return;
@@ -135,7 +136,7 @@ Task<Result<bool>> Data::open() {
   Result<std::unique_ptr<runtime::File>> extents = x_.target.disk.open(area::kExtentsFile);
   Result<std::unique_ptr<runtime::Mapping>> checksums = x_.target.disk.map(area::kChecksumsFile);
   if (!extents || !checksums || (*extents)->bytes() < x_.blocks() * kBlockBytes ||
-      (*checksums)->bytes().size() < x_.blocks() * area::Blocks::kChecksumBytes) {
+      (*checksums)->bytes().size() < area::table_bytes(x_.blocks())) {
     co_return false;  // file-bytes has said so
   }
   extents_ = std::move(*extents);

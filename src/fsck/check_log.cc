@@ -49,7 +49,8 @@ Task<std::optional<LogHeaderBytes>> read_header(Examination& x, runtime::File& f
   if (!bad.empty() && current && x.repairing()) {
     // What every opening does with a damaged copy.
     Result<std::unique_ptr<runtime::File>> log = x.target.disk.open(area::kLogFile);
-    if (log) (void)co_await area::RecordRing::open(std::move(*log), ring_bytes + kLogRingOffset, x.target.scheduler);
+    area::Failure failure;
+    if (log) (void)co_await area::RecordRing::open(std::move(*log), ring_bytes + kLogRingOffset, x.target.scheduler, failure);
   }
   co_return current;
 }
@@ -168,6 +169,7 @@ Task<Result<>> check_log(Examination& x) {
       co_return Result<>{};
     }
     if (!*next) break;
+    if (reader.is_note()) continue;  // of the area's own business: what had been synced
     const Result<bool> taken = take(x, reader.seq(), previous, reader.body());
     if (!taken) co_return std::unexpected(taken.error());
     if (!*taken) co_return Result<>{};

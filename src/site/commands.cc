@@ -10,6 +10,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kTraceLines = 512;         // steps looked at in one go
+constexpr Duration kSwitchoverPatience = std::chrono::seconds(5);
 constexpr Duration kTracePause = std::chrono::milliseconds(100);
 
 std::string hex(const Uuid& id) {
@@ -48,7 +49,10 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
     // Carried out by the primary, whoever was asked.
     if (controller_->primary() == nullptr) {
       if (control::is_true(request, "remote")) co_return json{{"error", "neither site is the primary just now; look at status"}};
-      co_return co_await remote_->ask(std::move(request), stream);
+      json answer = co_await remote_->ask(request, stream);
+      // Handing over ends the session, and may do so before the answer is here: the membership says it then.
+      if (command == "switchover" && answer.contains("error")) co_return co_await after_switchover(std::move(answer), stream);
+      co_return answer;
     }
     if (command == "verify") co_return co_await run_verify(stream);
     co_return co_await switch_over(std::move(request), stream);
@@ -157,6 +161,18 @@ runtime::Task<json> Site::switch_over(json request, control::Stream&) {
   const std::string failed = co_await controller_->switch_over();
   if (!failed.empty()) co_return json{{"error", failed}};
   co_return json{{"ok", true}, {"text", config_.at(config_.other(self_)).name + " is the primary now"}};
+}
+
+runtime::Task<json> Site::after_switchover(json answer, control::Stream& stream) {
+  const Instant until = world_.clock.now() + kSwitchoverPatience;
+  while (world_.clock.now() < until && !stream.gone().requested()) {
+    if (controller_->state() == controller::Controller::State::in_sync) {
+      if (controller_->primary() == nullptr) break;
+      co_return json{{"ok", true}, {"text", config_.at(self_).name + " is the primary now"}};
+    }
+    co_await world_.clock.sleep_until(world_.clock.now() + kTracePause, stream.gone());
+  }
+  co_return answer;
 }
 
 /// Without "confirmed" nothing is done: the answer says what may be lost.

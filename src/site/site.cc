@@ -110,6 +110,7 @@ controller::ControllerOptions Site::controller_options() const {
   options.settle = config_.timing.settle;
   options.heartbeat = config_.timing.heartbeat;
   options.peer_timeout = config_.timing.peer_timeout;
+  options.start_patience = config_.timing.reconnect_max * 5 / 4;
   options.read_lease = config_.timing.read_lease;
   options.takeover = config_.timing.takeover;
   options.takeover_delay = config_.timing.takeover_delay;

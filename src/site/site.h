@@ -58,6 +58,7 @@ class Site final : public control::Commands {
   [[nodiscard]] controller::ControllerOptions controller_options() const;
   nlohmann::json status();
   runtime::Task<nlohmann::json> switch_over(nlohmann::json request, control::Stream& stream);
+  runtime::Task<nlohmann::json> after_switchover(nlohmann::json answer, control::Stream& stream);
   runtime::Task<nlohmann::json> take_over(nlohmann::json request);
   runtime::Task<nlohmann::json> replace(nlohmann::json request);
   runtime::Task<nlohmann::json> resolve(nlohmann::json request);

@@ -196,35 +196,6 @@ TEST_CASE("the common point is the lowest of all that the source's later entries
   REQUIRE(both(a, b).common == in_epoch(2, 3));
 }
 
-TEST_CASE("what the common epoch had is not taken back for one who was forced without having all of it") {
-  const EpochEntry alone = entry(3, 3, kA, SiteSet{kA}, in_epoch(2, 5));
-  const EpochEntry forced = entry(4, 4, kB, SiteSet{kB}, Seq{0}, true);
-  Party a = party(kA, {kFirst, kMet, alone}, in_epoch(3, 2)), b = party(kB, {kFirst, kMet, alone, forced}, in_epoch(2, 5));
-  a.wrote = Epoch{2};
-  REQUIRE(both(a, b).rule == Rule::behind);
-  a.wrote = Epoch{3};
-  REQUIRE(both(a, b).rule == Rule::diverged);
-  a.discards = true;
-  REQUIRE(both(a, b).rule == Rule::behind);
-  REQUIRE(both(a, b).source == kB);
-}
-
-TEST_CASE("what an administrator discards counts as not written") {
-  Party a = party(kA, {kFirst, kMet, entry(3, 3, kA, SiteSet{kA}, in_epoch(2, 5))}, in_epoch(3, 5));
-  Party b = party(kB, {kFirst, kMet, entry(3, 4, kB, SiteSet{kB}, in_epoch(2, 5), true)}, in_epoch(3, 2));
-  a.wrote = b.wrote = Epoch{3};
-  REQUIRE(both(a, b).rule == Rule::diverged);
-  a.discards = true;
-  REQUIRE(both(a, b).rule == Rule::fork_one_side);
-  REQUIRE(both(a, b).source == kB);
-}
-
-TEST_CASE("the common point is the lowest of all that the source's later entries count") {
-  const EpochEntry third = entry(3, 3, kA, SiteSet{kA}, in_epoch(2, 5)), fourth = entry(4, 4, kA, SiteSet{kA}, in_epoch(2, 3));
-  const Party a = party(kA, {kFirst, kMet, third, fourth}, in_epoch(4, 1)), b = party(kB, {kFirst, kMet}, in_epoch(2, 8));
-  REQUIRE(both(a, b).common == in_epoch(2, 3));
-}
-
 TEST_CASE("over all small cases both sites decide the same, and never against the promises") {
   // Histories: up to two entries behind the common one, made by either site, each with any in-sync set.
   std::vector<std::vector<EpochEntry>> histories;

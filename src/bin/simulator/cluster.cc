@@ -139,7 +139,12 @@ std::optional<std::string> Cluster::difference() {
       const std::string& key = i < keys[0].size() ? keys[0][i].key : keys[1][i].key;
       std::string shown;
       for (const char c : key) shown += fmt::format("{:02x}", static_cast<unsigned char>(c));
-      return fmt::format("the keys of the sites differ at {} ({})", shown, key.substr(0, 1));
+      const auto hex = [&](std::size_t site) {
+        std::string text;
+        if (i < keys[site].size()) for (const char c : keys[site][i].value) text += fmt::format("{:02x}", static_cast<unsigned char>(c));
+        return text;
+      };
+      return fmt::format("the keys of the sites differ at {} ({}): {} and {}", shown, key.substr(0, 1), hex(0), hex(1));
     }
   }
   const Bytes east = machine(0).storage().peek("extents");

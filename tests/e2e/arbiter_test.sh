@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# arbiter_test.sh: with a real etcd as arbiter either site goes on by itself when the other one dies; without it, and without the other
+# site, none does.
+. "$(dirname "$0")/lib.sh"
+command -v etcd >/dev/null || fail "etcd is not installed: apt-get install etcd-server"
+state_is() { [[ $(status_of "$1" 's["state"]' 2>/dev/null) == "$2" ]]; }
+
+start_etcd() {
+  etcd --data-dir "$T/etcd" --name only --listen-client-urls "http://127.0.0.1:$ETCD" --advertise-client-urls "http://127.0.0.1:$ETCD" \
+    --listen-peer-urls "http://127.0.0.1:$((ETCD + 1))" --initial-advertise-peer-urls "http://127.0.0.1:$((ETCD + 1))" \
+    --initial-cluster "only=http://127.0.0.1:$((ETCD + 1))" --unsafe-no-fsync >"$T/etcd.log" 2>&1 &
+  ETCD_PID=$!
+  HELPERS+=("$ETCD_PID")
+  wait_until 20 etcd_answers || fail "etcd does not answer: $(tail -n 3 "$T/etcd.log")"
+}
+etcd_answers() { python3 -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=1)' "http://127.0.0.1:$ETCD/health" 2>/dev/null; }
+
+configure
+ETCD=$((PORT + 5000))
+write_config "$CONFIG" "" "[arbiter]" "endpoints = [\"http://127.0.0.1:$ETCD\"]"
+start_etcd
+for site in east west; do lockstep_at $site format >/dev/null; done
+for site in east west; do start_site $site; done
+wait_in_sync
+told() { [[ $(status_of "$1" 's["arbiter"]["up_to_date"]') == True ]]; }
+wait_until 10 told east || fail "the arbiter was not told of the membership"
+
+step "the primary dies with a request of west under way: west takes over by itself"
+(began=$SECONDS; for n in $(seq 2000); do echo "$n" >"$W/n$n" || exit 1; [[ ! -e $T/stop ]] || break; done; echo done >"$T/worker") 2>"$T/worker.err" &
+HELPERS+=($!)
+made_some() { [[ -e $W/n200 ]]; }
+wait_until 30 made_some || fail "the worker does not get on"
+began=$(date +%s%N)
+kill_site east
+wait_until 15 state_is west alone || fail "west does not take over"
+echo "went on" >"$W/after"
+step "west went on after $((($(date +%s%N) - began) / 1000000)) ms"
+touch "$T/stop"
+worker_done() { [[ -e $T/worker ]]; }
+wait_until 20 worker_done || fail "west's host got an error: $(cat "$T/worker.err")"
+same "$(status_of west 's["primary"]')" west
+
+step "east comes back as secondary"
+start_site east
+wait_in_sync
+same "$(cat "$E/after")" "went on"
+same "$(status_of east 's["primary"]')" west
+wait_until 10 told west || fail "the arbiter was not told that east is back"
+
+step "the arbiter goes: both go on; then west goes too: east waits, and says so"
+kill -9 "$ETCD_PID"
+echo "without arbiter" >"$E/without"
+same "$(cat "$W/without")" "without arbiter"
+kill_site west
+asks() { [[ $(status_of east 's["state"] + " " + s.get("alone", "")' 2>/dev/null) == "suspended ask arbiter" ]]; }
+wait_until 20 asks || fail "east does not say that it waits for the arbiter"
+
+step "the arbiter comes back: east goes on"
+start_etcd
+wait_until 20 state_is east alone || fail "east does not go on"
+echo "again" >"$E/again"
+start_site west
+wait_in_sync
+same "$(cat "$W/again")" again
+finish

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# divergence_test.sh: both sites are changed apart after a takeover by force: they notice, refuse, and are resolved by an administrator.
+. "$(dirname "$0")/lib.sh"
+two_sites
+state_is() { [[ $(status_of "$1" 's["state"]' 2>/dev/null) == "$2" ]]; }
+echo both >"$E/common"
+
+step "west is forced to go on, and changes something"
+kill_site east
+lockstep_at west takeover --force --yes >/dev/null 2>&1
+wait_until 15 state_is west alone || fail "west did not take over"
+echo west >"$W/of-west"
+kill_site west
+
+step "east knows nothing of it, goes on alone by policy, and changes something"
+start_site east
+wait_until 30 state_is east alone || fail "east does not go on alone"
+echo east >"$E/of-east"
+
+step "they meet: diverged, at both"
+start_site west
+wait_until 20 state_is west diverged || fail "west does not say that the sites have diverged"
+grep -q DIVERGED "$T/east.log" || fail "the log of east does not say that the sites have diverged"
+lockstep_at west status | grep -q '^DIVERGED' || fail "status does not say so in its first line"
+lockstep_at west status | grep -q 'resolve --discard' || fail "status does not say what to do"
+same "$(cat "$E/of-east")" east "east, which goes on alone, is read"
+
+step "west's changes go"
+expect_error 'has to be asked itself' lockstep_at east resolve --discard west
+lockstep_at west resolve --discard west >/dev/null
+wait_in_sync
+same "$(cat "$W/of-east")" east
+same "$(cat "$W/common")" both
+[[ ! -e $W/of-west ]] || fail "what west wrote apart is still there"
+finish
