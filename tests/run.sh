@@ -3,14 +3,17 @@
 #
 #   sudo tests/run.sh                 everything
 #   sudo tests/run.sh quick           unit tests and checks of the plain build, and the model
-#   sudo tests/run.sh SUITE...        of: unit asan fuzz checks model sim e2e
+#   sudo tests/run.sh SUITE...        of: unit checks model sim e2e asan planted fuzz
 #   sudo tests/run.sh e2e:NAME...     one end-to-end test, tests/e2e/NAME_test.sh
 #
 # Installs what is missing of Debian's packages (conf/packages.txt) and builds: build/ as released, build-asan/ with sanitizers, fuzzers and
 # planted bugs. Each suite prints what failed, with the end of its output; everything is kept in build-logs/.
 # The last line is "N passed, N failed, N skipped". Exit status 1 if anything failed, or if a suite ran nothing.
 #
-# Environment: FUZZ_SECONDS (20) a fuzzer, SIM_SEEDS (1500), KILL_TIMES (5), LOCKSTEP_TEST_DIR (/var/tmp) for areas.
+# With a limit of time (LOCKSTEP_TEST_MINUTES) the sanitizers come last, and what does not fit is counted as skipped, with a line that says
+# so: a machine that has to compile everything anew needs most of an hour for all of it.
+#
+# Environment: LOCKSTEP_TEST_MINUTES (no limit), FUZZ_SECONDS (20) a fuzzer, SIM_SEEDS (1500), KILL_TIMES (5), LOCKSTEP_TEST_DIR (/var/tmp) for areas.
 set -uo pipefail
 # shellcheck source=conf/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../conf/common.sh"
@@ -82,6 +85,13 @@ for test in json.load(sys.stdin):
     print(test["name"], *test["cmd"], sep="\t")'
 }
 
+# time_left SECONDS: so much is left of the limit of time
+time_left() { [[ -z ${LOCKSTEP_TEST_MINUTES:-} ]] || ((SECONDS + $1 < LOCKSTEP_TEST_MINUTES * 60)); }
+no_time() {
+  skipped=$((skipped + 1))
+  printf '  skipped  %-32s no time for it within %d minutes; run: tests/run.sh %s\n' "$1" "$LOCKSTEP_TEST_MINUTES" "$2"
+}
+
 # A build directory is built once; a failed build is one failure, and the suites that need it run nothing.
 declare -A built=()
 build_once() {
@@ -95,7 +105,16 @@ build_once() {
   [[ ${built[$dir]} == good ]]
 }
 plain_build() { build_once build "${RELEASE_OPTIONS[@]}"; }
-asan_build() { build_once build-asan -Db_sanitize=address,undefined -Db_lundef=false -Dplanted=true -Dfuzz=true -Doptimization=1 -Ddebug=true; }
+ASAN_OPTIONS_OF_MESON=(-Db_sanitize=address,undefined -Db_lundef=false -Dplanted=true -Dfuzz=true -Doptimization=1 -Ddebug=true)
+asan_build() { build_once build-asan "${ASAN_OPTIONS_OF_MESON[@]}"; }
+# Compiles as much with sanitizers as the limit of time allows; fails when that was not all.
+asan_build_in_time() {
+  [[ -n ${LOCKSTEP_TEST_MINUTES:-} && -z ${built[build-asan]:-} ]] || return 0
+  local left=$((LOCKSTEP_TEST_MINUTES * 60 - SECONDS - 480)) status=0
+  ((left > 30)) || return 1
+  timeout "$left" bash -c '. conf/common.sh; build_in "$@"' build build-asan "${ASAN_OPTIONS_OF_MESON[@]}" >/dev/null 2>&1 || status=$?
+  [[ $status -ne 124 ]]
+}
 
 unit_tests_of() {
   local name command
@@ -110,9 +129,20 @@ unit_tests_of() {
   done < <(meson_tests "$1")
 }
 suite_unit() { plain_build && unit_tests_of build unit; }
-suite_asan() { asan_build && unit_tests_of build-asan asan; }
+suite_asan() {
+  # What is compiled already is kept, so the next run goes on there.
+  if ! asan_build_in_time; then
+    no_time "the build with sanitizers" asan
+    return
+  fi
+  asan_build && unit_tests_of build-asan asan
+}
 
 suite_fuzz() {
+  if ! asan_build_in_time || ! time_left 240; then
+    no_time "the fuzzers" fuzz
+    return
+  fi
   asan_build || return
   local fuzzer name seconds=${FUZZ_SECONDS:-20} corpus
   while read -r fuzzer; do
@@ -157,6 +187,13 @@ suite_sim() {
     return
   fi
   seeds_of seeds 900 "$simulator" run --seeds "${SIM_SEEDS:-1500}"
+}
+
+suite_planted() {
+  if ! asan_build_in_time || ! time_left 200; then
+    no_time "planted bugs" planted
+    return
+  fi
   asan_build || return
   seeds_of planted 600 build-asan/src/bin/lockstep-sim planted --seeds 1000
 }
@@ -209,7 +246,7 @@ suites=()
 for argument in "$@"; do
   case $argument in
     quick) suites+=(unit checks model) ;;
-    unit | asan | fuzz | checks | model | sim | e2e) suites+=("$argument") ;;
+    unit | asan | fuzz | checks | model | sim | planted | e2e) suites+=("$argument") ;;
     e2e:*)
       [[ -f tests/e2e/${argument#e2e:}_test.sh ]] || { echo "no test tests/e2e/${argument#e2e:}_test.sh" >&2; exit 2; }
       only_e2e+=("${argument#e2e:}")
@@ -218,7 +255,7 @@ for argument in "$@"; do
     *) sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2 ;;
   esac
 done
-[[ ${#suites[@]} -gt 0 ]] || suites=(checks unit model asan fuzz sim e2e)
+[[ ${#suites[@]} -gt 0 ]] || suites=(checks unit model sim e2e asan planted fuzz)
 
 install_packages build test
 mkdir -p "$LOGS"

@@ -196,6 +196,7 @@ runtime::Task<void> Replica::make_stable() {
   std::vector<ByteRange> everything{{0, area.identity().blocks * kBlockBytes}};
   const Result<> synced = co_await area.sync(std::move(everything), true);
   if (!synced) fatal("making the area stable", synced.error());
+  flush_log();  // keys are not stable before their records stand in the log
   const Result<> flushed = co_await world.keys.flush();
   if (!flushed) fatal("making the metadata stable", flushed.error());
   release_freed();

@@ -95,6 +95,7 @@ class Secondary final : runtime::PassHook {
     bool keys_done = false, records_done = false;
     Seq mark;
     std::uint64_t number = 0;
+    std::uint64_t unflushed = 0;     // bytes of keys that were replaced since the last flush
     std::vector<bool> pending;       // granules still to be copied; empty: all
     std::optional<wire::VerifyAnswer> digest;
     std::optional<wire::Keys> keys;

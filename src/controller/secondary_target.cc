@@ -18,6 +18,7 @@ namespace lockstep::controller {
 namespace {
 
 constexpr std::uint64_t kLogChunkBytes = 1u << 20;
+constexpr std::uint64_t kFlushBytes = 16u << 20;
 constexpr std::uint32_t kKeysAtOnce = 1024;
 constexpr std::uint64_t kSuspectsAtOnce = 8 * 32768;
 
@@ -142,7 +143,12 @@ runtime::Task<Result<>> Secondary::fetch_keys(wire::KeysFetch question, std::uin
   progress_->keys += answer.pairs.size();
   next = answer.next;
   if (answer.pairs.empty()) co_return Result<>{};
-  co_return replica_.volume.apply_raw(answer.pairs);
+  for (const runtime::KeyChange& pair : answer.pairs) target_->unflushed += pair.key.size() + (pair.value ? pair.value->size() : 0);
+  const Result<> applied = replica_.volume.apply_raw(answer.pairs);
+  if (!applied || target_->unflushed < kFlushBytes) co_return applied;
+  // Nothing of this stands in the log, so nothing else makes it leave memory.
+  target_->unflushed = 0;
+  co_return co_await replica_.world.keys.flush();
 }
 
 runtime::Task<Result<>> Secondary::compare_all_keys(std::uint64_t session) {

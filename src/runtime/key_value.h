@@ -1,7 +1,8 @@
 // key_value.h - ordered keys with atomic batches: where a site keeps its metadata.
 //
-// apply() is visible at once and never waits; it is stable only after a later flush(). A crash of the machine or of the
-// process leaves the state after some prefix of the applied batches, no older than the last flush that ended.
+// apply() is visible at once and never waits; it is stable only after a later flush(), never by itself. A crash of the
+// machine or of the process leaves the state after some prefix of the applied batches: no older than the last flush that
+// ended, no newer than the last one that began. So keys are never ahead of a log that is written before each flush.
 #pragma once
 
 #include <cstdint>

@@ -47,9 +47,9 @@ void KeyStore::flushed(std::uint64_t upto) {
 void KeyStore::process_died(const Process& process) {
   if (writer_ != &process) return;
   writer_ = nullptr;
-  flushed(stable_upto_ + prng_.below(unflushed_.size() + 1));
+  if (begun_ > stable_upto_) flushed(stable_upto_ + prng_.below(begun_ - stable_upto_ + 1));
   unflushed_.clear();
-  applied_ = stable_upto_;
+  applied_ = begun_ = stable_upto_;
   visible_ = stable_;
   universe_.note(applied_);
 }
@@ -98,7 +98,7 @@ std::unique_ptr<runtime::KeySnapshot> SimKeyValue::snapshot() {
 }
 
 runtime::Task<Result<>> SimKeyValue::flush() {
-  const std::uint64_t upto = store_.applied();
+  const std::uint64_t upto = store_.begin_flush();
   co_await process_.delay(store_.prng().between(store_.weather.flush_min, store_.weather.flush_max));
   if (store_.prng().chance(store_.weather.flush_error_permille))
     co_return fail_io(EIO, "the keys could not be made stable");

@@ -1,7 +1,7 @@
 // key_value.h - the keys of a machine, and a process's view of them.
 //
 // Crash model: when the process that wrote dies, by a kill or with the power, the keys go back to the state after some
-// prefix of the applied batches, chosen by the seed, no older than the last flush that ended.
+// prefix of the applied batches, chosen by the seed, no older than the last flush that ended, no newer than the last that began.
 #pragma once
 
 #include <deque>
@@ -38,6 +38,8 @@ class KeyStore {
   [[nodiscard]] Prng& prng() { return prng_; }
   /// False: an injected error, nothing changed.
   bool apply(Process& process, const runtime::KeyBatch& batch);
+  /// A flush of everything applied so far begins; what it may make stable. Its number.
+  std::uint64_t begin_flush() { return begun_ = applied_; }
   /// Everything applied up to batch number `upto` is stable.
   void flushed(std::uint64_t upto);
   void process_died(const Process& process);
@@ -47,6 +49,7 @@ class KeyStore {
   Prng prng_;
   std::uint64_t applied_ = 0;
   std::uint64_t stable_upto_ = 0;
+  std::uint64_t begun_ = 0;
   KeyMap visible_, stable_;
   std::deque<runtime::KeyBatch> unflushed_;  ///< numbers stable_upto_ + 1 .. applied_
   const Process* writer_ = nullptr;

@@ -21,7 +21,8 @@ namespace lockstep::uring {
 
 struct KeyStoreOptions {
   std::uint64_t cache_bytes = 64 << 20;
-  std::uint64_t memtable_bytes = 32 << 20;
+  /// No memtable is written by itself before it is so large: whoever applies flushes long before, when its log fills.
+  std::uint64_t memtable_bytes = 1 << 30;
   int memtables_max = 4;
   int files_open_max = 256;
 };
