@@ -57,9 +57,20 @@ byte mirr[2];            // primary: writes that the other one said it has writt
 #define EQUAL 4          // the target is equal, and takes part in every write
 #define RECORDING 5      // the entry with both is proposed, then recorded at the source
 #define HANDING 6        // the primary gives up: the entry with the other one as primary is proposed, then recorded
+#define TELLING 7        // that is on its way to the other site
 byte sess;
 bit src;
 
+// The last message of a connection may arrive after its sender has given the connection up.
+byte word[2];            // to a site: that this entry is recorded; 0: none
+
+#ifdef BUG_NEVER_SENT_AGAIN
+bit lost[2];             // the swap was lost before the register had it
+#endif
+#ifdef ARMED
+bit armed;               // on the disk of A: it may go on without the arbiter (M5)
+bit promised;            // on the disk of B: it does not use the arbiter against A
+#endif
 #ifdef BUG_VOLATILE_PROPOSAL
 byte flight[2];          // a swap that is on its way with the revision that the register has
 #endif
@@ -103,6 +114,11 @@ short live, keep, fork;
 #define SERVES(s) (lease[s] || (SOLE(s) && start[s] && !FROZEN(s)))
 #endif
 
+#ifdef ARMED
+#define PROMISED(s) ((s) == B && promised)
+#else
+#define PROMISED(s) 0
+#endif
 #ifdef NO_ARBITER
 #define MAY_SWAP(s) 1
 #else
@@ -163,7 +179,17 @@ inline last_of(set, to) {
 }
 
 inline forget_memory(s) {
-  lease[s] = 0; start[s] = 0; mirr[s] = 0; sess = NONE; src = 0
+  lease[s] = 0; start[s] = 0; mirr[s] = 0; word[s] = 0; sess = NONE; src = 0
+}
+
+inline forget_proposal(s) {
+#ifdef BUG_VOLATILE_PROPOSAL
+  prop[s] = 0; moved[s] = 0;
+#endif
+#ifdef BUG_NEVER_SENT_AGAIN
+  lost[s] = FROZEN(s);
+#endif
+  skip
 }
 
 inline adopt(s, e) {
@@ -219,6 +245,8 @@ inline count(set, to) {
 // Ids that somebody may still act on, where their histories part, and the first entries after that; all else goes.
 inline what_to_keep() {
   is_live(cur[A]); is_live(cur[B]);
+  if :: word[A] -> is_live(word[A]) :: else fi;
+  if :: word[B] -> is_live(word[B]) :: else fi;
 #ifndef NO_ARBITER
   is_live(reg);
   if :: FROZEN(A) -> is_live(prop[A]) :: else fi;
@@ -351,7 +379,7 @@ inline drop_entries() {
         :: j < entries -> hist[j] = (hist[j] & ((1 << i) - 1)) | ((hist[j] >> (i + 1)) << i); j++
         :: else -> break
         od;
-        shift(cur[A]); shift(cur[B]); shift(reg); shift(prop[A]); shift(prop[B]);
+        shift(cur[A]); shift(cur[B]); shift(reg); shift(prop[A]); shift(prop[B]); shift(word[A]); shift(word[B]);
 #ifdef BUG_VOLATILE_PROPOSAL
         shift(flight[A]); shift(flight[B])
 #endif
@@ -387,9 +415,7 @@ inline cut() {
 inline crash(s) {
   MAY_FAIL 1 ->
   forget_memory(s);
-#ifdef BUG_VOLATILE_PROPOSAL
-  prop[s] = 0; moved[s] = 0;
-#endif
+  forget_proposal(s);
   said("%c is killed", s); check()
 }
 
@@ -397,9 +423,7 @@ inline crash(s) {
 inline lose_power(s, n) {
   MAY_FAIL (n < 1 || uns[s]) && (n < 2 || (uns[s] & (uns[s] - 1))) && (n < 3 || uns[s] == 7) ->
   forget_memory(s); unprov[s] = 1;
-#ifdef BUG_VOLATILE_PROPOSAL
-  prop[s] = 0; moved[s] = 0;
-#endif
+  forget_proposal(s);
   k = 0;
   do
   :: k < n ->
@@ -438,8 +462,13 @@ inline swap_happens(s) {
   reg = flight[s]; flight[A] = 0; flight[B] = 0; moved[A] = FROZEN(A); moved[B] = FROZEN(B); said("the register takes the proposal of %c", s); check()
 }
 #else
+#ifdef BUG_NEVER_SENT_AGAIN
+#define ARRIVES(s) !lost[s]
+#else
+#define ARRIVES(s) 1
+#endif
 inline swap_happens(s) {
-  FROZEN(s) && !moved[s] ->
+  FROZEN(s) && !moved[s] && ARRIVES(s) ->
   reg = prop[s]; moved[A] = FROZEN(A); moved[B] = FROZEN(B); said("the register takes the proposal of %c", s); check()
 }
 #endif
@@ -456,12 +485,17 @@ inline resolve(s) {
   :: else ->
      if :: sess == RECORDING || sess == HANDING -> sess = NONE; src = 0 :: else fi
   fi;
-  prop[s] = 0; moved[s] = 0; tidy(); said("%c learns what became of its proposal", s); check()
+  prop[s] = 0; moved[s] = 0;
+#ifdef BUG_NEVER_SENT_AGAIN
+  lost[s] = 0;
+#endif
+  tidy(); said("%c learns what became of its proposal", s); check()
 }
 
 // It was made a member and never told.
 inline read_register(s) {
   sess == NONE && !FROZEN(s) && reg != cur[s] && IN_HISTORY(cur[s], reg) && HAS(ins[reg], s) ->
+  word[s] = 0;
   adopt(s, reg); tidy(); said("%c reads the register", s); check()
 }
 
@@ -478,9 +512,38 @@ inline read_register(s) {
 #endif
 
 inline go_alone(s) {
-  sess == NONE && !FROZEN(s) && MEMBER(s) && !SOLE(s) && PROVEN(s) && WHOLE(s) && BY_POLICY(s) && MAY_SWAP(s) ->
+  sess == NONE && !FROZEN(s) && MEMBER(s) && !SOLE(s) && PROVEN(s) && WHOLE(s) && BY_POLICY(s) && MAY_SWAP(s) &&
+#ifndef BUG_BROKEN_PROMISE
+    !PROMISED(s) &&
+#endif
+    1 ->
+  word[s] = 0;  // it has given up the connection, too
   record(s, s, SET(s)); tidy(); said("%c goes alone", s); check()
 }
+
+#ifdef ARMED
+inline go_alone_armed() {
+  armed && sess == NONE && !FROZEN(A) && MEMBER(A) && !SOLE(A) && PROVEN(A) && WHOLE(A) ->
+  word[A] = 0;
+  make_entry(A, A, SET(A)); adopt(A, entries - 1); start[A] = 1; lease[A] = 0; tidy();
+  said("%c goes alone, armed", A); check()
+}
+
+// The promise is recorded before what relies on it, and lifted after it: when B knows the entry that A may have made alone.
+inline promise() { MAY_FAIL sess == IN_SYNC && !promised -> promised = 1; said("%c promises", B); check() }
+#ifdef BUG_ARMED_UNPROMISED
+inline arm() { MAY_FAIL sess == IN_SYNC && !armed -> armed = 1; said("%c is armed", A); check() }
+#else
+inline arm() { MAY_FAIL sess == IN_SYNC && !armed && promised -> armed = 1; said("%c is armed", A); check() }
+#endif
+inline disarm() { sess != NONE && armed -> armed = 0; said("%c is disarmed", A); check() }
+#ifdef BUG_LIFTED_EARLY
+#define MAY_LIFT 1
+#else
+#define MAY_LIFT (cur[A] == cur[B])
+#endif
+inline lift() { MAY_LIFT && sess != NONE && !armed && promised -> promised = 0; said("%c is free", B); check() }
+#endif
 
 // A sole member that was started records an entry of its own, in its area only, before it writes.
 inline sole_start(s) {
@@ -531,7 +594,9 @@ inline both_members(e, same) {
   last_of(data[A], i); last_of(data[B], j);
   assert(!(incomp[A] && incomp[B]));
   if
+#ifndef BUG_INCOMPLETE_SOURCE
   :: incomp[A] != incomp[B] -> s1 = incomp[A]
+#endif
 #ifdef BUG_UNPROVEN_SOURCE
   :: else -> if :: unprov[A] || unprov[B] || !same -> s1 = prim[e] :: else -> s2 = 1 fi
 #else
@@ -591,6 +656,7 @@ inline one_is_ahead(s) {
 
 inline meet() {
   sess == NONE && !FROZEN(A) && !FROZEN(B) && (!SOLE(A) || start[A]) && (!SOLE(B) || start[B]) ->
+  word[A] = 0; word[B] = 0;
   if
   :: cur[A] == cur[B] ->
      if
@@ -633,33 +699,43 @@ inline end_copy() {
 
 inline record_both() {
 #ifdef BUG_RECORDS_EARLY
-  sess == EQUAL && !FROZEN(src) && MAY_SWAP(src) ->
+  sess == EQUAL && !FROZEN(src) && !PROMISED(src) && MAY_SWAP(src) ->
 #else
-  sess == EQUAL && data[A] == data[B] && !FROZEN(src) && MAY_SWAP(src) ->
+  sess == EQUAL && data[A] == data[B] && !FROZEN(src) && !PROMISED(src) && MAY_SWAP(src) ->
 #endif
   uns[O(src)] = 0;
   record(src, src, BOTH); sess = RECORDING; tidy(); said("%c records both", src); check()
 }
 
-inline tell() {
-  sess == RECORDING && !FROZEN(src) ->
-  adopt(O(src), cur[src]);
-  unprov[A] = 0; unprov[B] = 0; lease[A] = 1; lease[B] = 1;
-  sess = IN_SYNC; src = 0; tidy(); said("%c is told", O(src)); check()
+// From here on the source counts the other one as serving.
+inline say_it() {
+  (sess == RECORDING || sess == HANDING) && !FROZEN(src) ->
+  word[O(src)] = cur[src]; lease[O(src)] = 1;
+  sess = TELLING; said("%c says what is recorded", src); check()
+}
+
+inline hear_it(s) {
+  word[s] != 0 ->
+  assert(!FROZEN(s) && IN_HISTORY(cur[s], word[s]));
+  adopt(s, word[s]); word[s] = 0;
+  unprov[s] = 0;
+  if
+  :: sess == TELLING -> lease[src] = 1; unprov[src] = 0; sess = IN_SYNC; src = 0
+  :: else
+  fi;
+  tidy(); said("%c is told", s); check()
 }
 
 // --- planned switchover -------------------------------------------------------------------------------------------------
 
 inline give_up(s) {
-  MAY_FAIL sess == IN_SYNC && PRIMARY(s) && data[A] == data[B] && MAY_SWAP(s) ->
+  MAY_FAIL sess == IN_SYNC && PRIMARY(s) && data[A] == data[B] && MAY_SWAP(s) &&
+#ifndef BUG_PROMISE_TO_TAKE_OVER_ONLY
+    !PROMISED(s) &&
+#endif
+    1 ->
   uns[O(s)] = 0;
   record(s, O(s), BOTH); sess = HANDING; src = s; tidy(); said("%c gives up", s); check()
-}
-
-inline hand_over() {
-  sess == HANDING && !FROZEN(src) ->
-  adopt(O(src), cur[src]); lease[A] = 1; lease[B] = 1;
-  sess = IN_SYNC; src = 0; tidy(); said("%c takes over", src); check()
 }
 
 // --- writes -------------------------------------------------------------------------------------------------------------
@@ -756,6 +832,7 @@ inline acknowledge(s, n) {
   :: d_step { go_alone(s) } \
   :: d_step { sole_start(s) } \
   :: d_step { give_up(s) } \
+  :: d_step { hear_it(s) } \
   :: d_step { lease_ends(s) } \
   :: d_step { crash(s) } \
   :: d_step { lose_power(s, 0) } \
@@ -782,8 +859,7 @@ init {
   :: d_step { begin_copy() }
   :: d_step { end_copy() }
   :: d_step { record_both() }
-  :: d_step { tell() }
-  :: d_step { hand_over() }
+  :: d_step { say_it() }
 #ifndef NO_ARBITER
   :: d_step { swap_happens(A) }
   :: d_step { swap_happens(B) }
@@ -791,6 +867,13 @@ init {
   :: d_step { resolve(B) }
   :: d_step { read_register(A) }
   :: d_step { read_register(B) }
+#ifdef ARMED
+  :: d_step { go_alone_armed() }
+  :: d_step { promise() }
+  :: d_step { arm() }
+  :: d_step { disarm() }
+  :: d_step { lift() }
+#endif
 #ifdef BUG_VOLATILE_PROPOSAL
   :: d_step { send(A) }
   :: d_step { send(B) }
