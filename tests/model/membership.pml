@@ -90,6 +90,7 @@ ltl settles { [] (calm -> <> settled) }
 
 byte i, j, k, w, lim, s1, s2, nseq[WRITES];  // scratch: 0 between steps
 short live, keep, fork;
+bit untidy;
 
 #define FROZEN(s) (prop[s] != 0)
 #define MEMBER(s) HAS(ins[cur[s]], s)
@@ -141,7 +142,7 @@ inline show_site(s) {
   printf("     %c: entry %d (in_sync %d, primary %d) prop %d moved %d unproven %d incomplete %d data %x unstable %x lease %d start %d mirrored %x\n",
          'A' + s, cur[s], ins[cur[s]], prim[cur[s]], prop[s], moved[s], unprov[s], incomp[s], data[s], uns[s], lease[s], start[s], mirr[s])
 }
-inline state() {
+inline show_state() {
   printf(": sess %d src %d reg %d acked %x excused %x\n", sess, src, reg, acked, excused);
   show_site(A); show_site(B)
 }
@@ -156,7 +157,6 @@ inline in_force(e) {
 }
 
 inline check() {
-  state();
   // Who serves reads has every acknowledged write.
   assert(!SERVES(A) || (LIVE_WRITES & ~data[A]) == 0);
   assert(!SERVES(B) || (LIVE_WRITES & ~data[B]) == 0);
@@ -401,14 +401,14 @@ inline tidy() {
   what_to_keep();
   renumber_writes();
   drop_entries();
-  live = 0; keep = 0; fork = 0
+  live = 0; keep = 0; fork = 0; untidy = 0
 }
 
 // --- fate ---------------------------------------------------------------------------------------------------------------
 
 inline cut() {
   MAY_FAIL sess != NONE ->
-  sess = NONE; src = 0; said("the link is cut", A); check()
+  sess = NONE; src = 0; said("the link is cut", A)
 }
 
 // A killed daemon starts again at once: being down for long is doing nothing for long.
@@ -416,7 +416,7 @@ inline crash(s) {
   MAY_FAIL 1 ->
   forget_memory(s);
   forget_proposal(s);
-  said("%c is killed", s); check()
+  said("%c is killed", s)
 }
 
 // The `n` latest unstable writes are lost.
@@ -445,11 +445,11 @@ inline lose_power(s, n) {
   :: else -> break
   od;
   k = 0; j = 0; lim = 0; i = 0;
-  said("%c loses power", s); check()
+  said("%c loses power", s)
 }
 
 inline lease_ends(s) {
-  lease[s] && sess != IN_SYNC -> lease[s] = 0; said("lease of %c ends", s); check()
+  lease[s] && sess != IN_SYNC -> lease[s] = 0; said("lease of %c ends", s)
 }
 
 // --- the arbiter --------------------------------------------------------------------------------------------------------
@@ -459,7 +459,7 @@ inline lease_ends(s) {
 inline send(s) { FROZEN(s) && !moved[s] && flight[s] != prop[s] -> flight[s] = prop[s] }
 inline swap_happens(s) {
   flight[s] != 0 ->
-  reg = flight[s]; flight[A] = 0; flight[B] = 0; moved[A] = FROZEN(A); moved[B] = FROZEN(B); said("the register takes the proposal of %c", s); check()
+  reg = flight[s]; flight[A] = 0; flight[B] = 0; moved[A] = FROZEN(A); moved[B] = FROZEN(B); said("the register takes the proposal of %c", s)
 }
 #else
 #ifdef BUG_NEVER_SENT_AGAIN
@@ -469,7 +469,7 @@ inline swap_happens(s) {
 #endif
 inline swap_happens(s) {
   FROZEN(s) && !moved[s] && ARRIVES(s) ->
-  reg = prop[s]; moved[A] = FROZEN(A); moved[B] = FROZEN(B); said("the register takes the proposal of %c", s); check()
+  reg = prop[s]; moved[A] = FROZEN(A); moved[B] = FROZEN(B); said("the register takes the proposal of %c", s)
 }
 #endif
 
@@ -489,14 +489,14 @@ inline resolve(s) {
 #ifdef BUG_NEVER_SENT_AGAIN
   lost[s] = 0;
 #endif
-  tidy(); said("%c learns what became of its proposal", s); check()
+  untidy = 1; said("%c learns what became of its proposal", s)
 }
 
 // It was made a member and never told.
 inline read_register(s) {
   sess == NONE && !FROZEN(s) && reg != cur[s] && IN_HISTORY(cur[s], reg) && HAS(ins[reg], s) ->
   word[s] = 0;
-  adopt(s, reg); tidy(); said("%c reads the register", s); check()
+  adopt(s, reg); untidy = 1; said("%c reads the register", s)
 }
 
 // --- alone (alone.h) ----------------------------------------------------------------------------------------------------
@@ -518,31 +518,31 @@ inline go_alone(s) {
 #endif
     1 ->
   word[s] = 0;  // it has given up the connection, too
-  record(s, s, SET(s)); tidy(); said("%c goes alone", s); check()
+  record(s, s, SET(s)); untidy = 1; said("%c goes alone", s)
 }
 
 #ifdef ARMED
 inline go_alone_armed() {
   armed && sess == NONE && !FROZEN(A) && MEMBER(A) && !SOLE(A) && PROVEN(A) && WHOLE(A) ->
   word[A] = 0;
-  make_entry(A, A, SET(A)); adopt(A, entries - 1); start[A] = 1; lease[A] = 0; tidy();
-  said("%c goes alone, armed", A); check()
+  make_entry(A, A, SET(A)); adopt(A, entries - 1); start[A] = 1; lease[A] = 0; untidy = 1;
+  said("%c goes alone, armed", A)
 }
 
 // The promise is recorded before what relies on it, and lifted after it: when B knows the entry that A may have made alone.
-inline promise() { MAY_FAIL sess == IN_SYNC && !promised -> promised = 1; said("%c promises", B); check() }
+inline promise() { MAY_FAIL sess == IN_SYNC && !promised -> promised = 1; said("%c promises", B) }
 #ifdef BUG_ARMED_UNPROMISED
-inline arm() { MAY_FAIL sess == IN_SYNC && !armed -> armed = 1; said("%c is armed", A); check() }
+inline arm() { MAY_FAIL sess == IN_SYNC && !armed -> armed = 1; said("%c is armed", A) }
 #else
-inline arm() { MAY_FAIL sess == IN_SYNC && !armed && promised -> armed = 1; said("%c is armed", A); check() }
+inline arm() { MAY_FAIL sess == IN_SYNC && !armed && promised -> armed = 1; said("%c is armed", A) }
 #endif
-inline disarm() { sess != NONE && armed -> armed = 0; said("%c is disarmed", A); check() }
+inline disarm() { sess != NONE && armed -> armed = 0; said("%c is disarmed", A) }
 #ifdef BUG_LIFTED_EARLY
 #define MAY_LIFT 1
 #else
 #define MAY_LIFT (cur[A] == cur[B])
 #endif
-inline lift() { MAY_LIFT && sess != NONE && !armed && promised -> promised = 0; said("%c is free", B); check() }
+inline lift() { MAY_LIFT && sess != NONE && !armed && promised -> promised = 0; said("%c is free", B) }
 #endif
 
 // A sole member that was started records an entry of its own, in its area only, before it writes.
@@ -551,7 +551,7 @@ inline sole_start(s) {
 #ifndef BUG_SAME_ENTRY
   make_entry(s, s, SET(s)); adopt(s, entries - 1);
 #endif
-  start[s] = 1; unprov[s] = 0; tidy(); said("%c starts as sole member", s); check()
+  start[s] = 1; unprov[s] = 0; untidy = 1; said("%c starts as sole member", s)
 }
 
 // --- the two meet (encounter.h) -----------------------------------------------------------------------------------------
@@ -672,7 +672,7 @@ inline meet() {
         one_is_ahead(B)
      fi
   fi;
-  tidy(); said("they meet", A); check()
+  untidy = 1; said("they meet", A)
 }
 
 // --- resynchronisation --------------------------------------------------------------------------------------------------
@@ -684,7 +684,7 @@ inline begin_copy() {
 #endif
   incomp[O(src)] = 1;
   data[O(src)] = data[A] & data[B]; uns[O(src)] = uns[O(src)] & data[O(src)];
-  sess = COPYING; said("copying to %c begins", O(src)); check()
+  sess = COPYING; said("copying to %c begins", O(src))
 }
 
 inline end_copy() {
@@ -694,7 +694,7 @@ inline end_copy() {
 #ifdef BUG_PROVEN_UNTOLD
   unprov[O(src)] = 0;
 #endif
-  sess = EQUAL; tidy(); said("%c is equal", O(src)); check()
+  sess = EQUAL; untidy = 1; said("%c is equal", O(src))
 }
 
 inline record_both() {
@@ -704,14 +704,14 @@ inline record_both() {
   sess == EQUAL && data[A] == data[B] && !FROZEN(src) && !PROMISED(src) && MAY_SWAP(src) ->
 #endif
   uns[O(src)] = 0;
-  record(src, src, BOTH); sess = RECORDING; tidy(); said("%c records both", src); check()
+  record(src, src, BOTH); sess = RECORDING; untidy = 1; said("%c records both", src)
 }
 
 // From here on the source counts the other one as serving.
 inline say_it() {
   (sess == RECORDING || sess == HANDING) && !FROZEN(src) ->
   word[O(src)] = cur[src]; lease[O(src)] = 1;
-  sess = TELLING; said("%c says what is recorded", src); check()
+  sess = TELLING; said("%c says what is recorded", src)
 }
 
 inline hear_it(s) {
@@ -723,7 +723,7 @@ inline hear_it(s) {
   :: sess == TELLING -> lease[src] = 1; unprov[src] = 0; sess = IN_SYNC; src = 0
   :: else
   fi;
-  tidy(); said("%c is told", s); check()
+  untidy = 1; said("%c is told", s)
 }
 
 // --- planned switchover -------------------------------------------------------------------------------------------------
@@ -735,7 +735,7 @@ inline give_up(s) {
 #endif
     1 ->
   uns[O(s)] = 0;
-  record(s, O(s), BOTH); sess = HANDING; src = s; tidy(); said("%c gives up", s); check()
+  record(s, O(s), BOTH); sess = HANDING; src = s; untidy = 1; said("%c gives up", s)
 }
 
 // --- writes -------------------------------------------------------------------------------------------------------------
@@ -757,7 +757,7 @@ inline give(s) {
     (GIVES_SOLE(s) || (GIVES_BOTH(s) && (sess == IN_SYNC || (sess == NONE && lease[s])))) ->
   next_seq(s);
   data[s] = data[s] | (1 << writes); uns[s] = uns[s] | (1 << writes);
-  writes++; said("%c gives an effect", s); check()
+  writes++; said("%c gives an effect", s)
 }
 
 // An effect, written there first.
@@ -765,11 +765,11 @@ inline give_there_first(s) {
   writes < WRITES && !FROZEN(s) && GIVES_BOTH(s) && sess == IN_SYNC && data[A] == data[B] ->
   next_seq(s);
   data[O(s)] = data[O(s)] | (1 << writes); uns[O(s)] = uns[O(s)] | (1 << writes); mirr[s] = mirr[s] | (1 << writes);
-  writes++; said("%c gives an effect, written there first", s); check()
+  writes++; said("%c gives an effect, written there first", s)
 }
 inline write_here(s) {
   !FROZEN(s) && (mirr[s] & ~data[s]) != 0 ->
-  uns[s] = uns[s] | (mirr[s] & ~data[s]); data[s] = data[s] | mirr[s]; said("%c writes here what is there", s); check()
+  uns[s] = uns[s] | (mirr[s] & ~data[s]); data[s] = data[s] | mirr[s]; said("%c writes here what is there", s)
 }
 
 // The other site writes effect `n`, in order; seqs rise with n among what it lacks.
@@ -778,7 +778,7 @@ inline mirror(s, n) {
     (sess == IN_SYNC || (sess == EQUAL && src == s)) ->
   data[O(s)] = data[O(s)] | (1 << n); uns[O(s)] = uns[O(s)] | (1 << n);
   if :: sess == IN_SYNC -> mirr[s] = mirr[s] | (1 << n) :: else fi;
-  said("%c mirrors", s); check()
+  said("%c mirrors", s)
 }
 
 #ifdef BUG_NO_FENCE
@@ -808,7 +808,7 @@ inline acknowledge(s, n) {
   i = 0;
   acked = acked | (1 << n);
   if :: ins[cur[s]] == BOTH -> acked_both = acked_both | (1 << n) :: else fi;
-  said("%c acknowledges", s); check()
+  said("%c acknowledges", s)
 }
 
 // --- all of it ----------------------------------------------------------------------------------------------------------
@@ -820,6 +820,20 @@ inline acknowledge(s, n) {
   :: d_step { lose_power(s, 3) }
 #else
 #define THIRD_WRITE(s)
+#endif
+#ifdef NO_ARBITER
+#define OF_ARBITER(s)
+#else
+#define OF_ARBITER(s) \
+  :: d_step { swap_happens(s) } \
+  :: d_step { resolve(s) } \
+  :: d_step { read_register(s) } \
+  SENDS(s)
+#ifdef BUG_VOLATILE_PROPOSAL
+#define SENDS(s) :: d_step { send(s) }
+#else
+#define SENDS(s)
+#endif
 #endif
 #define OF_SITE(s) \
   :: d_step { give(s) } \
@@ -838,7 +852,8 @@ inline acknowledge(s, n) {
   :: d_step { lose_power(s, 0) } \
   :: d_step { lose_power(s, 1) } \
   :: d_step { lose_power(s, 2) } \
-  THIRD_WRITE(s)
+  THIRD_WRITE(s) \
+  OF_ARBITER(s)
 
 #define SETTLED (sess == IN_SYNC && cur[A] == cur[B] && ins[cur[A]] == BOTH && !unprov[A] && !unprov[B] && data[A] == data[B])
 
@@ -852,36 +867,32 @@ init {
 #endif
   }
   do
-  OF_SITE(A)
-  OF_SITE(B)
-  :: d_step { cut() }
-  :: d_step { meet() }
-  :: d_step { begin_copy() }
-  :: d_step { end_copy() }
-  :: d_step { record_both() }
-  :: d_step { say_it() }
-#ifndef NO_ARBITER
-  :: d_step { swap_happens(A) }
-  :: d_step { swap_happens(B) }
-  :: d_step { resolve(A) }
-  :: d_step { resolve(B) }
-  :: d_step { read_register(A) }
-  :: d_step { read_register(B) }
+  :: atomic {
+       if
+       OF_SITE(A)
+       OF_SITE(B)
+       :: d_step { cut() }
+       :: d_step { meet() }
+       :: d_step { begin_copy() }
+       :: d_step { end_copy() }
+       :: d_step { record_both() }
+       :: d_step { say_it() }
 #ifdef ARMED
-  :: d_step { go_alone_armed() }
-  :: d_step { promise() }
-  :: d_step { arm() }
-  :: d_step { disarm() }
-  :: d_step { lift() }
-#endif
-#ifdef BUG_VOLATILE_PROPOSAL
-  :: d_step { send(A) }
-  :: d_step { send(B) }
-#endif
+       :: d_step { go_alone_armed() }
+       :: d_step { promise() }
+       :: d_step { arm() }
+       :: d_step { disarm() }
+       :: d_step { lift() }
 #endif
 #ifdef LIVE
-  :: d_step { !calm -> calm = 1 }
-  :: atomic { calm && SETTLED -> settled = 1; break }
+       :: d_step { !calm -> calm = 1; said("no more faults from here, says %c", A) }
+       :: d_step { calm && !settled && SETTLED -> settled = 1; said("settled, says %c", A) }
 #endif
+       fi;
+       d_step {
+         if :: untidy -> tidy() :: else fi;
+         show_state(); check()
+       }
+     }
   od
 }
