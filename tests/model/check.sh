@@ -5,7 +5,7 @@
 #   tests/model/check.sh NAME        spin looks through the whole state space of that case; exit status 0: it says what cases.txt expects
 #   tests/model/check.sh -t NAME     the same, and prints the steps that lead to the error, if there is one
 #
-# Needs spin and gcc, up to 3 GiB of memory.
+# Needs spin and gcc, up to 3.5 GB of memory.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
