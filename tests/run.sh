@@ -174,7 +174,7 @@ suite_checks() {
 suite_model() {
   local name
   while read -r name; do
-    run_one model "$name" 300 tests/model/check.sh "$name"
+    run_one model "$name" 1200 tests/model/check.sh "$name"
     one_case model "$name"
   done < <(tests/model/check.sh)
 }
