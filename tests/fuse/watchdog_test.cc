@@ -52,14 +52,18 @@ class Daemon {
     if (process_ > 0) {
       signal(SIGCONT);
       (void)tell(quit);
-      ::waitpid(process_, nullptr, 0);
     }
     ::close(orders_);
     ::close(answers_);
   }
   char tell(char order) {
     if (::write(orders_, &order, 1) != 1) return 0;
-    return answer();
+    const char said = answer();
+    if (order == quit) {
+      ::waitpid(process_, nullptr, 0);
+      process_ = -1;
+    }
+    return said;
   }
   void signal(int number) {
     ::kill(process_, number);
