@@ -112,7 +112,8 @@ Task<void> FileWrites::write(HostRequest request) {
   pending.buffered = request.from_cache || (request.handle & kHandleDirect) == 0;
   if (pending.buffered) {
     state_.inodes.pages_kept(request.inode, pending.range);
-    pending.drop_again = state_.inodes.pages_doubtful(request.inode, pending.range, state_.world.clock.now());
+    // A write-back's pages are there.
+    pending.drop_again = !pending.from_cache && state_.inodes.pages_doubtful(request.inode, pending.range, state_.world.clock.now());
   }
   activity.writes.push_back(&pending);
   meet_drops(activity, pending);
@@ -163,7 +164,7 @@ Task<void> FileWrites::write(HostRequest request) {
       co_await drop_again(activity, request.inode, written);
     }
     const ByteRange whole = whole_pages(pending.range);
-    if (pending.drop_again && !pending.answered && !whole.empty()) {
+    if (pending.drop_again && !pending.from_cache && !whole.empty()) {
       // Until this write is answered the kernel lets no other buffered write of the file fill pages.
       state_.inodes.pages_certain(request.inode, whole);
       co_await drop_again(activity, request.inode, whole);
@@ -171,7 +172,8 @@ Task<void> FileWrites::write(HostRequest request) {
     if (mode_changes) (void)state_.kernel.drop_attributes(request.inode);
     if (!pending.answered) (void)state_.kernel.reply(request.unique, CountReply{outcome.value});
   }
-  if (pending.drop_again && (pending.answered || whole_pages(pending.range) != pending.range)) {
+  // A write-back holds its pages until it is answered.
+  if (pending.drop_again && (pending.from_cache || whole_pages(pending.range) != pending.range)) {
     state_.inodes.pages_drop_begins(request.inode, state_.world.clock.now());
     co_await drop_again(activity, request.inode, pending.range);
   }

@@ -97,7 +97,7 @@ void InodeTable::pages_read(InodeId inode, ByteRange range, Instant now) {
   if (node->activity) {
     // A page that the write filled is up to date and would not be read.
     for (PendingWrite* write : node->activity->writes) {
-      if (write->buffered && write->range.offset < range.end() && range.offset < write->range.end()) write->drop_again = true;
+      if (write->buffered && !write->from_cache && write->range.offset < range.end() && range.offset < write->range.end()) write->drop_again = true;
     }
   }
   if (now - node->pages_dropped_at >= kOnItsWayMax) return;

@@ -82,7 +82,7 @@ Task<void> application(RandomSite& s, std::uint64_t own) {
       continue;
     }
     if (what == 2) {
-      const std::string name = fmt::format("/made{}.{}", own, s.prng.below(4));
+      const std::string name = fmt::format("/made{}.{}", own, s.prng.below(2));
       const auto made = co_await host.open(name, O_CREAT | O_RDWR, 0644);
       if (!made) fail("create", made.error());
       if (made) co_await host.write(*made, s.prng.below(5000), std::string(s.prng.below(9000) + 1, 'x'));

@@ -69,6 +69,7 @@ TEST_CASE("the drop for another site's change does not wait for a read that wait
   s.drop({{wire::Drop::Kind::pages, s.a, {0, 0}, ""}}, done);
   s.settle();
   CHECK(done);
+  CHECK(s.wait_for(s.app.read(file, 8 * kBlockBytes, 3)).value() == "hhh");
   s.changes.pending.insert(s.first + 20);
   done = false;
   s.kernel().mounted()->page_lock(s.a, 30)->lock(true, [] {});  // holds the drop until the next read has come

@@ -211,7 +211,7 @@ TEST_CASE("a mount point must be a directory apart from the area") {
 
 TEST_CASE("memory of requests is bounded, and its return is told") {
   int told = 0;
-  RequestMemory memory(20'000, 50'000, [&told] { ++told; });
+  RequestMemory memory(20'000, 400'000, [&told] { ++told; });
   REQUIRE(memory.next() != nullptr);
   RequestMemory::Request first = memory.take(80 + 4096);
   CHECK(reinterpret_cast<std::uintptr_t>(first.bytes + 80) % 4096 == 0);
