@@ -52,7 +52,7 @@ Result<> AreaLog::append(const wire::Effect& effect) {
 
 runtime::Task<Result<>> AreaLog::prove(std::vector<BlockRange> ranges, std::uint64_t proof) {
   co_await ring_->begin_notes();
-  const std::vector<BlockRange> proven = unproven_.old(ranges, proof);
+  const std::vector<BlockRange> proven = unproven_.proven(ranges, proof);
   Result<> done;
   for (std::size_t at = 0; done && at < proven.size(); at += kRangesInNote) {
     const std::span<const BlockRange> some = std::span(proven).subspan(at, std::min(kRangesInNote, proven.size() - at));

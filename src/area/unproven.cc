@@ -51,14 +51,25 @@ bool Unproven::any(std::span<const BlockRange> ranges) const {
   });
 }
 
-std::vector<BlockRange> Unproven::old(std::span<const BlockRange> ranges, std::uint64_t round) const {
+std::vector<BlockRange> Unproven::proven(std::span<const BlockRange> ranges, std::uint64_t round) const {
   std::vector<BlockRange> out;
   for (const BlockRange& r : ranges) {
+    const std::size_t before = out.size();
+    bool any_old = false;
+    std::uint64_t from = r.first;
+    const auto upto = [&](std::uint64_t end) {
+      if (from < end) out.push_back({from, end - from});
+    };
     for (auto it = behind(r.first); it != intervals_.end() && it->first < r.end(); ++it) {
-      if (it->second.round >= round) continue;
-      const std::uint64_t first = std::max(it->first, r.first);
-      out.push_back({first, std::min(it->second.end, r.end()) - first});
+      if (it->second.round < round) {
+        any_old = true;
+        continue;
+      }
+      upto(it->first);
+      from = it->second.end;
     }
+    upto(r.end());
+    if (!any_old) out.resize(before);
   }
   return out;
 }

@@ -4,7 +4,7 @@
 // that would be wrong: what was written to it later may have reached the medium without its checksum, and what an fsync had
 // promised must stay. So a sync of new blocks writes a note behind them: from there on they are no longer new.
 //
-//   add(blocks) --- begin() ... the blocks are stable --- old(ranges, that) -> the note -> remove()
+//   add(blocks) --- begin() ... the blocks are stable --- proven(ranges, that) -> the note -> remove()
 //
 // At most kIntervalsMax intervals; when there are more, all blocks count as new for one round of syncs, which costs time only.
 #pragma once
@@ -29,8 +29,9 @@ class Unproven {
   /// A sync begins: what is added from now on is not of it.
   [[nodiscard]] std::uint64_t begin() { return ++round_; }
   [[nodiscard]] bool any(std::span<const BlockRange> ranges) const;
-  /// Blocks of `ranges` that were new before the begin() that answered `round`, and were not added again since.
-  [[nodiscard]] std::vector<BlockRange> old(std::span<const BlockRange> ranges, std::uint64_t round) const;
+  /// All of `ranges` but what was added since the begin() that answered `round`; nothing of a range in which no block was new
+  /// before that.
+  [[nodiscard]] std::vector<BlockRange> proven(std::span<const BlockRange> ranges, std::uint64_t round) const;
   void remove(BlockRange blocks);
   [[nodiscard]] std::size_t intervals() const { return intervals_.size(); }
 

@@ -49,6 +49,7 @@ class Site {
     std::shared_ptr<area::Area> shared = std::move(*opened);
     process_->keep(shared);
     area = shared.get();
+    REQUIRE(run(area->suspects().mark_all()));
     Result<std::unique_ptr<Volume>> made = run(Volume::open(world(), *area));
     if (!made) FAIL(made.error().text);
     std::shared_ptr<Volume> kept = std::move(*made);
