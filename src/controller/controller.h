@@ -207,6 +207,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   bool accepts_new_store_ = false;
   bool stopping_ = false;
   bool removing_slow_ = false;
+  bool leaving_ = false;
   Instant away_since_;
   AloneFinding finding_ = AloneFinding::waiting;
   runtime::Event lone_changed_;

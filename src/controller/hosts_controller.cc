@@ -9,6 +9,7 @@ bool Controller::needs_lease() const { return keeper_.has_arbiter() || !options_
 
 bool Controller::may_serve() const {
   if (!admitted_ || stopping_ || (!primary_ && !secondary_)) return false;
+  if (state() == State::diverged) return keeper_.membership().sole(options_.self);  // to be compared, not to be changed
   if ((primary_ && primary_->alone()) || !needs_lease()) return true;
   return replica_.world.clock.now() < lease_.serve_until();
 }

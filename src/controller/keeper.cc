@@ -105,8 +105,9 @@ runtime::Task<Result<>> Keeper::adopt(const std::vector<EpochEntry>& history, co
     state.unproven = unproven;
     state.discards = false;
     state.proposal.clear();
-    // Effects that it gave in entries that are gone count no more.
-    state.wrote = std::min(state.wrote, history.back().number);
+    // Effects that it gave in entries that are gone count no more; nor does any that it has of its own, once it is a target.
+    const bool member = history.back().in_sync.has(options_.self);
+    state.wrote = member ? std::min(state.wrote, history.back().number) : Epoch{};
   });
   co_return Result<>{};
 }
@@ -168,6 +169,8 @@ runtime::Task<std::optional<std::uint64_t>> Keeper::ask_arbiter(bool empty_will_
 
 runtime::Task<Keeper::Recorded> Keeper::record(EpochEntry entry, std::vector<Uuid> stores, bool consented, runtime::Stop& stop) {
   CHECK(!frozen());
+  while (saving_) co_await changed_.wait();
+  if (frozen() || entry.number <= membership_.in_force().number) co_return Recorded::refused;  // something else was recorded first
   if (!has_arbiter() || consented) {
     co_await save([&](wire::SiteState& state) {
       state.history.push_back(entry);

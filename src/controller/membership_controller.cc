@@ -64,7 +64,7 @@ runtime::Task<void> Controller::meet(peer::Link& link, peer::Session& session, w
       co_return refuse(session, fmt::format("the two areas do not belong together ({}): check that each site has the area it had; an "
                                             "area that is to be filled anew is formatted first", name_of(e.rule)));
     case Relation::diverged:
-      co_await close_gate();
+      // Whoever goes on alone goes on, so that both versions can be read; nothing is merged.
       co_return refuse(session, "the sites have DIVERGED: both were changed apart, after a takeover by force. Decide which site's "
                                 "changes go, and say so there: lockstep resolve --discard NAME, at the site of that name");
     case Relation::fresh:
@@ -189,10 +189,10 @@ runtime::Task<bool> Controller::take_in() {
 
 runtime::Task<void> Controller::let_go(std::string reason) {
   log::info("site {} leaves: {}", options_.peer_name, reason);
-  if (!primary_ || !primary_->in_sync()) co_return;
+  if (!primary_ || !primary_->in_sync() || leaving_) co_return;
   primary_->hold();
   const bool drained = co_await primary_->drained();
-  if (drained && primary_->in_sync() && !deciding_) {
+  if (drained && primary_->in_sync() && !deciding_ && !leaving_) {
     const Keeper::Recorded done = co_await record_alone(true, false, {});
     if (done == Keeper::Recorded::yes) co_await primary_->say_membership();
   }
@@ -216,7 +216,7 @@ runtime::Task<Result<>> Controller::told(wire::Membership membership) {
 AloneInput Controller::alone_input() const {
   const Membership& membership = keeper_.membership();
   AloneInput in;
-  in.member = !membership.fresh() && membership.has(options_.self) && !keeper_.state().incomplete;
+  in.member = !membership.fresh() && membership.has(options_.self) && !keeper_.state().incomplete && !keeper_.state().discards;
   in.sole = in.member && membership.sole(options_.self);
   in.primary = membership.in_force().primary == options_.self;
   in.unproven = keeper_.state().unproven;
@@ -258,10 +258,17 @@ runtime::Task<void> Controller::lone_step(const Alone& alone) {
   switch (alone.finding) {
     case AloneFinding::not_a_member:
     case AloneFinding::unproven:
-    case AloneFinding::diverged:
     case AloneFinding::promised:
     case AloneFinding::policy_forbids: removing_slow_ = false; co_return;
     case AloneFinding::waiting: co_return;
+    case AloneFinding::diverged:
+      // What this site has can be read, so that an administrator can compare; writes wait.
+      if (!keeper_.membership().sole(options_.self) || primary_) co_return;
+      co_await become_primary();
+      primary_->hold();
+      admitted_ = true;
+      update_gate();
+      co_return;
     case AloneFinding::ask_arbiter:
     case AloneFinding::armed:
     case AloneFinding::by_policy: {
@@ -362,6 +369,7 @@ runtime::Task<std::string> Controller::discard() {
 runtime::Task<void> Controller::leave() {
   const bool alone_is_allowed = keeper_.has_arbiter() || options_.alone;
   if (!alone_is_allowed || !connected_) co_return;
+  leaving_ = true;
   peer::Session* const with = session();
   if (with == nullptr) co_return;
   runtime::Clock& clock = replica_.world.clock;
@@ -369,7 +377,8 @@ runtime::Task<void> Controller::leave() {
   if (secondary_ && secondary_->in_sync()) {
     with->send(wire::Leave{"it is being stopped"});
     with->flush();
-    while (connected_ && keeper_.membership().has(options_.self) && clock.now() < until) {
+    const auto both = [&] { return keeper_.membership().has(options_.self) && !keeper_.membership().sole(options_.self); };
+    while (connected_ && both() && clock.now() < until) {
       co_await clock.sleep_until(clock.now() + std::chrono::milliseconds(5), stop_);
     }
     co_return;

@@ -64,7 +64,7 @@ lockstep_at() { local site=$1; shift; "$LOCKSTEP" --config "$CONFIG" --site "$si
 
 # status_of SITE EXPRESSION: a Python expression over the status `s`
 status_of() {
-  lockstep_at "$1" status --json | python3 -c 'import json, sys; s = json.load(sys.stdin); print(eval(sys.argv[1]))' "$2"
+  { lockstep_at "$1" status --json || true; } | python3 -c 'import json, sys; s = json.load(sys.stdin); print(eval(sys.argv[1]))' "$2"
 }
 
 port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }

@@ -280,12 +280,6 @@ class Pair {
       }
       REQUIRE(*composed);
       effect.checksums = (*composed)->checksums;
-      std::vector<BlockRange> blocks;
-      for (const auto& part : (*composed)->parts) blocks.push_back(part.blocks);
-      if (!site.area->suspects().cover(blocks)) {
-        REQUIRE(site.run(site.area->suspects().mark(blocks)));
-        continue;
-      }
       REQUIRE(site.area->write(**composed));
       break;
     }
