@@ -84,10 +84,10 @@ void check_bytes(Examination& x, const char* name, std::uint64_t expected) {
 }  // namespace
 
 Task<Result<>> can_be_examined(runtime::Disk& disk) {
-  if (Result<> locked = disk.lock(); !locked) co_return locked;
+  // The lock is a file: not in a directory that is no area.
   const Result<Copies> copies = co_await read_copies(disk);
   if (!copies) co_return std::unexpected(copies.error());
-  co_return Result<>{};
+  co_return disk.lock();
 }
 
 Task<Result<>> check_area(Examination& x) {
@@ -100,8 +100,8 @@ Task<Result<>> check_area(Examination& x) {
   const Result<area::Superblock>& other = copies->copies[1 - copies->current];
   Finding finding{.rule = Rule::superblock_copy, .place = fmt::format("copy {}", 1 - copies->current)};
   if (!other) {
-    finding.found = other.error().text;
-    finding.expected = fmt::format("a copy like {}, generation {}", copies->current, x.superblock.generation - 1);
+    finding.found = fmt::format("damage ({})", other.error().text);
+    finding.expected = fmt::format("a whole copy, as copy {} is", copies->current);
     if (x.repairing()) {
       if (Result<> written = co_await write_again(x.target.disk); !written) co_return written;
     }

@@ -14,6 +14,8 @@ using runtime::Task;
 
 constexpr std::size_t kXattrValueBytesMax = 65536;
 constexpr std::size_t kShownBytesMax = 60;
+/// No volume lives long enough to give a higher number.
+constexpr std::uint64_t kInodeNumberMax = std::uint64_t{1} << 56;
 
 std::string key_place(std::string_view key) {
   std::string text = shown(key.substr(0, kShownBytesMax));
@@ -44,7 +46,7 @@ Finding of_value(const KeyCursor& at, std::string found, std::string expected) {
 /// What `error` says beside that something is damaged.
 std::string reason_of(const Error& error) {
   std::string text = error.text;
-  for (const std::string_view part : {"metadata are damaged: ", "; run lockstep verify"}) {
+  for (const std::string_view part : {"metadata are damaged: ", "; stop the daemon and run lockstep fsck"}) {
     if (const std::size_t at = text.find(part); at != text.npos) text.erase(at, part.size());
   }
   return text;
@@ -52,8 +54,12 @@ std::string reason_of(const Error& error) {
 
 void check_inode(Examination& x, const KeyCursor& at) {
   const InodeId id{at.number()};
-  x.inode_max = std::max(x.inode_max, id);
   ++x.objects;
+  if (id == kNoInode || id.value > kInodeNumberMax) {
+    x.leave({.rule = Rule::key, .place = key_place(at.key()), .found = "an inode of a number that none can have", .expected = "none"});
+    return;
+  }
+  x.inode_max = std::max(x.inode_max, id);
   const Result<volume::Inode> inode = volume::unpack_inode(id, at.value());
   if (!inode) x.leave(of_value(at, reason_of(inode.error()), "an inode"));
 }

@@ -47,6 +47,7 @@ void Report::add(Finding finding) {
   ++total_;
   ++by_rule_[static_cast<std::size_t>(finding.rule)];
   if (finding.mend == Mend::done) ++mended_;
+  if (finding.mend == Mend::can) ++mendable_;
   if (findings_.size() < kFindingsMax) findings_.push_back(std::move(finding));
 }
 

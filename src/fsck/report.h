@@ -47,12 +47,14 @@ class Report {
   [[nodiscard]] std::uint64_t of(Rule rule) const { return by_rule_[static_cast<std::size_t>(rule)]; }
   [[nodiscard]] std::uint64_t mended() const { return mended_; }
   [[nodiscard]] std::uint64_t left() const { return total_ - mended_; }
+  /// What --repair would mend.
+  [[nodiscard]] std::uint64_t mendable() const { return mendable_; }
 
  private:
   std::vector<Finding> findings_;
   std::vector<std::string> notes_;
   std::array<std::uint64_t, static_cast<std::size_t>(Rule::bad_block) + 1> by_rule_{};
-  std::uint64_t total_ = 0, mended_ = 0;
+  std::uint64_t total_ = 0, mended_ = 0, mendable_ = 0;
 };
 
 }  // namespace lockstep::fsck
