@@ -45,8 +45,10 @@ runtime::Task<void> run(uring::Loop& loop, uring::Pool& pool, uring::DirectoryDi
   const std::string directory = disk.where() + "/" + area::kKeysDirectory;
   std::error_code ignored;
   if (!std::filesystem::exists(directory + "/CURRENT", ignored)) {
-    outcome = fail(Errc::corrupt, fmt::format("{} holds no keys; format this site's area again and let it catch up from the other "
-                                              "site", directory));
+    outcome = fail(Errc::corrupt,
+                   fmt::format("{} holds no keys; format this site's area again and let it catch up from the other "
+                               "site",
+                               directory));
     co_return;
   }
   Result<std::unique_ptr<uring::KeyStore>> keys = uring::KeyStore::open(loop, pool, directory);
@@ -66,8 +68,9 @@ Result<fsck::Outcome> examine(const FsckCommand& command, fsck::RepairNotice& no
   if (!disk) return std::unexpected(disk.error());
   const bool show = ::isatty(STDERR_FILENO) == 1;
   Result<fsck::Outcome> outcome;
-  (*loop)->run(run(**loop, pool, **disk, {.repair = command.repair, .data = command.data, .phase = show ? &show_phase : nullptr},
-                   notice, outcome));
+  (*loop)->run(run(**loop, pool, **disk,
+                   {.repair = command.repair, .data = command.data, .phase = show ? &show_phase : nullptr}, notice,
+                   outcome));
   if (show) end_of_phases();
   return outcome;
 }
@@ -75,7 +78,8 @@ Result<fsck::Outcome> examine(const FsckCommand& command, fsck::RepairNotice& no
 void print_findings(const fsck::Report& report) {
   for (const std::string& note : report.notes()) fmt::print("note: {}\n", note);
   for (const fsck::Finding& finding : report.findings()) fmt::print("{}\n", fsck::line_of(finding));
-  if (report.total() > report.findings().size()) fmt::print("... and {} more\n", report.total() - report.findings().size());
+  if (report.total() > report.findings().size())
+    fmt::print("... and {} more\n", report.total() - report.findings().size());
 }
 
 }  // namespace
@@ -84,15 +88,17 @@ FsckStatus fsck_area(const FsckCommand& command) {
   SaidToAdministrator notice;
   const Result<fsck::Outcome> outcome = examine(command, notice);
   if (!outcome) {
-    fmt::print(stderr, "lockstep: {} was not checked{}: {}\n", command.area, notice.said ? " to the end, and its metadata were changed" : "",
-               outcome.error().text);
+    fmt::print(stderr, "lockstep: {} was not checked{}: {}\n", command.area,
+               notice.said ? " to the end, and its metadata were changed" : "", outcome.error().text);
     return kNotChecked;
   }
   const fsck::Report& report = outcome->report;
   print_findings(report);
   if (notice.said) {
-    fmt::print("{}: the metadata of this site may differ from those of the other site now; the other site must be made equal: "
-               "lockstep verify\n", command.area);
+    fmt::print(
+        "{}: the metadata of this site may differ from those of the other site now; the other site must be made equal: "
+        "lockstep verify\n",
+        command.area);
   }
   if (report.total() == 0) {
     fmt::print("{}: sound\n", command.area);
@@ -107,8 +113,8 @@ FsckStatus fsck_area(const FsckCommand& command) {
     print_findings(outcome->afterwards);
   }
   if (command.repair) {
-    fmt::print("{}: {} found, {} mended; NOT SOUND: what is left has to come from the other site\n", command.area, report.total(),
-               report.mended());
+    fmt::print("{}: {} found, {} mended; NOT SOUND: what is left has to come from the other site\n", command.area,
+               report.total(), report.mended());
   } else {
     fmt::print("{}: {} found; NOT SOUND: --repair mends {}\n", command.area, report.total(), report.mendable());
   }

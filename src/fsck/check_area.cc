@@ -45,16 +45,17 @@ Task<Result<Copies>> read_copies(runtime::Disk& disk) {
     found = true;
   }
   if (!found) {
-    co_return fail(Errc::corrupt, fmt::format("{}/superblock: both copies are damaged ({}; {}); format this site's area again and "
-                                              "let it catch up from the other site",
-                                              disk.where(), out.copies[0].error().text, out.copies[1].error().text));
+    co_return fail(Errc::corrupt,
+                   fmt::format("{}/superblock: both copies are damaged ({}; {}); format this site's area again and "
+                               "let it catch up from the other site",
+                               disk.where(), out.copies[0].error().text, out.copies[1].error().text));
   }
   co_return std::move(out);
 }
 
 bool same_area(const area::Identity& a, const area::Identity& b) {
-  return a.volume == b.volume && a.volume_id == b.volume_id && a.site == b.site && a.store == b.store && a.blocks == b.blocks &&
-         a.log_bytes == b.log_bytes;
+  return a.volume == b.volume && a.volume_id == b.volume_id && a.site == b.site && a.store == b.store &&
+         a.blocks == b.blocks && a.log_bytes == b.log_bytes;
 }
 
 /// Writes the copy in force over the other one.
@@ -69,7 +70,8 @@ Task<Result<>> write_again(runtime::Disk& disk) {
 
 void check_bytes(Examination& x, const char* name, std::uint64_t expected) {
   runtime::Disk& disk = x.target.disk;
-  Finding finding{.rule = Rule::file_bytes, .place = fmt::format("file {}", name), .expected = fmt::format("{} bytes", expected)};
+  Finding finding{
+      .rule = Rule::file_bytes, .place = fmt::format("file {}", name), .expected = fmt::format("{} bytes", expected)};
   const Result<std::unique_ptr<runtime::File>> file = disk.open(name);
   if (!file) {
     finding.found = file.error().code == Errc::absent ? "no such file" : printable(file.error().text);

@@ -61,14 +61,17 @@ void Data::bad(const Part& part, std::uint64_t i, std::string found) {
     ++in_flight_bad_;
     return;
   }
-  x_.leave({.rule = Rule::bad_block, .object = part.run.owner.inode,
+  x_.leave({.rule = Rule::bad_block,
+            .object = part.run.owner.inode,
             .place = fmt::format("block {} of it, block {} of the area", part.run.owner.file_block + i, block),
-            .found = std::move(found), .expected = "contents that match their checksum"});
+            .found = std::move(found),
+            .expected = "contents that match their checksum"});
 }
 
 void Data::check_block(const Part& part, std::uint64_t i, Bytes bytes) {
   std::uint64_t stored = 0;
-  std::memcpy(&stored, checksums_->bytes().data() + (part.run.address + i) * area::Blocks::kChecksumBytes, sizeof stored);
+  std::memcpy(&stored, checksums_->bytes().data() + (part.run.address + i) * area::Blocks::kChecksumBytes,
+              sizeof stored);
   const std::uint64_t sum = checksum(bytes);
   if (sum != stored) bad(part, i, fmt::format("contents with checksum {:016x}, stored is {:016x}", sum, stored));
 }
@@ -86,9 +89,11 @@ Task<void> Data::read_one(const Part& part, std::uint64_t i) {
 Task<void> Data::read(Part& part) {
   const std::uint64_t count = part.run.owner.count;
   part.bytes.resize(count * kBlockBytes);
-  Result<> done = co_await checksums_->prepare({part.run.address * area::Blocks::kChecksumBytes, count * area::Blocks::kChecksumBytes});
+  Result<> done = co_await checksums_->prepare(
+      {part.run.address * area::Blocks::kChecksumBytes, count * area::Blocks::kChecksumBytes});
   if (!done) {
-    for (std::uint64_t i = 0; i < count; ++i) bad(part, i, "a checksum that can't be read: " + printable(done.error().text));
+    for (std::uint64_t i = 0; i < count; ++i)
+      bad(part, i, "a checksum that can't be read: " + printable(done.error().text));
     co_return;
   }
   done = co_await extents_->read(part.run.address * kBlockBytes, part.bytes);
@@ -159,8 +164,10 @@ Task<Result<>> Data::run() {
   }
   Result<> done = co_await check_parts();
   if (in_flight_bad_ > 0) {
-    x_.report.note(fmt::format("{} blocks were being written when the daemon died and do not match their checksums; they are made "
-                               "good when the sites meet", in_flight_bad_));
+    x_.report.note(
+        fmt::format("{} blocks were being written when the daemon died and do not match their checksums; they are made "
+                    "good when the sites meet",
+                    in_flight_bad_));
   }
   co_return done;
 }

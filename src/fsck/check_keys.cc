@@ -56,7 +56,10 @@ void check_inode(Examination& x, const KeyCursor& at) {
   const InodeId id{at.number()};
   ++x.objects;
   if (id == kNoInode || id.value > kInodeNumberMax) {
-    x.leave({.rule = Rule::key, .place = key_place(at.key()), .found = "an inode of a number that none can have", .expected = "none"});
+    x.leave({.rule = Rule::key,
+             .place = key_place(at.key()),
+             .found = "an inode of a number that none can have",
+             .expected = "none"});
     return;
   }
   x.inode_max = std::max(x.inode_max, id);
@@ -87,7 +90,8 @@ Task<Result<>> check_entry(Examination& x, const KeyCursor& at) {
   const Result<volume::EntryKey> key = volume::parse_entry_key(at.key());
   if (!key) co_return std::unexpected(key.error());
   const std::string name(key->name);
-  Finding finding{.rule = Rule::entry_place, .object = directory, .place = fmt::format("entry \"{}\"", printable(name))};
+  Finding finding{
+      .rule = Rule::entry_place, .object = directory, .place = fmt::format("entry \"{}\"", printable(name))};
   if (!volume::check_name(name)) {
     finding.found = "what can be no name";
     finding.expected = "a name of at most 255 bytes without / and zero bytes";
@@ -110,7 +114,9 @@ Task<Result<>> check_entry(Examination& x, const KeyCursor& at) {
 void check_counter_of_group(Examination& x, const KeyCursor& at) {
   const Result<std::uint32_t> group = volume::parse_group_key(at.key());
   if (!group || *group >= x.groups()) {
-    x.leave({.rule = Rule::key, .place = key_place(at.key()), .found = "a group of blocks behind the end of the area",
+    x.leave({.rule = Rule::key,
+             .place = key_place(at.key()),
+             .found = "a group of blocks behind the end of the area",
              .expected = fmt::format("{} groups", x.groups())});
   } else if (const Result<std::uint32_t> free = volume::unpack_u32(at.value()); !free) {
     x.mend_elsewhere(of_value(at, reason_of(free.error()), "a number of free blocks"));

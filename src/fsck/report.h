@@ -26,7 +26,7 @@ struct Finding {
   std::string found;     ///< what is
   std::string expected;  ///< what should be
   Mend mend = Mend::no;
-  std::string path;      ///< of the object, once it is known; empty: unknown
+  std::string path;  ///< of the object, once it is known; empty: unknown
 };
 
 /// One line: rule, object, what was found, what it should be, what becomes of it.
