@@ -7,6 +7,7 @@
 #include "bin/daemon_commands.h"
 #include "bin/exit_status.h"
 #include "bin/format_command.h"
+#include "bin/fsck_command.h"
 #include "config/config.h"
 
 namespace lockstep::cli {
@@ -21,6 +22,7 @@ struct Options {
   std::string other;
   FormatCommand format;
   TraceOptions trace;
+  FsckCommand fsck;
 };
 
 ExitStatus complain(std::string_view text) {
@@ -93,6 +95,12 @@ int run(int argc, char** argv) {
   CLI::App* resolve_command = app.add_subcommand("resolve", "after a divergence: whose changes go");
   resolve_command->add_option("--discard", options.other, "the site that is made equal to the other one")->required()->type_name("NAME");
 
+  CLI::App* fsck = app.add_subcommand("fsck", "examine a storage area that no daemon has");
+  fsck->add_option("area", options.fsck.area, "directory of the area")->required()->type_name("AREA");
+  fsck->add_flag("--repair", options.fsck.repair, "mend what can be mended without guessing");
+  fsck->add_flag("--data", options.fsck.data, "read every allocated block, too");
+  fsck->footer("Exit status: 0 sound, 1 repaired, 2 something is left, 3 could not be checked.");
+
   CLI::App* config_command = app.add_subcommand("config", "about the configuration");
   config_command->require_subcommand(1);
   CLI::App* config_check = config_command->add_subcommand("check", "say every mistake in the configuration");
@@ -101,9 +109,11 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kYes : kCouldNot;
+    if (app.exit(error) == 0) return kYes;
+    return fsck->parsed() ? static_cast<int>(kNotChecked) : kCouldNot;
   }
 
+  if (fsck->parsed()) return fsck_area(options.fsck);
   if (config_check->parsed()) return check_configuration(options);
   return at_site(options, [&](const config::Config& config, SiteId site) -> ExitStatus {
     const std::string& control = config.at(site).control;

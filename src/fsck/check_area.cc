@@ -46,16 +46,17 @@ Task<Result<Copies>> read_copies(runtime::Disk& disk) {
     found = true;
   }
   if (!found) {
-    co_return fail(Errc::corrupt, fmt::format("{}/superblock: both copies are damaged ({}; {}); format this site's area again and "
-                                              "let it catch up from the other site",
-                                              disk.where(), out.copies[0].error().text, out.copies[1].error().text));
+    co_return fail(Errc::corrupt,
+                   fmt::format("{}/superblock: both copies are damaged ({}; {}); format this site's area again and "
+                               "let it catch up from the other site",
+                               disk.where(), out.copies[0].error().text, out.copies[1].error().text));
   }
   co_return std::move(out);
 }
 
 bool same_area(const area::Identity& a, const area::Identity& b) {
-  return a.volume == b.volume && a.volume_id == b.volume_id && a.site == b.site && a.store == b.store && a.blocks == b.blocks &&
-         a.log_bytes == b.log_bytes;
+  return a.volume == b.volume && a.volume_id == b.volume_id && a.site == b.site && a.store == b.store &&
+         a.blocks == b.blocks && a.log_bytes == b.log_bytes;
 }
 
 /// Writes the copy in force over the other one.
@@ -70,7 +71,8 @@ Task<Result<>> write_again(runtime::Disk& disk) {
 
 void check_bytes(Examination& x, const char* name, std::uint64_t expected) {
   runtime::Disk& disk = x.target.disk;
-  Finding finding{.rule = Rule::file_bytes, .place = fmt::format("file {}", name), .expected = fmt::format("{} bytes", expected)};
+  Finding finding{
+      .rule = Rule::file_bytes, .place = fmt::format("file {}", name), .expected = fmt::format("{} bytes", expected)};
   const Result<std::unique_ptr<runtime::File>> file = disk.open(name);
   if (!file) {
     finding.found = file.error().code == Errc::absent ? "no such file" : printable(file.error().text);
@@ -85,10 +87,10 @@ void check_bytes(Examination& x, const char* name, std::uint64_t expected) {
 }  // namespace
 
 Task<Result<>> can_be_examined(runtime::Disk& disk) {
-  if (Result<> locked = disk.lock(); !locked) co_return locked;
+  // The lock is a file: not in a directory that is no area.
   const Result<Copies> copies = co_await read_copies(disk);
   if (!copies) co_return std::unexpected(copies.error());
-  co_return Result<>{};
+  co_return disk.lock();
 }
 
 Task<Result<>> check_area(Examination& x) {
@@ -101,8 +103,8 @@ Task<Result<>> check_area(Examination& x) {
   const Result<area::Superblock>& other = copies->copies[1 - copies->current];
   Finding finding{.rule = Rule::superblock_copy, .place = fmt::format("copy {}", 1 - copies->current)};
   if (!other) {
-    finding.found = other.error().text;
-    finding.expected = fmt::format("a copy like {}, generation {}", copies->current, x.superblock.generation - 1);
+    finding.found = fmt::format("damage ({})", other.error().text);
+    finding.expected = fmt::format("a whole copy, as copy {} is", copies->current);
     if (x.repairing()) {
       if (Result<> written = co_await write_again(x.target.disk); !written) co_return written;
     }

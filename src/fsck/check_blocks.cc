@@ -1,4 +1,5 @@
-// Extents against reverse keys and counters. Sums of each group are compared first; where they differ, runs are, group by group.
+// Extents against reverse keys and counters. Sums of each group are compared first; where they differ, runs are, group
+// by group.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -19,12 +20,12 @@ using volume::kGroupBlocks;
 constexpr std::uint64_t kRunsAtOnce = 1u << 20;
 
 struct GroupSums {
-  std::uint64_t extents = 0;     ///< sum of digests
+  std::uint64_t extents = 0;  ///< sum of digests
   std::uint64_t reverse = 0;
-  std::uint32_t allocated = 0;   ///< blocks of extents, and of reverse keys whose extents are not known
-  std::uint32_t runs : 30 = 0;   ///< of extents and reverse keys
-  std::uint32_t look : 1 = 0;    ///< at each run, whatever the sums say
-  std::uint32_t counted : 1 = 0; ///< its counter is there, read and right, or was said to be unreadable
+  std::uint32_t allocated = 0;    ///< blocks of extents, and of reverse keys whose extents are not known
+  std::uint32_t runs : 30 = 0;    ///< of extents and reverse keys
+  std::uint32_t look : 1 = 0;     ///< at each run, whatever the sums say
+  std::uint32_t counted : 1 = 0;  ///< its counter is there, read and right, or was said to be unreadable
 };
 static_assert(sizeof(GroupSums) == 24);
 
@@ -35,9 +36,12 @@ struct Runs {
 
 std::string blocks_place(const OwnedRun& run) { return fmt::format("blocks {} to {}", run.address, run.end() - 1); }
 std::string owner_text(const OwnedRun& run) {
-  return fmt::format("{} blocks of inode {} from its block {}", run.owner.count, run.owner.inode.value, run.owner.file_block);
+  return fmt::format("{} blocks of inode {} from its block {}", run.owner.count, run.owner.inode.value,
+                     run.owner.file_block);
 }
-runtime::KeyChange reverse_change(const OwnedRun& run) { return {volume::block_key(run.address), volume::pack_owner(run.owner)}; }
+runtime::KeyChange reverse_change(const OwnedRun& run) {
+  return {volume::block_key(run.address), volume::pack_owner(run.owner)};
+}
 
 class Space {
  public:
@@ -71,7 +75,9 @@ std::vector<OwnedRun> Space::runs_of(const KeyCursor& at, volume::ChunkValue chu
   std::erase_if(chunk.extents, [&](const volume::Extent& extent) {
     if (extent.address < x_.blocks() && extent.count <= x_.blocks() - extent.address) return false;
     if (report) {
-      x_.leave({.rule = Rule::extent_bounds, .object = inode, .place = fmt::format("block {} of it", base + extent.first),
+      x_.leave({.rule = Rule::extent_bounds,
+                .object = inode,
+                .place = fmt::format("block {} of it", base + extent.first),
                 .found = fmt::format("{} blocks from {} on", extent.count, extent.address),
                 .expected = fmt::format("blocks below {}", x_.blocks())});
     }
@@ -115,8 +121,10 @@ Task<Result<>> Space::sum_reverse() {
     if (!*more) co_return Result<>{};
     const OwnedRun run = reverse_run(at);
     if (run.address >= x_.blocks()) {
-      const Finding finding{.rule = Rule::reverse_stray, .place = fmt::format("block {}", run.address),
-                            .found = "a reverse key of a block behind the end of the area", .expected = "no such key"};
+      const Finding finding{.rule = Rule::reverse_stray,
+                            .place = fmt::format("block {}", run.address),
+                            .found = "a reverse key of a block behind the end of the area",
+                            .expected = "no such key"};
       if (Result<> done = x_.mend(finding, {{at.key(), std::nullopt}}); !done) co_return done;
       continue;
     }
@@ -150,9 +158,11 @@ Result<> Space::judge_group(std::uint64_t group, Runs runs) {
   const GroupVerdict verdict = compare_group(std::move(runs.extents), std::move(runs.reverse));
   sums_[group].allocated -= static_cast<std::uint32_t>(before - verdict.allocated);  // blocks of two extents count once
   for (const GroupVerdict::Overlap& overlap : verdict.overlaps) {
-    x_.leave({.rule = Rule::overlap, .object = overlap.second.owner.inode, .place = blocks_place(overlap.second),
-              .found = fmt::format("blocks that inode {} has as well, as {} to {}", overlap.first.owner.inode.value, overlap.first.address,
-                                   overlap.first.end() - 1),
+    x_.leave({.rule = Rule::overlap,
+              .object = overlap.second.owner.inode,
+              .place = blocks_place(overlap.second),
+              .found = fmt::format("blocks that inode {} has as well, as {} to {}", overlap.first.owner.inode.value,
+                                   overlap.first.address, overlap.first.end() - 1),
               .expected = "blocks of one extent"});
   }
   Result<> done;
@@ -162,7 +172,9 @@ Result<> Space::judge_group(std::uint64_t group, Runs runs) {
       if (x_.repairing()) done = x_.change({reverse_change(missing.run)});  // `value` has said so
       continue;
     }
-    const Finding finding{.rule = Rule::reverse_key, .object = missing.run.owner.inode, .place = blocks_place(missing.run),
+    const Finding finding{.rule = Rule::reverse_key,
+                          .object = missing.run.owner.inode,
+                          .place = blocks_place(missing.run),
                           .found = missing.other ? "a reverse key of " + owner_text(missing.there) : "no reverse key",
                           .expected = "one of " + owner_text(missing.run)};
     done = x_.mend(finding, {reverse_change(missing.run)});
@@ -174,8 +186,10 @@ Result<> Space::judge_group(std::uint64_t group, Runs runs) {
       if (x_.repairing()) done = x_.change(removal);
       continue;
     }
-    const Finding finding{.rule = Rule::reverse_stray, .place = blocks_place(stray),
-                          .found = "a reverse key of " + owner_text(stray) + ", which has no such extent", .expected = "no such key"};
+    const Finding finding{.rule = Rule::reverse_stray,
+                          .place = blocks_place(stray),
+                          .found = "a reverse key of " + owner_text(stray) + ", which has no such extent",
+                          .expected = "no such key"};
     done = x_.mend(finding, removal);
   }
   return done;
@@ -218,7 +232,8 @@ Result<> Space::check_counter(std::uint64_t group, const std::string* value) {
     return {};
   }
   if (value != nullptr && *free == expected) return {};
-  const Finding finding{.rule = Rule::group_free, .place = fmt::format("group {}", group),
+  const Finding finding{.rule = Rule::group_free,
+                        .place = fmt::format("group {}", group),
                         .found = value != nullptr ? fmt::format("{} free blocks counted", *free) : "no counter",
                         .expected = fmt::format("{}", expected)};
   return x_.mend(finding, {right});
@@ -259,7 +274,8 @@ Task<Result<>> Space::run() {
 
 Task<Result<>> check_blocks(Examination& x) {
   if (x.chunks_unreadable_too_many) {
-    x.report.note(fmt::format("space was not checked: more than {} parts of extent maps can't be understood", kUnreadableMax));
+    x.report.note(
+        fmt::format("space was not checked: more than {} parts of extent maps can't be understood", kUnreadableMax));
     co_return Result<>{};
   }
   x.begin("space");

@@ -62,9 +62,11 @@ void Data::bad(const Part& part, std::uint64_t i, std::string found) {
     ++in_flight_bad_;
     return;
   }
-  x_.leave({.rule = Rule::bad_block, .object = part.run.owner.inode,
+  x_.leave({.rule = Rule::bad_block,
+            .object = part.run.owner.inode,
             .place = fmt::format("block {} of it, block {} of the area", part.run.owner.file_block + i, block),
-            .found = std::move(found), .expected = "contents that match their checksum"});
+            .found = std::move(found),
+            .expected = "contents that match their checksum"});
 }
 
 void Data::check_block(const Part& part, std::uint64_t i, Bytes bytes) {
@@ -89,7 +91,8 @@ Task<void> Data::read(Part& part) {
   part.bytes.resize(count * kBlockBytes);
   Result<> done = co_await checksums_->prepare(area::table_range({part.run.address, count}));
   if (!done) {
-    for (std::uint64_t i = 0; i < count; ++i) bad(part, i, "a checksum that can't be read: " + printable(done.error().text));
+    for (std::uint64_t i = 0; i < count; ++i)
+      bad(part, i, "a checksum that can't be read: " + printable(done.error().text));
     co_return;
   }
   done = co_await extents_->read(part.run.address * kBlockBytes, part.bytes);
@@ -160,8 +163,10 @@ Task<Result<>> Data::run() {
   }
   Result<> done = co_await check_parts();
   if (in_flight_bad_ > 0) {
-    x_.report.note(fmt::format("{} blocks were being written when the daemon died and do not match their checksums; they are made "
-                               "good when the sites meet", in_flight_bad_));
+    x_.report.note(
+        fmt::format("{} blocks were being written when the daemon died and do not match their checksums; they are made "
+                    "good when the sites meet",
+                    in_flight_bad_));
   }
   co_return done;
 }

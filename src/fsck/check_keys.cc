@@ -14,6 +14,8 @@ using runtime::Task;
 
 constexpr std::size_t kXattrValueBytesMax = 65536;
 constexpr std::size_t kShownBytesMax = 60;
+/// No volume lives long enough to give a higher number.
+constexpr std::uint64_t kInodeNumberMax = std::uint64_t{1} << 56;
 
 std::string key_place(std::string_view key) {
   std::string text = shown(key.substr(0, kShownBytesMax));
@@ -44,7 +46,7 @@ Finding of_value(const KeyCursor& at, std::string found, std::string expected) {
 /// What `error` says beside that something is damaged.
 std::string reason_of(const Error& error) {
   std::string text = error.text;
-  for (const std::string_view part : {"metadata are damaged: ", "; run lockstep verify"}) {
+  for (const std::string_view part : {"metadata are damaged: ", "; stop the daemon and run lockstep fsck"}) {
     if (const std::size_t at = text.find(part); at != text.npos) text.erase(at, part.size());
   }
   return text;
@@ -52,8 +54,15 @@ std::string reason_of(const Error& error) {
 
 void check_inode(Examination& x, const KeyCursor& at) {
   const InodeId id{at.number()};
-  x.inode_max = std::max(x.inode_max, id);
   ++x.objects;
+  if (id == kNoInode || id.value > kInodeNumberMax) {
+    x.leave({.rule = Rule::key,
+             .place = key_place(at.key()),
+             .found = "an inode of a number that none can have",
+             .expected = "none"});
+    return;
+  }
+  x.inode_max = std::max(x.inode_max, id);
   const Result<volume::Inode> inode = volume::unpack_inode(id, at.value());
   if (!inode) x.leave(of_value(at, reason_of(inode.error()), "an inode"));
 }
@@ -81,7 +90,8 @@ Task<Result<>> check_entry(Examination& x, const KeyCursor& at) {
   const Result<volume::EntryKey> key = volume::parse_entry_key(at.key());
   if (!key) co_return std::unexpected(key.error());
   const std::string name(key->name);
-  Finding finding{.rule = Rule::entry_place, .object = directory, .place = fmt::format("entry \"{}\"", printable(name))};
+  Finding finding{
+      .rule = Rule::entry_place, .object = directory, .place = fmt::format("entry \"{}\"", printable(name))};
   if (!volume::check_name(name)) {
     finding.found = "what can be no name";
     finding.expected = "a name of at most 255 bytes without / and zero bytes";
@@ -104,7 +114,9 @@ Task<Result<>> check_entry(Examination& x, const KeyCursor& at) {
 void check_counter_of_group(Examination& x, const KeyCursor& at) {
   const Result<std::uint32_t> group = volume::parse_group_key(at.key());
   if (!group || *group >= x.groups()) {
-    x.leave({.rule = Rule::key, .place = key_place(at.key()), .found = "a group of blocks behind the end of the area",
+    x.leave({.rule = Rule::key,
+             .place = key_place(at.key()),
+             .found = "a group of blocks behind the end of the area",
              .expected = fmt::format("{} groups", x.groups())});
   } else if (const Result<std::uint32_t> free = volume::unpack_u32(at.value()); !free) {
     x.mend_elsewhere(of_value(at, reason_of(free.error()), "a number of free blocks"));

@@ -39,7 +39,8 @@ Task<std::optional<LogHeaderBytes>> read_header(Examination& x, runtime::File& f
     }
   }
   for (const std::size_t copy : bad) {
-    Finding finding{.rule = Rule::log_header, .place = fmt::format("copy {}", copy), .found = "damage", .expected = "a whole copy"};
+    Finding finding{
+        .rule = Rule::log_header, .place = fmt::format("copy {}", copy), .found = "damage", .expected = "a whole copy"};
     if (current) {
       x.mend_elsewhere(std::move(finding));
     } else {
@@ -82,7 +83,8 @@ Result<> apply(Examination& x, const wire::Effect& effect) {
   return x.keys().apply(batch);
 }
 
-/// Applies what `record` says, if the keys have not got it. Errc::io. False: it can't be understood, and neither what follows.
+/// Applies what `record` says, if the keys have not got it. Errc::io. False: it can't be understood, and neither what
+/// follows.
 Result<bool> take(Examination& x, Seq seq, Seq previous, Bytes body) {
   const Result<wire::Effect> effect = wire::decode_record(body);
   if (!effect || effect->seq != seq) {
@@ -90,7 +92,8 @@ Result<bool> take(Examination& x, Seq seq, Seq previous, Bytes body) {
                                             : printable(effect.error().text)));
     return false;
   }
-  const bool own = std::ranges::any_of(effect->batch, [](const runtime::KeyChange& c) { return c.key.empty() || c.key[0] == '\0'; });
+  const bool own =
+      std::ranges::any_of(effect->batch, [](const runtime::KeyChange& c) { return c.key.empty() || c.key[0] == '\0'; });
   if (own) {
     x.leave(record_finding(previous, "one that changes keys that belong to one site"));
     return false;
@@ -100,10 +103,10 @@ Result<bool> take(Examination& x, Seq seq, Seq previous, Bytes body) {
   return true;
 }
 
-/// Where a record of the log's last run stands behind its end; 0: nowhere. After a kill there can be none: what is written
-/// to a file is there; after a loss of power there may. Suspends.
-Task<Result<std::uint64_t>> record_behind(runtime::File& file, std::uint64_t ring_bytes, area::Place end, std::uint64_t to,
-                                          std::uint64_t run) {
+/// Where a record of the log's last run stands behind its end; 0: nowhere. After a kill there can be none: what is
+/// written to a file is there; after a loss of power there may. Suspends.
+Task<Result<std::uint64_t>> record_behind(runtime::File& file, std::uint64_t ring_bytes, area::Place end,
+                                          std::uint64_t to, std::uint64_t run) {
   constexpr std::uint64_t kPart = 1u << 20;
   std::vector<std::byte> part;
   for (std::uint64_t at = end.position; at + sizeof(RecordHeader) <= to; at += kPart) {
@@ -118,7 +121,8 @@ Task<Result<std::uint64_t>> record_behind(runtime::File& file, std::uint64_t rin
     for (std::uint64_t i = 0; i < kPart && i + sizeof(RecordHeader) <= want; i += area::kRecordAlignment) {
       RecordHeader header;
       std::memcpy(&header, part.data() + i, sizeof header);
-      if (header.magic == RecordHeader::kMagic && header.position == at + i && header.run == run && Seq{header.seq} > end.previous)
+      if (header.magic == RecordHeader::kMagic && header.position == at + i && header.run == run &&
+          Seq{header.seq} > end.previous)
         co_return header.seq;
     }
   }
@@ -142,7 +146,8 @@ Task<Result<>> read_progress(Examination& x) {
 Task<Result<>> check_log(Examination& x) {
   x.begin("the operation log");
   if (Result<> read = co_await read_progress(x); !read) co_return read;
-  if (!x.progress_known) x.report.note("which records of the log the keys contain is not known: none was applied to them");
+  if (!x.progress_known)
+    x.report.note("which records of the log the keys contain is not known: none was applied to them");
   const Result<std::unique_ptr<runtime::File>> opened = x.target.disk.open(area::kLogFile);
   const std::uint64_t log_bytes = x.superblock.identity.log_bytes;
   if (!opened || (*opened)->bytes() < log_bytes) co_return Result<>{};  // file-bytes has said so
@@ -157,7 +162,8 @@ Task<Result<>> check_log(Examination& x) {
              .expected = "a log that goes on where the keys end"});
     co_return Result<>{};
   }
-  area::RecordReader reader(file, ring_bytes, area::Place{header->first_position, Seq{header->forgotten}, header->first_run},
+  area::RecordReader reader(file, ring_bytes,
+                            area::Place{header->first_position, Seq{header->forgotten}, header->first_run},
                             header->first_position + ring_bytes);
   std::uint64_t applied = 0;
   for (;;) {
@@ -175,15 +181,19 @@ Task<Result<>> check_log(Examination& x) {
     if (!*taken) co_return Result<>{};
     applied += x.progress.applied != before ? 1 : 0;
   }
-  if (applied > 0) x.report.note(fmt::format("{} records of the log were applied to the keys, as a start does", applied));
+  if (applied > 0)
+    x.report.note(fmt::format("{} records of the log were applied to the keys, as a start does", applied));
   const area::Place end = reader.place();
-  const Result<std::uint64_t> behind = co_await record_behind(file, ring_bytes, end, header->first_position + ring_bytes, header->run);
+  const Result<std::uint64_t> behind =
+      co_await record_behind(file, ring_bytes, end, header->first_position + ring_bytes, header->run);
   if (!behind) co_return std::unexpected(behind.error());
   if (*behind != 0 && x.superblock.clean) {
     x.leave(record_finding(end.previous, fmt::format("damage, and a later record of seq {}", *behind)));
   } else if (*behind != 0) {
-    x.report.note(fmt::format("the log ends behind seq {}, with a later record of seq {} behind the end: so it is after a loss of "
-                              "power", end.previous.value, *behind));
+    x.report.note(fmt::format(
+        "the log ends behind seq {}, with a later record of seq {} behind the end: so it is after a loss of "
+        "power",
+        end.previous.value, *behind));
   }
   co_return Result<>{};
 }

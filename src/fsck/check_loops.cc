@@ -42,7 +42,8 @@ class Loops {
   Reached reached_;
 };
 
-// The path is followed with a mark left behind at every power of two of steps (Brent): meeting the mark again is a loop.
+// The path is followed with a mark left behind at every power of two of steps (Brent): meeting the mark again is a
+// loop.
 Task<Result<>> Loops::climb(InodeId id, InodeId parent) {
   std::vector<InodeId> path{id};
   InodeId at = parent, mark = id;
@@ -82,7 +83,9 @@ Task<Result<>> Loops::climb(InodeId id, InodeId parent) {
 }
 
 Task<Result<>> Loops::break_at(InodeId id, InodeId parent) {
-  Finding finding{.rule = Rule::loop, .object = id, .found = "a directory that contains itself, through others or not",
+  Finding finding{.rule = Rule::loop,
+                  .object = id,
+                  .found = "a directory that contains itself, through others or not",
                   .expected = "one that is reached from the root"};
   if (!x_.repairing()) {
     x_.mend_elsewhere(std::move(finding));

@@ -58,7 +58,9 @@ class Names {
 
 Task<Result<>> Names::unknown_orphans(std::uint64_t before) {
   while (orphans_.valid() && orphans_.number() < before) {
-    const Finding finding{.rule = Rule::orphan, .object = InodeId{orphans_.number()}, .found = "an orphan that is not there",
+    const Finding finding{.rule = Rule::orphan,
+                          .object = InodeId{orphans_.number()},
+                          .found = "an orphan that is not there",
                           .expected = "no such entry in the list"};
     if (Result<> done = x_.mend(finding, {{orphans_.key(), std::nullopt}}); !done) co_return done;
     const Result<bool> more = co_await orphans_.next();
@@ -104,8 +106,11 @@ Task<Result<bool>> Names::anything_left_of(InodeId id) {
 
 Task<Result<>> Names::target_missing(const KeyCursor& at, const volume::EntryValue& entry, std::string_view name) {
   const InodeId directory{at.number()};
-  Finding finding{.rule = Rule::entry_target, .object = directory, .place = entry_place(name),
-                  .found = fmt::format("the name of inode {}, which is not there", entry.inode.value), .expected = "the name of an object"};
+  Finding finding{.rule = Rule::entry_target,
+                  .object = directory,
+                  .place = entry_place(name),
+                  .found = fmt::format("the name of inode {}, which is not there", entry.inode.value),
+                  .expected = "the name of an object"};
   // The directory of lost objects may have been made since the window was filled.
   const Result<std::optional<std::string>> made = co_await x_.keys().get(volume::inode_key(entry.inode));
   if (!made) co_return std::unexpected(made.error());
@@ -119,7 +124,8 @@ Task<Result<>> Names::target_missing(const KeyCursor& at, const volume::EntryVal
     co_return Result<>{};
   }
   runtime::KeyBatch batch;
-  if (Result<> done = co_await x_.remove_entry(at.key(), directory, entry.type == kDirectoryBits, batch); !done) co_return done;
+  if (Result<> done = co_await x_.remove_entry(at.key(), directory, entry.type == kDirectoryBits, batch); !done)
+    co_return done;
   co_return x_.mend(std::move(finding), batch);
 }
 
@@ -134,8 +140,11 @@ Task<Result<>> Names::count_entry(const KeyCursor& at) {
   window_.count(*object, directory);
   const std::uint32_t type = std::uint32_t{object->type} << 12;
   if (object->type == 0 || entry->type == type) co_return Result<>{};
-  const Finding finding{.rule = Rule::entry_type, .object = directory, .place = entry_place(key->name),
-                        .found = fmt::format("type {:o}", entry->type), .expected = fmt::format("{:o}, as inode {} has", type, entry->inode.value)};
+  const Finding finding{.rule = Rule::entry_type,
+                        .object = directory,
+                        .place = entry_place(key->name),
+                        .found = fmt::format("type {:o}", entry->type),
+                        .expected = fmt::format("{:o}, as inode {} has", type, entry->inode.value)};
   co_return x_.mend(finding, {{at.key(), volume::pack_entry({entry->inode, type})}});
 }
 
@@ -152,7 +161,9 @@ Task<Result<>> Names::count_entries() {
 Task<Result<>> Names::nameless(const NamesWindow::Object& object) {
   const InodeId id{object.inode};
   const bool directory = object.type == NamesWindow::kDirectoryType;
-  Finding finding{.rule = Rule::nameless, .object = id, .found = fmt::format("{} links and no name", object.links),
+  Finding finding{.rule = Rule::nameless,
+                  .object = id,
+                  .found = fmt::format("{} links and no name", object.links),
                   .expected = "an object with a name"};
   if (!x_.repairing()) {
     if (directory) x_.directories_in_doubt = true;
@@ -171,8 +182,11 @@ Task<Result<>> Names::nameless(const NamesWindow::Object& object) {
 Task<Result<>> Names::wrong_links(const NamesWindow::Object& object) {
   const InodeId id{object.inode};
   const bool directory = object.type == NamesWindow::kDirectoryType;
-  const Finding finding{.rule = Rule::links, .object = id, .found = fmt::format("{} links counted", object.links),
-                        .expected = directory ? "more than none, for it has a name" : fmt::format("{}, the number of its names", object.names)};
+  const Finding finding{.rule = Rule::links,
+                        .object = id,
+                        .found = fmt::format("{} links counted", object.links),
+                        .expected = directory ? "more than none, for it has a name"
+                                              : fmt::format("{}, the number of its names", object.names)};
   Result<std::optional<volume::Inode>> inode = co_await x_.inode(id);
   if (!inode) co_return std::unexpected(inode.error());
   if (!*inode) co_return Result<>{};
@@ -183,7 +197,8 @@ Task<Result<>> Names::wrong_links(const NamesWindow::Object& object) {
     (*inode)->links = 2 + *inside;
   }
   (*inode)->linkable = false;
-  co_return x_.mend(finding, {{volume::inode_key(id), volume::pack_inode(**inode)}, {volume::orphan_key(id), std::nullopt}});
+  co_return x_.mend(finding,
+                    {{volume::inode_key(id), volume::pack_inode(**inode)}, {volume::orphan_key(id), std::nullopt}});
 }
 
 Result<> Names::wrong_listing(const NamesWindow::Object& object) {
@@ -201,7 +216,9 @@ Result<> Names::wrong_listing(const NamesWindow::Object& object) {
 
 Task<Result<>> Names::wrong_parent(const NamesWindow::Directory& directory) {
   const InodeId id{directory.inode};
-  const Finding finding{.rule = Rule::parent, .object = id, .found = fmt::format("inode {} as its parent", directory.parent),
+  const Finding finding{.rule = Rule::parent,
+                        .object = id,
+                        .found = fmt::format("inode {} as its parent", directory.parent),
                         .expected = fmt::format("inode {}, which has its name", directory.named_by)};
   if (!x_.repairing()) x_.directories_in_doubt = true;
   Result<std::optional<volume::Inode>> inode = co_await x_.inode(id);
@@ -212,7 +229,10 @@ Task<Result<>> Names::wrong_parent(const NamesWindow::Directory& directory) {
 }
 
 Task<Result<>> Names::wrong_root(const NamesWindow::Object& object) {
-  Finding finding{.rule = Rule::root, .object = kRootInode, .found = fmt::format("{} names of the root", object.names), .expected = "none"};
+  Finding finding{.rule = Rule::root,
+                  .object = kRootInode,
+                  .found = fmt::format("{} names of the root", object.names),
+                  .expected = "none"};
   if (object.names > 0) {
     if (!x_.repairing()) x_.directories_in_doubt = true;
     many_named_.emplace(kRootInode, kNoInode);
@@ -232,8 +252,11 @@ Task<Result<>> Names::wrong_root(const NamesWindow::Object& object) {
 
 Task<Result<>> Names::judge_one(NamesWindow::Object& object) {
   NamesWindow::Directory* directory = window_.find_directory(InodeId{object.inode});
-  const NameFacts facts{.links = object.links, .names = object.names, .directory = directory != nullptr,
-                        .root = object.inode == kRootInode.value, .orphan = object.orphan != 0,
+  const NameFacts facts{.links = object.links,
+                        .names = object.names,
+                        .directory = directory != nullptr,
+                        .root = object.inode == kRootInode.value,
+                        .orphan = object.orphan != 0,
                         .names_parent = directory == nullptr || directory->named_by == directory->parent};
   for (const Rule rule : judge_names(facts)) {
     // An entry that can't be understood may be the name that is missed.
@@ -245,7 +268,9 @@ Task<Result<>> Names::judge_one(NamesWindow::Object& object) {
     if (rule == Rule::parent) done = co_await wrong_parent(*directory);
     if (rule == Rule::root) done = co_await wrong_root(object);
     if (rule == Rule::directory_names) {
-      Finding finding{.rule = rule, .object = InodeId{object.inode}, .found = fmt::format("a directory with {} names", facts.names),
+      Finding finding{.rule = rule,
+                      .object = InodeId{object.inode},
+                      .found = fmt::format("a directory with {} names", facts.names),
                       .expected = "one name"};
       if (!x_.repairing()) x_.directories_in_doubt = true;
       if (many_named_.size() < kManyNamedMax) {

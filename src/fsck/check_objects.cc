@@ -42,8 +42,11 @@ Result<> Objects::take_chunk(std::uint64_t id, ObjectFacts& facts) {
     return {};
   }
   if (chunk->extents.empty()) {
-    const Finding finding{.rule = Rule::chunk, .object = InodeId{id}, .place = fmt::format("chunk {}", *index),
-                          .found = "a chunk without extents", .expected = "no such chunk"};
+    const Finding finding{.rule = Rule::chunk,
+                          .object = InodeId{id},
+                          .place = fmt::format("chunk {}", *index),
+                          .found = "a chunk without extents",
+                          .expected = "no such chunk"};
     return x_.mend(finding, {{chunks_.key(), std::nullopt}});
   }
   facts.chunk_end = *index + 1;
@@ -93,11 +96,12 @@ Result<> Objects::judge(const ObjectFacts& facts) {
 }
 
 void Objects::ownerless(std::uint64_t id, const ObjectFacts& facts) {
-  x_.leave({.rule = Rule::ownerless,
-            .place = fmt::format("inode {}", id),
-            .found = fmt::format("{} entries, {} parts of an extent map and {} attributes of an object that is not there", facts.entries,
-                                 facts.chunks, facts.xattrs),
-            .expected = "the object"});
+  x_.leave(
+      {.rule = Rule::ownerless,
+       .place = fmt::format("inode {}", id),
+       .found = fmt::format("{} entries, {} parts of an extent map and {} attributes of an object that is not there",
+                            facts.entries, facts.chunks, facts.xattrs),
+       .expected = "the object"});
 }
 
 Task<Result<>> Objects::run() {

@@ -59,7 +59,8 @@ Task<Result<std::optional<volume::Inode>>> Examination::inode(InodeId id) {
   co_return std::optional(std::move(*unpacked));
 }
 
-Task<Result<>> Examination::remove_entry(std::string key, InodeId directory, bool of_directory, runtime::KeyBatch& batch) {
+Task<Result<>> Examination::remove_entry(std::string key, InodeId directory, bool of_directory,
+                                         runtime::KeyBatch& batch) {
   batch.push_back({std::move(key), std::nullopt});
   Result<std::optional<volume::Inode>> found = co_await inode(directory);
   if (!found) co_return std::unexpected(found.error());

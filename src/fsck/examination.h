@@ -1,7 +1,8 @@
-// examination.h - what all phases of one examination share: the target, the report, repairs, and what phases leave to later ones.
+// examination.h - what all phases of one examination share: the target, the report, repairs, and what phases leave to
+// later ones.
 //
-// Phases (phases.h) run one after the other; each is a pass, or a few, over keys in order. A repair never makes untrue what an
-// earlier phase found true, so one round of phases is enough.
+// Phases (phases.h) run one after the other; each is a pass, or a few, over keys in order. A repair never makes untrue
+// what an earlier phase found true, so one round of phases is enough.
 #pragma once
 
 #include <set>
@@ -47,9 +48,9 @@ class Examination {
 
   // What phases find out for later ones.
   area::Superblock superblock;
-  volume::Progress progress;             ///< of this site; written with write_progress()
-  bool progress_known = false;           ///< else its key can't be understood, and the log was not applied
-  std::uint64_t inode_bound = 0;         ///< what N says
+  volume::Progress progress;      ///< of this site; written with write_progress()
+  bool progress_known = false;    ///< else its key can't be understood, and the log was not applied
+  std::uint64_t inode_bound = 0;  ///< what N says
   bool inode_bound_known = false;
   InodeId inode_max;                     ///< the highest that is used
   std::uint64_t objects = 0;             ///< I keys
@@ -62,7 +63,9 @@ class Examination {
   [[nodiscard]] std::uint64_t blocks() const { return superblock.identity.blocks; }
   [[nodiscard]] std::uint64_t groups() const { return (blocks() + volume::kGroupBlocks - 1) / volume::kGroupBlocks; }
   [[nodiscard]] BlockRange group(std::uint64_t number) const;
-  [[nodiscard]] runtime::KeyChange progress_change() const { return {std::string(volume::kSeqKey), volume::pack_progress(progress)}; }
+  [[nodiscard]] runtime::KeyChange progress_change() const {
+    return {std::string(volume::kSeqKey), volume::pack_progress(progress)};
+  }
 
  private:
   RepairNotice& notice_;

@@ -23,8 +23,9 @@ Task<Result<>> refuse_mixed_keys(runtime::KeyValue& keys) {
   const Result<std::optional<std::string>> mixed = co_await keys.get(std::string(volume::kMixedKey));
   if (!mixed) co_return std::unexpected(mixed.error());
   if (!*mixed) co_return Result<>{};
-  co_return fail(Errc::refused, "the keys of this area are being replaced by those of the other site: start the daemon, and let it "
-                                "finish that");
+  co_return fail(Errc::refused,
+                 "the keys of this area are being replaced by those of the other site: start the daemon, and let it "
+                 "finish that");
 }
 
 }  // namespace

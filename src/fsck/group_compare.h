@@ -27,7 +27,7 @@ struct GroupVerdict {
   };
   std::vector<Overlap> overlaps;
   struct Missing {
-    OwnedRun run;      ///< has this reverse key
+    OwnedRun run;        ///< has this reverse key
     bool other = false;  ///< there is one, with another value: `there`
     OwnedRun there;
   };
@@ -36,9 +36,9 @@ struct GroupVerdict {
   std::uint64_t allocated = 0;   ///< blocks that some extent has
 };
 
-/// `extents`: the runs that extent maps have of the group; `reverse`: the reverse keys that start in it. In any order. Runs that
-/// overlap another are not judged otherwise. One whose reverse key is there and not readable counts as missing; a stray that
-/// is not readable too.
+/// `extents`: the runs that extent maps have of the group; `reverse`: the reverse keys that start in it. In any order.
+/// Runs that overlap another are not judged otherwise. One whose reverse key is there and not readable counts as
+/// missing; a stray that is not readable too.
 [[nodiscard]] GroupVerdict compare_group(std::vector<OwnedRun> extents, std::vector<OwnedRun> reverse);
 
 }  // namespace lockstep::fsck

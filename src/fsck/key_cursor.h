@@ -1,4 +1,5 @@
-// key_cursor.h - goes through a range of keys in order, a page at a time. Keys that are changed meanwhile may be met old or new.
+// key_cursor.h - goes through a range of keys in order, a page at a time. Keys that are changed meanwhile may be met
+// old or new.
 //
 // But for one over everything, a cursor passes over keys that are not well formed: the rule `key` names those.
 #pragma once
@@ -11,7 +12,8 @@
 
 namespace lockstep::fsck {
 
-/// The key is of a known kind and has the parts that the kind has (keys_format.h); what the numbers in it say is not looked at.
+/// The key is of a known kind and has the parts that the kind has (keys_format.h); what the numbers in it say is not
+/// looked at.
 [[nodiscard]] bool well_formed(std::string_view key);
 
 class KeyCursor {

@@ -9,9 +9,9 @@ class LostAndFound {
  public:
   explicit LostAndFound(Examination& x) : x_(x) {}
 
-  /// The change that gives `object`, which has no name (any more), the name "#NUMBER" in the directory, one link, and no
-  /// place in the list of orphans; added to `batch`. A directory gets its parent. Makes the directory where there is none.
-  /// False: not possible, because there is no root. Errc::io. Suspends. Requires: a repair.
+  /// The change that gives `object`, which has no name (any more), the name "#NUMBER" in the directory, one link, and
+  /// no place in the list of orphans; added to `batch`. A directory gets its parent. Makes the directory where there is
+  /// none. False: not possible, because there is no root. Errc::io. Suspends. Requires: a repair.
   runtime::Task<Result<bool>> move_in(InodeId object, runtime::KeyBatch& batch);
 
  private:

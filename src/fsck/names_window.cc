@@ -5,7 +5,8 @@ namespace {
 
 template <class T>
 T* find_in(std::vector<T>& sorted, std::uint64_t inode) {
-  const auto at = std::lower_bound(sorted.begin(), sorted.end(), inode, [](const T& t, std::uint64_t n) { return t.inode < n; });
+  const auto at =
+      std::lower_bound(sorted.begin(), sorted.end(), inode, [](const T& t, std::uint64_t n) { return t.inode < n; });
   return at != sorted.end() && at->inode == inode ? &*at : nullptr;
 }
 

@@ -1,7 +1,7 @@
 // names_window.h - some of the objects, by inode number, and the names of each that were met.
 //
-// 16 bytes an object and 24 more a directory. The objects of one window are those with numbers in [from, through]; windows
-// follow each other without gaps, so a name whose object is in no window names nothing.
+// 16 bytes an object and 24 more a directory. The objects of one window are those with numbers in [from, through];
+// windows follow each other without gaps, so a name whose object is in no window names nothing.
 #pragma once
 
 #include <algorithm>
@@ -34,7 +34,9 @@ class NamesWindow {
   /// Requires: behind every object that was added since begin(). Null: the inode is not readable.
   void add(InodeId id, const volume::Inode* inode, bool orphan);
   void end(std::uint64_t through) { through_ = through; }
-  [[nodiscard]] std::size_t bytes() const { return objects_.size() * sizeof(Object) + directories_.size() * sizeof(Directory); }
+  [[nodiscard]] std::size_t bytes() const {
+    return objects_.size() * sizeof(Object) + directories_.size() * sizeof(Directory);
+  }
 
   [[nodiscard]] bool covers(InodeId id) const { return id.value >= from_ && id.value <= through_; }
   [[nodiscard]] std::uint64_t through() const { return through_; }

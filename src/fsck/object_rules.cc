@@ -10,7 +10,8 @@ namespace {
 constexpr std::uint32_t kLink = 0120000;
 
 bool known_type(std::uint32_t type) {
-  return type == 0100000 || type == 0040000 || type == kLink || type == 0020000 || type == 0060000 || type == 0010000 || type == 0140000;
+  return type == 0100000 || type == 0040000 || type == kLink || type == 0020000 || type == 0060000 || type == 0010000 ||
+         type == 0140000;
 }
 
 std::string_view name_of(std::uint32_t type) {
@@ -69,7 +70,8 @@ std::vector<Broken> judge_object(const ObjectFacts& facts) {
   const volume::Inode& inode = facts.inode;
   std::vector<Broken> broken;
   const auto differs = [&](Rule rule, std::uint64_t found, std::uint64_t expected, std::string_view what) {
-    if (found != expected) broken.push_back({rule, fmt::format("{} {} counted", found, what), fmt::format("{}", expected), true});
+    if (found != expected)
+      broken.push_back({rule, fmt::format("{} {} counted", found, what), fmt::format("{}", expected), true});
   };
   if (std::string text = contradiction_of(facts); !text.empty())
     broken.push_back({Rule::kind, std::move(text), "one that has only what its type may have", false});
@@ -78,15 +80,20 @@ std::vector<Broken> judge_object(const ObjectFacts& facts) {
     if (inode.links > 0) differs(Rule::directory_links, inode.links, 2 + facts.directories, "links");
   }
   if (inode.type() == kLink && inode.size != inode.target.size()) {
-    broken.push_back({Rule::kind, fmt::format("a symbolic link of size {}", inode.size), fmt::format("{}", inode.target.size()), true});
+    broken.push_back({Rule::kind, fmt::format("a symbolic link of size {}", inode.size),
+                      fmt::format("{}", inode.target.size()), true});
   }
   if (facts.chunk_end > inode.chunk_end) {
-    broken.push_back({Rule::chunk, fmt::format("a chunk {}, and a map that ends before chunk {}", facts.chunk_end - 1, inode.chunk_end),
-                      "a map that ends behind its last chunk", true});
+    broken.push_back(
+        {Rule::chunk,
+         fmt::format("a chunk {}, and a map that ends before chunk {}", facts.chunk_end - 1, inode.chunk_end),
+         "a map that ends behind its last chunk", true});
   }
   if (facts.generation > inode.generation) {
-    broken.push_back({Rule::chunk, fmt::format("a chunk of generation {}, of an inode of generation {}", facts.generation, inode.generation),
-                      "no later generation than the inode's", false});
+    broken.push_back(
+        {Rule::chunk,
+         fmt::format("a chunk of generation {}, of an inode of generation {}", facts.generation, inode.generation),
+         "no later generation than the inode's", false});
   }
   if (facts.chunks_readable) differs(Rule::blocks, inode.blocks, facts.blocks, "blocks");
   if (inode.xattrs != facts.xattrs || inode.xattr_bytes != facts.xattr_bytes) {

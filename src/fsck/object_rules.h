@@ -22,20 +22,20 @@ struct NameFacts {
   std::uint32_t names = 0;
   bool directory = false;
   bool root = false;
-  bool orphan = false;      ///< listed as one
-  bool names_parent = true; ///< directory: one of its names is in its parent
+  bool orphan = false;       ///< listed as one
+  bool names_parent = true;  ///< directory: one of its names is in its parent
 };
 /// The rules that are broken, in order.
 [[nodiscard]] std::vector<Rule> judge_names(const NameFacts& facts);
 
-/// What is known of an object and everything that belongs to it but names. A chunk of its extent map that can't be understood
-/// is left out of the counts.
+/// What is known of an object and everything that belongs to it but names. A chunk of its extent map that can't be
+/// understood is left out of the counts.
 struct ObjectFacts {
   volume::Inode inode;
   std::uint64_t entries = 0, directories = 0;  ///< entries of it as a directory
   std::uint64_t chunks = 0, blocks = 0;
-  std::uint32_t chunk_end = 0;                 ///< behind the last chunk
-  std::uint32_t generation = 0;                ///< the highest of a chunk
+  std::uint32_t chunk_end = 0;   ///< behind the last chunk
+  std::uint32_t generation = 0;  ///< the highest of a chunk
   bool chunks_readable = true;
   std::uint64_t xattrs = 0, xattr_bytes = 0;
 };

@@ -37,7 +37,8 @@ Task<Result<>> find_names(Examination& x, NamesOf& names) {
 
 /// The name that `directory` has in its parent. Inode 0: none. Suspends.
 Task<Result<Name>> name_of_directory(Examination& x, InodeId directory, NamesOf& known) {
-  if (const auto found = known.find(directory); found != known.end() && found->second.directory != kNoInode) co_return found->second;
+  if (const auto found = known.find(directory); found != known.end() && found->second.directory != kNoInode)
+    co_return found->second;
   const Result<std::optional<volume::Inode>> inode = co_await x.inode(directory);
   if (!inode) co_return std::unexpected(inode.error());
   if (!*inode || !(*inode)->is_directory()) co_return Name{};

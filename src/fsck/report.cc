@@ -39,14 +39,15 @@ std::string line_of(const Finding& finding) {
     if (!finding.path.empty()) subject += fmt::format(" \"{}\"", printable(finding.path));
   }
   if (!finding.place.empty()) subject += (subject.empty() ? "" : ", ") + finding.place;
-  return fmt::format("{} {}: {}: found {}; should be {}; {}", number_of(finding.rule), text_of(finding.rule).name, subject,
-                     finding.found, finding.expected, outcome_of(finding.mend));
+  return fmt::format("{} {}: {}: found {}; should be {}; {}", number_of(finding.rule), text_of(finding.rule).name,
+                     subject, finding.found, finding.expected, outcome_of(finding.mend));
 }
 
 void Report::add(Finding finding) {
   ++total_;
   ++by_rule_[static_cast<std::size_t>(finding.rule)];
   if (finding.mend == Mend::done) ++mended_;
+  if (finding.mend == Mend::can) ++mendable_;
   if (findings_.size() < kFindingsMax) findings_.push_back(std::move(finding));
 }
 

@@ -26,7 +26,7 @@ struct Finding {
   std::string found;     ///< what is
   std::string expected;  ///< what should be
   Mend mend = Mend::no;
-  std::string path;      ///< of the object, once it is known; empty: unknown
+  std::string path;  ///< of the object, once it is known; empty: unknown
 };
 
 /// One line: rule, object, what was found, what it should be, what becomes of it.
@@ -47,12 +47,14 @@ class Report {
   [[nodiscard]] std::uint64_t of(Rule rule) const { return by_rule_[static_cast<std::size_t>(rule)]; }
   [[nodiscard]] std::uint64_t mended() const { return mended_; }
   [[nodiscard]] std::uint64_t left() const { return total_ - mended_; }
+  /// What --repair would mend.
+  [[nodiscard]] std::uint64_t mendable() const { return mendable_; }
 
  private:
   std::vector<Finding> findings_;
   std::vector<std::string> notes_;
   std::array<std::uint64_t, static_cast<std::size_t>(Rule::bad_block) + 1> by_rule_{};
-  std::uint64_t total_ = 0, mended_ = 0;
+  std::uint64_t total_ = 0, mended_ = 0, mendable_ = 0;
 };
 
 }  // namespace lockstep::fsck

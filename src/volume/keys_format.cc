@@ -69,7 +69,7 @@ std::string numbered(char kind, std::uint64_t n, std::size_t room = 0) {
 }
 
 std::unexpected<Error> corrupt(std::string text) {
-  return fail(Errc::corrupt, "metadata are damaged: " + std::move(text) + "; run lockstep verify");
+  return fail(Errc::corrupt, "metadata are damaged: " + std::move(text) + "; stop the daemon and run lockstep fsck");
 }
 
 /// The first key behind all that begin with `kind` and `n`.

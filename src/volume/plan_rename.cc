@@ -21,7 +21,7 @@ Step<bool> is_below(Draft& draft, InodeId directory, InodeId ancestor) {
     if (!object) return std::unexpected(object.error());
     directory = (*object)->parent;
   }
-  draft.damage = Error{Errc::corrupt, 0, "metadata are damaged: directories form a ring; run lockstep verify"};
+  draft.damage = Error{Errc::corrupt, 0, "metadata are damaged: directories form a ring; stop the daemon and run lockstep fsck"};
   return refuse(0);
 }
 

@@ -1,10 +1,11 @@
 // raw_keys.h - keys of the volume as they stand in the store, for a site that is made equal to another (the source).
 //
-//   source   at one place of the stream of effects: snapshot(), then the values of `kCountsKey` and of ranges of shared keys
-//   target   apply_raw() of what differs, absent keys too; then reload(seq of that place)
+//   source   at one place of the stream of effects: snapshot(), then the values of `kCountsKey` and of ranges of shared
+//   keys target   apply_raw() of what differs, absent keys too; then reload(seq of that place)
 //
-// Keys that start with a zero byte belong to one site. One of them travels all the same: what a site counted on its way (objects,
-// the next inode number) is the same at every site after the same effects, and can't be told from the other keys.
+// Keys that start with a zero byte belong to one site. One of them travels all the same: what a site counted on its way
+// (objects, the next inode number) is the same at every site after the same effects, and can't be told from the other
+// keys.
 #pragma once
 
 #include <string>

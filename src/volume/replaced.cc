@@ -38,19 +38,24 @@ Result<> FileVolume::apply_raw(const wire::KeyBatch& pairs) {
 }
 
 runtime::Task<Result<>> FileVolume::reload(Seq seq) {
-  if (!source_counts_) co_return fail(Errc::invalid, "the keys were replaced, but the counts of the other site are not known");
+  if (!source_counts_)
+    co_return fail(Errc::invalid, "the keys were replaced, but the counts of the other site are not known");
   if (source_counts_->applied > seq)
-    co_return fail(Errc::invalid, fmt::format("the keys are of effect {}, not of effect {}", source_counts_->applied.value, seq.value));
+    co_return fail(Errc::invalid, fmt::format("the keys are of effect {}, not of effect {}",
+                                              source_counts_->applied.value, seq.value));
   Result<Counters> counters = co_await read_counters();
   if (!counters) co_return std::unexpected(std::move(counters.error()));
   counters->progress.applied = seq;
   if (counters->progress.next_inode == 0) counters->progress.next_inode = counters->inode_bound;
   if (counters->progress.next_inode > counters->inode_bound)
-    co_return fail(Errc::corrupt, fmt::format("the next inode number is {}, above the bound {} of the other site's metadata; run "
-                                              "lockstep fsck there", counters->progress.next_inode, counters->inode_bound));
+    co_return fail(Errc::corrupt,
+                   fmt::format("the next inode number is {}, above the bound {} of the other site's metadata; run "
+                               "lockstep fsck there",
+                               counters->progress.next_inode, counters->inode_bound));
 
   // One step: nothing is asked between the old and the new.
-  const runtime::KeyBatch done{{std::string(kMixedKey), std::nullopt}, {std::string(kSeqKey), pack_progress(counters->progress)}};
+  const runtime::KeyBatch done{{std::string(kMixedKey), std::nullopt},
+                               {std::string(kSeqKey), pack_progress(counters->progress)}};
   if (Result<> applied = state_.keys.store().apply(done); !applied) co_return applied;
   take_counters(std::move(*counters));
   state_.keys.forget();

@@ -4,7 +4,7 @@
 #   . "$(dirname "$0")/lib.sh"
 #   two_sites                 # configuration, areas, daemons, mounts: in sync when it returns
 #   ... "$E" and "$W" are the mounts of east and west ...
-#   finish                    # both in sync, verify clean, daemons end by themselves, logs without alarms
+#   finish                    # both in sync, verify clean, daemons end by themselves, areas sound, logs without alarms
 #
 # Whatever happens, the trap takes daemons and mounts away. A test that fails prints the end of both logs.
 # LOCKSTEP_BUILD: the build directory (default build); LOCKSTEP_TEST_DIR: where areas are made (default /var/tmp).
@@ -165,11 +165,20 @@ scan_logs() {
   done
 }
 
+# areas_sound: examines both areas, whose daemons have ended
+areas_sound() {
+  local site out
+  for site in east west; do
+    out=$(timeout 120 "$LOCKSTEP" fsck --data "$T/area-$site" 2>&1) || fail "the area of $site is not sound: $out"
+  done
+}
+
 finish() {
-  step "both in sync, verify, stop"
+  step "both in sync, verify, stop, fsck"
   wait_in_sync
   verify_clean
   stop_sites east west
+  areas_sound
   scan_logs
   echo ok
 }

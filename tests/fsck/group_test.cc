@@ -1,8 +1,7 @@
 // The blocks of a group: all small cases against a plain count of blocks.
-#include "../catch.h"
-
 #include <map>
 
+#include "../catch.h"
 #include "fsck/group_compare.h"
 #include "sim/prng.h"
 

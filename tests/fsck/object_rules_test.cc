@@ -1,9 +1,9 @@
 // The rules about one object: every combination of names, links and lists.
-#include "../catch.h"
+#include "fsck/object_rules.h"
 
 #include <algorithm>
 
-#include "fsck/object_rules.h"
+#include "../catch.h"
 #include "fsck/report.h"
 
 using namespace lockstep;
@@ -27,7 +27,8 @@ TEST_CASE("a file is judged by its names, links and the list of orphans") {
 
 TEST_CASE("a directory has one name, in its parent") {
   const auto judge = [](std::uint32_t links, std::uint32_t names, bool in_parent, bool orphan = false) {
-    return judge_names({.links = links, .names = names, .directory = true, .orphan = orphan, .names_parent = in_parent});
+    return judge_names(
+        {.links = links, .names = names, .directory = true, .orphan = orphan, .names_parent = in_parent});
   };
   REQUIRE(judge(2, 1, true).empty());
   REQUIRE(judge(9, 1, true).empty());
@@ -66,9 +67,14 @@ TEST_CASE("a mended object has nothing left to be mended") {
 }
 
 TEST_CASE("a finding is one line, whatever stands in names") {
-  Finding finding{.rule = Rule::links, .object = InodeId{12}, .found = "3 links counted", .expected = "2", .mend = Mend::can,
+  Finding finding{.rule = Rule::links,
+                  .object = InodeId{12},
+                  .found = "3 links counted",
+                  .expected = "2",
+                  .mend = Mend::can,
                   .path = "/a\nb\"c"};
-  REQUIRE(line_of(finding) == "12 links: inode 12 \"/a\\x0ab\\\"c\": found 3 links counted; should be 2; --repair mends it");
+  REQUIRE(line_of(finding) ==
+          "12 links: inode 12 \"/a\\x0ab\\\"c\": found 3 links counted; should be 2; --repair mends it");
   finding.object = kNoInode;
   finding.place = "block 7";
   finding.mend = Mend::no;

@@ -1,6 +1,5 @@
 // What a repair does beside its rules: whom it tells, where lost objects go, what it refuses.
 #include "scene.h"
-
 #include "volume/raw_keys.h"
 
 using namespace lockstep;
@@ -60,7 +59,8 @@ TEST_CASE("a directory of that name is used, something else of that name is left
     scene.add_name(kRootInode, "lost+found", scene.f, S_IFREG);
     REQUIRE(scene.examine(true).sound());
     scene.site().open();
-    REQUIRE(looked_up(scene, looked_up(scene, kRootInode, "lost+found.1"), "#" + std::to_string(scene.e.value)) == scene.e);
+    REQUIRE(looked_up(scene, looked_up(scene, kRootInode, "lost+found.1"), "#" + std::to_string(scene.e.value)) ==
+            scene.e);
     REQUIRE(looked_up(scene, kRootInode, "lost+found") == scene.f);
   }
 }

@@ -1,10 +1,10 @@
-// scene.h - a volume with something of every kind in it, closed in order, whose keys a test may damage and have examined.
+// scene.h - a volume with something of every kind in it, closed in order, whose keys a test may damage and have
+// examined.
 #pragma once
-
-#include "../volume/site.h"
 
 #include <functional>
 
+#include "../volume/site.h"
 #include "fsck/fsck.h"
 #include "fsck/rules.h"
 #include "sim/storage.h"
@@ -112,7 +112,8 @@ class Scene {
   }
 
   Outcome examine(bool repair = false, bool data = false, std::size_t memory_bytes = 1u << 20) {
-    Result<Outcome> outcome = examine_site(site(), {.repair = repair, .data = data, .memory_bytes = memory_bytes}, notice);
+    Result<Outcome> outcome =
+        examine_site(site(), {.repair = repair, .data = data, .memory_bytes = memory_bytes}, notice);
     if (!outcome) FAIL(outcome.error().text);
     return std::move(*outcome);
   }

@@ -1,7 +1,6 @@
 // A site that is made equal to another by its keys.
-#include "site.h"
-
 #include "runtime/sync.h"
+#include "site.h"
 #include "volume/raw_keys.h"
 
 using namespace lockstep;
@@ -73,7 +72,8 @@ wire::Effect planned(Pair& pair, Site& site, const wire::Operation& operation) {
 
 bool same(const runtime::HostAttributes& a, const runtime::HostAttributes& b) {
   const auto all = [](const runtime::HostAttributes& h) {
-    return std::tie(h.inode, h.mode, h.links, h.uid, h.gid, h.rdev, h.size, h.blocks, h.atime, h.mtime, h.ctime, h.btime);
+    return std::tie(h.inode, h.mode, h.links, h.uid, h.gid, h.rdev, h.size, h.blocks, h.atime, h.mtime, h.ctime,
+                    h.btime);
   };
   return all(a) == all(b);
 }
@@ -135,7 +135,8 @@ class HeldKeys final : public runtime::KeyValue {
   runtime::Task<Result<std::vector<runtime::KeyPair>>> scan(std::string from, std::string to, std::size_t,
                                                             const runtime::KeySnapshot*) override {
     std::vector<runtime::KeyPair> found;
-    for (auto it = pairs.lower_bound(from); it != pairs.end() && it->first < to; ++it) found.push_back({it->first, it->second});
+    for (auto it = pairs.lower_bound(from); it != pairs.end() && it->first < to; ++it)
+      found.push_back({it->first, it->second});
     ++reads;
     co_await go.wait();
     co_return found;
@@ -242,7 +243,9 @@ TEST_CASE("a load that was under way when the keys were replaced leaves nothing 
     REQUIRE(universe.run_until([&] { return store.reads > before; }, std::chrono::hours(1)));
     return out;
   };
-  const auto finished = [&](const auto& out) { return universe.run_until([&] { return out->has_value(); }, std::chrono::hours(1)); };
+  const auto finished = [&](const auto& out) {
+    return universe.run_until([&] { return out->has_value(); }, std::chrono::hours(1));
+  };
   SECTION("a key") {
     const auto loading = begin(known.load_key(key));
     store.pairs[key] = "new";
