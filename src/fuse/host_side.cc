@@ -40,9 +40,25 @@ Task<void> HostSide::close() {
   ++state_.counters.closings;
   state_.serving.close();
   listings_.clear();
-  if (!state_.gone) co_await drops_.everything();
+  if (!state_.gone) {
+    Stop emptied;
+    Scope guard(state_.world.scheduler);
+    guard.spawn(cut_off_late(emptied));
+    co_await drops_.everything();
+    emptied.request();
+    co_await guard.join();
+  }
   serve_until(kNoDeadline);
   closing_ = false;
+}
+
+Task<void> HostSide::cut_off_late(Stop& emptied) {
+  const Instant now = state_.world.clock.now();
+  const bool late = co_await state_.world.clock.sleep_until(now + state_.options.closing_patience, emptied);
+  if (!late) co_return;
+  log::error("the kernel did not give back what it keeps of the volume within {} ms: the mount is cut off",
+             std::chrono::duration_cast<std::chrono::milliseconds>(state_.options.closing_patience).count());
+  state_.kernel.serve_until(now);
 }
 
 void HostSide::serve_until(Instant until) {

@@ -10,7 +10,8 @@
 // is answered whenever it is done, for what is acknowledged stays acknowledged; what such an answer says about an object
 // goes out without validity. (To drop it afterwards would not do: a host may read it before.) So when close() has returned
 // the kernel keeps nothing, and is told nothing to keep until open(). What may stand in pages then is what this site's own
-// pending writes put there.
+// pending writes put there. Where the kernel does not let go in time (a page that was changed through a mapping can't come
+// back while a truncation of its file waits), the mount is cut off: hosts get errors rather than what may be old.
 //
 // Every request is answered once; those that suspend are tasks of one scope, at most as many as the kernel has requests
 // outstanding.
@@ -65,6 +66,8 @@ class HostSide final : public runtime::HostHandler, public controller::HostCache
   [[nodiscard]] std::size_t running() const { return state_.scope.running(); }
 
  private:
+  /// Cuts the mount off if `emptied` was not requested in time.
+  runtime::Task<void> cut_off_late(runtime::Stop& emptied);
   runtime::Task<void> when_served(runtime::HostRequest request);
   runtime::Task<void> mount_again();
   void dispatch(runtime::HostRequest request);

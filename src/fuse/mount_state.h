@@ -18,6 +18,7 @@ struct HostOptions {
   Duration attributes_valid = std::chrono::hours(1);
   Duration entries_valid = std::chrono::hours(1);
   Duration name_patience = std::chrono::milliseconds(3);  ///< before all names are dropped instead of one
+  Duration closing_patience = std::chrono::seconds(5);    ///< before the mount is cut off instead of emptied
   bool strict = false;                          ///< coherence = "strict": every open is direct, every read waits its turn
   std::uint64_t read_bytes_max = 64u << 20;     ///< memory of reads that wait for the medium
 };

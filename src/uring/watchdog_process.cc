@@ -42,7 +42,7 @@ void abort_path(char* into, std::uint32_t number) {
   char* at = ::stpcpy(into, kConnections);
   *at++ = '/';
   while (n > 0) *at++ = digits[--n];
-  ::strcpy(at, "/abort");
+  ::stpcpy(at, "/abort");
 }
 
 void say(const char* text) { (void)!::write(STDERR_FILENO, text, std::strlen(text)); }

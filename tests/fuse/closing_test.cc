@@ -262,6 +262,28 @@ TEST_CASE("names that a listing makes while the gate is being closed are not kep
   CHECK(listing.has_value());
 }
 
+TEST_CASE("a kernel that does not let go is cut off, so that closing ends") {
+  HostedSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644, 20'000);
+  const auto file = s.open_file("/a");
+  CHECK(s.wait_for(s.app.read(file, 0, 20'000)).has_value());
+  const auto mount = s.kernel().mounted();
+  const auto lock = mount->page_lock(a, 1);
+  lock->lock(true, [] {});
+  bool done = false;
+  s.close(done);
+  s.settle(4s);
+  CHECK(!done);
+  s.settle(1500ms);
+  CHECK(mount->gone());
+  lock->unlock(true);  // as everything is that waited for an answer
+  s.settle();
+  CHECK(done);
+  CHECK(!s.kernel().mounted()->gone());
+  s.host.open();
+  CHECK(s.wait_for(s.app.stat("/a")).has_value());
+}
+
 TEST_CASE("what waits when the site ends is refused") {
   HostedSite s;
   const InodeId a = s.volume.add("a", S_IFREG | 0644, 100);

@@ -252,6 +252,97 @@ TEST_CASE("an unmount ends calls and tells the handler") {
   CHECK(error == ENOTCONN);
 }
 
+TEST_CASE("the mount is cut off when the leave to serve is over, by the machine's clock, also of a process that is stopped") {
+  for (const std::int64_t drift : {-50'000, 0, 50'000}) {
+    Mounted m(1);
+    m.machine.clock_settings().drift_ppm = drift;
+    SimKernel& kernel = m.process.kernel();
+    const auto mount = kernel.mounted();
+    m.answer(m.ask(HostOp::lookup, 1, "a"), entry(5, 1h));
+    mount->find(InodeId{5})->pages[0] = CachedPage{std::string(kPageBytes, 'c'), true, false};
+    const Instant until = m.process.world().clock.now() + Duration(1s);
+    kernel.serve_until(until);
+    m.process.pause(10s);
+    REQUIRE(m.universe.run_until([&] { return mount->gone(); }, 5s));
+    CHECK(m.process.world().clock.now() >= until);
+    CHECK(m.process.world().clock.now() - until < Duration(1ms));
+    CHECK(mount->find(InodeId{5})->pages.empty());
+    CHECK(!mount->cached_name(kRootInode, "a"));
+    CHECK(mount->cached_attributes(InodeId{5}) == nullptr);
+    CHECK(!m.handler.gone);  // it is told when it runs
+    m.universe.run_for(Duration(10s));
+    CHECK((m.handler.gone && m.handler.cut_off));
+  }
+}
+
+TEST_CASE("a leave to serve that is renewed or withdrawn cuts nothing off, and it is cut off once") {
+  Mounted m(1);
+  SimKernel& kernel = m.process.kernel();
+  const auto now = [&] { return m.process.world().clock.now(); };
+  kernel.serve_until(now() + Duration(1s));
+  m.universe.run_for(Duration(900ms));
+  kernel.serve_until(now() + Duration(1s));
+  m.universe.run_for(Duration(900ms));
+  kernel.serve_until(runtime::Kernel::kNever);
+  m.universe.run_for(Duration(10s));
+  CHECK(!kernel.mounted()->gone());
+  kernel.serve_until(now());
+  CHECK(kernel.mounted()->gone());
+  REQUIRE(kernel.mount(m.handler).has_value());
+  m.universe.run_for(Duration(10s));
+  CHECK(!kernel.mounted()->gone());
+}
+
+TEST_CASE("an answer to a request of an earlier mount answers none of the next") {
+  Mounted m(1);
+  SimKernel& kernel = m.process.kernel();
+  const HostRequest old = m.ask(HostOp::getattr, 1);
+  kernel.serve_until(m.process.world().clock.now());
+  REQUIRE(kernel.mount(m.handler).has_value());
+  const HostRequest now = m.ask(HostOp::getattr, 1);
+  CHECK(now.unique != old.unique);
+  CHECK(!kernel.reply(old.unique, runtime::ErrorReply{EIO}).has_value());
+  m.answer(now, runtime::ErrorReply{0});
+  REQUIRE(m.replies.back().has_value());
+  CHECK(m.replies.back()->error() == 0);
+}
+
+TEST_CASE("a process that is stopped gets no request") {
+  Mounted m(1);
+  m.process.pause(1s);
+  m.process.kernel().mounted()->send(HostRequest{.op = HostOp::getattr, .inode = kRootInode}, nullptr, [](OwnedReply) {});
+  m.universe.run_for(Duration(900ms));
+  CHECK(m.handler.requests.empty());
+  m.universe.run_for(Duration(200ms));
+  CHECK(m.handler.requests.size() == 1);
+}
+
+TEST_CASE("names of a listing are as old as the moment at which the kernel takes them") {
+  Mounted m(1);
+  SimKernel& kernel = m.process.kernel();
+  const HostRequest readdir = m.ask(HostOp::readdir, 1);
+  runtime::ListingReply listing{{{"a", 1, entry(5, 1h)}}, true, 4096};
+  REQUIRE(kernel.reply(readdir.unique, listing).has_value());
+  kernel.drop_all_names();  // before whoever asked comes to run
+  m.universe.run_for(Duration(1ms));
+  CHECK(kernel.mounted()->cached_name(kRootInode, "a") == InodeId{5});
+}
+
+TEST_CASE("what nobody has open is dropped in one go, and what is unknown is named") {
+  Mounted m(1);
+  SimKernel& kernel = m.process.kernel();
+  m.answer(m.ask(HostOp::lookup, 1, "a"), entry(5, 1h));
+  kernel.mounted()->find(InodeId{5})->pages[3] = CachedPage{std::string(kPageBytes, 'c'), true, false};
+  std::vector<InodeId> unknown;
+  m.process.spawn([](SimKernel& k, std::vector<InodeId>& into) -> Task<void> {
+    into = co_await k.drop_unused({InodeId{5}, InodeId{6}});
+  }(kernel, unknown));
+  m.universe.run_for(Duration(1ms));
+  CHECK(unknown == std::vector{InodeId{6}});
+  CHECK(kernel.mounted()->find(InodeId{5})->pages.empty());
+  CHECK(kernel.mounted()->cached_attributes(InodeId{5}) == nullptr);
+}
+
 TEST_CASE("notifications are recorded with their outcome") {
   Mounted m(1);
   m.process.kernel().drop_attributes(InodeId{9});
