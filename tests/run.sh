@@ -105,7 +105,8 @@ build_once() {
   [[ ${built[$dir]} == good ]]
 }
 plain_build() { build_once build "${RELEASE_OPTIONS[@]}"; }
-ASAN_OPTIONS_OF_MESON=(-Db_sanitize=address,undefined -Db_lundef=false -Dplanted=true -Dfuzz=true -Doptimization=1 -Ddebug=true)
+SANITIZERS=address,undefined
+ASAN_OPTIONS_OF_MESON=("-Db_sanitize=$SANITIZERS" -Db_lundef=false -Dplanted=true -Dfuzz=true -Doptimization=1 -Ddebug=true)
 asan_build() { build_once build-asan "${ASAN_OPTIONS_OF_MESON[@]}"; }
 # Compiles as much with sanitizers as the limit of time allows; fails when that was not all.
 asan_build_in_time() {
@@ -166,7 +167,7 @@ suite_checks() {
   plain_build || return # headers are checked with what the build generates
   for check in tests/checks/*; do
     [[ -f $check && -x $check ]] || continue
-    run_one checks "$(basename "$check")" 300 "$check"
+    run_one checks "$(basename "$check")" 900 "$check"
     one_case checks "$(basename "$check")"
   done
 }

@@ -34,7 +34,7 @@ rocksdb::Options options_for(const KeyStoreOptions& o) {
   r.max_open_files = o.files_open_max;
   r.max_background_jobs = 2;
   r.write_buffer_size = o.memtable_bytes;
-  r.arena_block_size = 1 << 20;
+  r.arena_block_size = std::min<std::size_t>(1 << 20, o.memtable_bytes / 8);
   r.max_write_buffer_number = o.memtables_max;
   r.avoid_flush_during_shutdown = true;
   // The batches come from one thread, and nothing but a late flush may hold them up.

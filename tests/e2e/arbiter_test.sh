@@ -26,7 +26,15 @@ told() { [[ $(status_of "$1" 's["arbiter"]["up_to_date"]') == True ]]; }
 wait_until 10 told east || fail "the arbiter was not told of the membership"
 
 step "the primary dies with a request of west under way: west takes over by itself"
-(began=$SECONDS; for n in $(seq 2000); do echo "$n" >"$W/n$n" || exit 1; [[ ! -e $T/stop ]] || break; done; echo done >"$T/worker") 2>"$T/worker.err" &
+work() {
+  local n
+  for n in $(seq 2000); do
+    echo "$n" >"$W/n$n" || exit 1
+    [[ ! -e $T/stop ]] || break
+  done
+  touch "$T/worker"
+}
+work 2>"$T/worker.err" &
 HELPERS+=($!)
 made_some() { [[ -e $W/n200 ]]; }
 wait_until 30 made_some || fail "the worker does not get on"

@@ -109,7 +109,7 @@ TEST_CASE("a bad block that was being written when the daemon died is no finding
 
 TEST_CASE("unknown files of an area and keys of one site are let be") {
   Scene scene;
-  REQUIRE(scene.site().run(scene.site().world().disk.create("state", 4096, nullptr, nullptr)));
+  REQUIRE(scene.site().run(scene.site().world().disk.create("notes", 4096, nullptr, nullptr)));
   scene.put(std::string("\0other", 6), "1");
   REQUIRE(scene.examine(true).report.total() == 0);
   REQUIRE(scene.keys().contains(std::string("\0other", 6)));

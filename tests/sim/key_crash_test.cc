@@ -33,8 +33,7 @@ int prefix_of(const KeyMap& keys) {
 
 }  // namespace
 
-TEST_CASE("after a kill the keys are those of some prefix, not older than the last flush") {
-  std::set<int> found;
+TEST_CASE("after a kill the keys are those of the last flush, if none is under way: nothing becomes stable by itself") {
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
     Universe universe(seed);
     Machine& machine = universe.add_machine("alpha");
@@ -43,11 +42,8 @@ TEST_CASE("after a kill the keys are those of some prefix, not older than the la
     run(process, flush(process.world().keys));
     apply_numbered(process, 4, 6);
     machine.kill(process);
-    const int n = prefix_of(machine.key_store().keys());
-    CHECK(n >= 3);
-    found.insert(n);
+    CHECK(prefix_of(machine.key_store().keys()) == 3);
   }
-  CHECK(found == std::set<int>{3, 4, 5, 6});
 }
 
 TEST_CASE("a flush that did not end promises nothing") {

@@ -80,6 +80,7 @@ EtcdServer::~EtcdServer() {
 void EtcdServer::signal(std::size_t member, int signal) {
   if (pids_[member] <= 0) return;
   ::kill(pids_[member], signal);
+  if (signal == SIGSTOP) ::waitpid(pids_[member], nullptr, WUNTRACED);  // until it has really stopped
   if (signal != SIGKILL) return;
   ::waitpid(pids_[member], nullptr, 0);
   pids_[member] = -1;
