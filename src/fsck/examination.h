@@ -48,7 +48,7 @@ class Examination {
 
   // What phases find out for later ones.
   area::Superblock superblock;
-  volume::Progress progress;      ///< of this site; written with write_progress()
+  volume::Progress progress;      ///< of this site; stored with progress_change()
   bool progress_known = false;    ///< else its key can't be understood, and the log was not applied
   std::uint64_t inode_bound = 0;  ///< what N says
   bool inode_bound_known = false;
