@@ -300,6 +300,41 @@ TEST_CASE("a kill zeroes nothing, and zeros of a loss of power are stable") {
   CHECK(w.run(after.read({5, 4}, into)));
 }
 
+TEST_CASE("power lost at any write or sync of the open that looks for new blocks: the next one has the same answer") {
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    TestWorld w(seed);
+    Area& area = formatted(w);
+    const auto one = pattern(kBlockBytes, 1), secret = pattern(kBlockBytes, 2);
+    write(w, area, 1, {5, 1}, one, true, true);
+    write(w, area, 2, {7, 1}, one, true, true);
+    write(w, area, 3, {9, 1}, one, true, true);
+    sync_blocks(w, area, {0, 64}, false);
+    REQUIRE(w.run(area.log().sync()));
+    store(w, kExtentsFile, 5 * kBlockBytes, secret);
+    store(w, kExtentsFile, 9 * kBlockBytes, secret);
+    w.lose_power();
+    auto opened = std::make_shared<std::optional<Result<std::unique_ptr<Area>>>>();
+    const bool at_sync = seed % 2 == 0;
+    const std::uint64_t at = (at_sync ? w.storage().syncs() : w.storage().writes()) + 1 + seed / 2 % 12;
+    w.storage().before_write = [&](std::uint64_t n) {
+      if (!at_sync && n == at) w.machine.lose_power();
+    };
+    w.process->spawn(keep_result(Area::open(w.world(), w.machine.boot_id()), opened));
+    w.universe.run_until(
+        [&] { return w.machine.processes().empty() || opened->has_value() || (at_sync && w.storage().syncs() >= at); },
+        std::chrono::minutes(1));
+    w.storage().before_write = nullptr;
+    if (opened->has_value()) w.process->keep(std::make_shared<std::unique_ptr<Area>>(std::move(***opened)));
+    w.lose_power();
+    Area& after = w.open();
+    std::vector<std::byte> into(5 * kBlockBytes);
+    REQUIRE(w.run(after.read({5, 5}, into)));
+    CHECK(raw(w, after, {5, 1}) == kZeros);
+    CHECK(raw(w, after, {7, 1}) == one);
+    CHECK(raw(w, after, {9, 1}) == kZeros);
+  }
+}
+
 TEST_CASE("random files on reused blocks, and losses of power at any time") {
   // Each file is one block. What is read after a loss of power is something that was written to that file, or zeros; at least
   // what was synced last.
