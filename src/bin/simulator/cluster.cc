@@ -25,6 +25,11 @@ config::Config make_config(const ClusterOptions& options) {
     config.sites.push_back(site);
   }
   config.primary = SiteId{0};
+  if (options.arbiter) {
+    config.arbiter.emplace();
+    config.arbiter->endpoints = {"http://arbiter:2379"};
+    config.arbiter->key = "/lockstep/simulated";
+  }
   config.limits.area_bytes = options.area_bytes;
   config.options.alone = options.alone ? config::Alone::primary : config::Alone::never;
   config.limits.log_bytes = kLogBytes;
@@ -61,6 +66,7 @@ runtime::Task<void> run_site(site::Site& site, std::shared_ptr<bool> failed) {
 }  // namespace
 
 Cluster::Cluster(std::uint64_t seed, ClusterOptions options) : universe_(seed), config_(make_config(options)) {
+  if (options.arbiter) arbiter_ = &universe_.add_arbiter();
   for (const char* name : kSites) universe_.add_machine(name);
 }
 
@@ -94,6 +100,11 @@ void Cluster::start(std::size_t index) {
 void Cluster::kill(std::size_t index) {
   CHECK(up(index));
   machine(index).kill(*daemons_[index].process);
+  daemons_[index] = {};
+}
+
+void Cluster::lose_power(std::size_t index) {
+  machine(index).lose_power();
   daemons_[index] = {};
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "config/config.h"
+#include "sim/arbiter.h"
 #include "sim/machine.h"
 #include "sim/network.h"
 #include "sim/process.h"
@@ -20,6 +21,7 @@ inline constexpr std::array<const char*, 2> kSites = {"east", "west"};  // east 
 struct ClusterOptions {
   std::uint64_t area_bytes = 24u << 20;
   bool alone = true;      ///< the primary goes on alone when the other site is away
+  bool arbiter = false;   ///< there is one, in the universe
 };
 
 class Cluster {
@@ -31,6 +33,8 @@ class Cluster {
   /// Starts the daemon of a site whose daemon is not up.
   void start(std::size_t index);
   void kill(std::size_t index);
+  /// The machine loses its power: its daemon and its hosts are gone, and what was not synced may be.
+  void lose_power(std::size_t index);
   [[nodiscard]] bool up(std::size_t index) const { return daemons_[index].process != nullptr; }
   /// Both daemons are up and in sync.
   [[nodiscard]] bool in_sync();
@@ -40,6 +44,8 @@ class Cluster {
   [[nodiscard]] sim::Universe& universe() { return universe_; }
   [[nodiscard]] sim::Machine& machine(std::size_t index) { return *universe_.machines()[index]; }
   [[nodiscard]] site::Site& site(std::size_t index) { return *daemons_[index].site; }
+  /// Requires: options.arbiter.
+  [[nodiscard]] sim::Arbiter& arbiter() { return *arbiter_; }
   [[nodiscard]] sim::Process& process(std::size_t index) { return *daemons_[index].process; }
 
   /// What the areas hold that differs between the sites; nullopt: nothing. Requires: both up, in sync, nothing going on.
@@ -53,6 +59,7 @@ class Cluster {
     std::shared_ptr<bool> failed;
   };
   sim::Universe universe_;
+  sim::Arbiter* arbiter_ = nullptr;
   config::Config config_;
   std::array<Daemon, 2> daemons_;
   std::string problem_;

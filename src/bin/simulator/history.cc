@@ -67,10 +67,10 @@ std::optional<std::string> History::final_records(const std::string& file, const
 }
 
 void History::created(const std::string& name, Told told) {
-  if (told == Told::yes) ++names_[name].told_yes;
-  if (told == Told::nothing) ++names_[name].unanswered;
+  if (told == Told::nothing) return;
+  --names_.at(name).unanswered;
+  if (told == Told::yes) ++names_.at(name).told_yes;
   if (told == Told::yes) ++acknowledged_;
-  names_[name];
 }
 
 void History::removed(const std::string& name, Told told) {

@@ -40,6 +40,7 @@ class History {
   [[nodiscard]] std::optional<std::string> final_records(const std::string& file, const std::vector<std::uint64_t>& records) const;
 
   enum class Told { yes, no, nothing };  ///< success, an errno, no answer
+  void create_began(const std::string& name) { ++names_[name].unanswered; }
   void created(const std::string& name, Told told);
   void remove_began(const std::string& name) { names_[name].removing = true; }
   void removed(const std::string& name, Told told);

@@ -92,6 +92,7 @@ runtime::Task<void> name_something(sim::Process& process, Stage& stage) {
     // A name of its own for each life, so that who made it can be told: n7.3 is the third try at n7.
     const std::string unique = fmt::format("{}.{}", path, stage.prng.below(6));
     say(stage, process, "create " + unique);
+    stage.history.create_began(unique);
     Result<FileHandle> made = co_await host.open(unique, O_CREAT | O_EXCL | O_RDWR, 0600);
     if (made) {
       stage.history.created(unique, History::Told::yes);
@@ -109,6 +110,7 @@ runtime::Task<void> name_something(sim::Process& process, Stage& stage) {
   }
   // Each name that is removed is used once, so that who made it and whether it is gone can be told.
   const std::string doomed = fmt::format("/names/d{}", ++stage.doomed);
+  stage.history.create_began(doomed);
   Result<FileHandle> made = co_await host.open(doomed, O_CREAT | O_EXCL | O_RDWR, 0600);
   if (!made) {
     stage.history.created(doomed, lost(made.error()) ? History::Told::nothing : History::Told::no);
@@ -120,6 +122,7 @@ runtime::Task<void> name_something(sim::Process& process, Stage& stage) {
   stage.history.remove_began(doomed);
   if (rename) {
     const std::string target = doomed + ".moved";
+    stage.history.create_began(target);
     const Result<> moved = co_await host.rename(doomed, target, 0);
     if (moved) {
       stage.history.removed(doomed, History::Told::yes);

@@ -1,8 +1,9 @@
 // run.h - one seed: a cluster, hosts at both sites, faults; then quiet, and what must hold.
 //
 // The seed draws everything: delays of disks and network, how often the link is cut or parted, whether daemons are
-// killed, what the hosts do. First the hosts work while faults come (safety); then the faults end and everything must come
-// to rest within a bound (liveness): both daemons in sync, every request answered, both areas and key stores the same.
+// killed or machines lose their power, whether there is an arbiter and what becomes of it, switchovers, what the hosts
+// do. First the hosts work while faults come (safety); then the faults end and everything must come to rest within a
+// bound (liveness): both daemons in sync, every request answered, both areas and key stores the same.
 #pragma once
 
 #include <cstdint>
