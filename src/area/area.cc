@@ -54,6 +54,7 @@ class DiskArea final : public Area {
   bool power_lost() const override { return power_lost_; }
   Task<Result<>> power_loss_recorded() override;
   Task<Result<>> close() override;
+  Task<Result<>> close_doubtful() override;
   const std::optional<Error>& failure() const override { return parts_.failure->first(); }
 
   const std::string& saved_state() const override { return parts_.state->saved(); }
@@ -132,9 +133,13 @@ Task<Result<>> DiskArea::sync(std::vector<ByteRange> ranges, bool log_too) {
 
 Task<void> DiskArea::sync_log(Result<>& done) { done = co_await parts_.log->sync(); }
 
-Task<Result<>> DiskArea::close() {
+Task<Result<>> DiskArea::close_doubtful() {
   std::vector<ByteRange> ranges{everything()};
-  Result<> done = co_await sync(std::move(ranges), true);
+  co_return co_await sync(std::move(ranges), true);
+}
+
+Task<Result<>> DiskArea::close() {
+  Result<> done = co_await close_doubtful();
   if (!done) co_return done;
   Superblock next = superblocks_.current();
   // A loss of power that nobody wrote down must be found by the next open().

@@ -101,6 +101,8 @@ class Area {
   virtual runtime::Task<Result<>> power_loss_recorded() = 0;
   /// Everything stable, superblock says clean. Nothing may be called afterwards. Suspends.
   virtual runtime::Task<Result<>> close() = 0;
+  /// As close(), but the next open() still says unclean(): checksums of suspect blocks can't be relied on yet (C2).
+  virtual runtime::Task<Result<>> close_doubtful() = 0;
   /// The first failed write or sync (C7): every later one answers this error.
   [[nodiscard]] virtual const std::optional<Error>& failure() const = 0;
 

@@ -7,6 +7,7 @@
 
 #include "area/bitmap.h"
 #include "core/check.h"
+#include "core/planted.h"
 
 namespace lockstep::area {
 namespace {
@@ -202,7 +203,8 @@ runtime::Task<Result<>> SuspectMap::clear(std::vector<std::uint64_t> granules) {
   }
   round_used_ = true;
   for (const std::uint64_t g : granules) {
-    if (!test(stable_, g) || test(since_sync_, g) || (round_open_ && test(since_round_, g))) continue;
+    const bool touched = test(since_sync_, g) || (round_open_ && test(since_round_, g));
+    if (!test(stable_, g) || (touched && !planted(Planted::clear_suspect_early))) continue;
     bitmap::clear(set_, g, g + 1);
     bitmap::clear(stable_, g, g + 1);
     store(g / 64);

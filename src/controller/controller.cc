@@ -27,6 +27,11 @@ Controller::~Controller() { CHECK(inbox_.empty()); }
 runtime::Task<Result<>> Controller::open() {
   const Result<> opened = keeper_.open();
   if (!opened) co_return opened;
+  if (replica_.area.log().last() < replica_.volume.applied()) {
+    log::warning("the metadata holds more than the log: whoever catches up from here gets a comparison of all keys");
+    const Result<> anew = co_await replica_.begin_anew(replica_.volume.applied());
+    if (!anew) co_return anew;
+  }
   if (!replica_.area.power_lost()) co_return Result<>{};
   // M6: what was acknowledged and not flushed may be missing here. The only member has nobody who could have it.
   const bool alone = keeper_.membership().sole(options_.self);
@@ -133,8 +138,10 @@ runtime::Task<Result<>> Controller::read_elsewhere(BlockRange blocks, MutableByt
       bytes = co_await primary_->fetch(blocks);
     } else if (secondary_ && secondary_->live()) {
       bytes = co_await secondary_->fetch(blocks);
-    } else if (primary_ && primary_->alone()) {
-      co_return fail(Errc::corrupt, fmt::format("block {} is bad here, and the other site is away", blocks.first));
+    } else if (primary_ && primary_->sole_member()) {
+      const Result<> adopted = co_await primary_->adopt_torn(blocks);
+      const Result<> read = adopted ? co_await replica_.area.read(blocks, into) : Result<>(std::unexpected(adopted.error()));
+      if (read || read.error().code != Errc::unavailable) co_return read;
     }
     if (bytes) {
       CHECK(bytes->size() == into.size());

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/planted.h"
 
 namespace lockstep::controller {
 namespace {
@@ -93,8 +94,8 @@ Encounter decide_in_order(const Party& a, const Party& b) {
     return {.rule = Rule::blank, .relation = Relation::resync, .source = used.site, .common = {}};
   }
   if (knows(a, b) == Known::other || knows(b, a) == Known::other) return refused(Rule::foreign_store);
-  const bool a_ends = common->here + 1 == a.membership.history().size();
-  const bool b_ends = common->there + 1 == b.membership.history().size();
+  const bool a_ends = planted(Planted::skip_epoch_check) || common->here + 1 == a.membership.history().size();
+  const bool b_ends = planted(Planted::skip_epoch_check) || common->there + 1 == b.membership.history().size();
   if (!a_ends && !b_ends) return forked(a, b, a.membership.history()[common->here].number);
   if (!a_ends) return one_is_ahead(a, b);
   if (!b_ends) return one_is_ahead(b, a);

@@ -184,6 +184,7 @@ runtime::Task<bool> Controller::take_in() {
   primary_->go_on(epoch());
   accepts_new_store_ = false;
   problem_.clear();
+  role_changed_.notify_all();  // readers that wait for blocks of the other site
   co_return done == Keeper::Recorded::yes;
 }
 

@@ -4,12 +4,30 @@
 
 #include "core/log.h"
 #include "core/planted.h"
+#include "core/probe.h"
 
 namespace lockstep::controller {
 namespace {
 
 /// What an effect costs the window besides its data.
 constexpr std::uint64_t kEffectCost = 1024;
+
+Probe torn("blocks torn by a loss of power were taken as they are");
+Probe waited_for_space("a request waited for space that others free");
+Probe waited_for_budget("a request waited for room in the window");
+Probe earlier_session("a forwarded request of an earlier session was still in work");
+Probe answered_before("a forwarded request had taken effect before");
+
+/// Blocks of which `writes` leave something.
+std::vector<BlockRange> edges_of(std::span<const wire::AreaWrite> writes) {
+  std::vector<BlockRange> edges;
+  for (const wire::AreaWrite& w : writes) {
+    if (w.length == 0) continue;
+    if (w.address % kBlockBytes != 0) edges.push_back({w.address / kBlockBytes, 1});
+    if ((w.address + w.length) % kBlockBytes != 0) edges.push_back({(w.address + w.length) / kBlockBytes, 1});
+  }
+  return edges;
+}
 
 }  // namespace
 
@@ -181,15 +199,22 @@ runtime::Task<Fate> Primary::change(Asked& asked, wire::Outcome& outcome) {
 
 runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& refused, Seq& seq) {
   const std::uint64_t cost = kEffectCost + (request.forwarded ? 0 : request.payload.size());
-  if (!budget_.try_take(cost)) {
-    request.own_payload();
-    co_await budget_.take(cost);
-  }
+  bool paid = false, edges_adopted = false;
   Made made = Made::refused;
   for (;;) {
     if (stop_.requested() || (request.forwarded && over(request.session))) {
       made = Made::gone;
       break;
+    }
+    if (!paid) {
+      paid = budget_.try_take(cost);
+      if (!paid) {
+        request.own_payload();
+        waited_for_budget.hit();
+        co_await budget_.take(cost);
+        paid = true;
+        continue;
+      }
     }
     if (!ready_.is_set()) {
       request.own_payload();
@@ -219,7 +244,11 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
     }
     volume::Planned& planned = *attempt.value();
     if (planned.space_waits || (planned.effect.outcome.error == ENOSPC && (reaping_ || replica_.holds_freed()))) {
-      // Blocks that were freed may be used again when the effect that freed them has left the window.
+      // Blocks that were freed may be used again when the effect that freed them has left the window. Whatever frees some may need
+      // the budget meanwhile.
+      waited_for_space.hit();
+      budget_.give_back(cost);
+      paid = false;
       request.own_payload();
       replica_.want_stable();
       co_await replica_.changed.wait();
@@ -231,18 +260,23 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
     }
     wire::Effect& effect = planned.effect;
     std::optional<Result<area::Composed>> composed = replica_.area.compose(effect.writes, request.payload);
+    Result<> composable;
     if (!composed) {
       request.own_payload();
-      const Result<> warmed = co_await replica_.area.warm(effect.writes);
-      if (!warmed) {
-        log::error("reading the edge of a write failed: {}", warmed.error().text);
-        refused.error = EIO;
-        break;
+      composable = co_await replica_.area.warm(effect.writes);
+      if (composable) continue;
+    } else if (!*composed) {
+      composable = std::unexpected(composed->error());
+    }
+    if (!composable && composable.error().code == Errc::corrupt && sole_member() && !std::exchange(edges_adopted, true)) {
+      request.own_payload();
+      for (const BlockRange& edge : edges_of(effect.writes)) {
+        if (replica_.doubtful(edge)) (void)co_await adopt_torn(edge);
       }
       continue;
     }
-    if (!*composed) {
-      log::error("a write was refused: {}", composed->error().text);
+    if (!composable) {
+      log::error("a write can't be carried out: {}", composable.error().text);
       refused.error = EIO;
       break;
     }
@@ -270,7 +304,7 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
     window_.at(seq)->cost = cost;
     co_return Made::committed;
   }
-  budget_.give_back(cost);
+  if (paid) budget_.give_back(cost);
   co_return made;
 }
 
@@ -394,15 +428,21 @@ Result<> Primary::mirrored(const wire::Mirrored& message) {
 runtime::Task<void> Primary::forwarded(wire::Forward forward, Bytes payload, std::uint64_t session) {
   Request request;
   request.id = forward.request;
+  // What an earlier session left of it ends first; its data is asked for again.
+  const bool again = requests_.contains(request.id);
+  if (again) earlier_session.hit();
+  while (requests_.contains(request.id) && !over(session) && !stop_.requested()) co_await replica_.changed.wait();
+  if (over(session) || stop_.requested()) co_return;
   if (const Results::Entry* done = replica_.results.find(request.id)) {
     // It took effect before, and the secondary has its effect: it is asked again for the answer only.
+    answered_before.hit();
     session_->send(wire::Refusal{request.id, done->outcome});
     replica_.world.scheduler.at_end_of_pass(*this);
     if (forwarded_in_work_ > 0) --forwarded_in_work_;
     co_return;
   }
   request.operation = std::move(forward.operation);
-  request.payload = payload;
+  if (!again) request.payload = payload;
   request.forwarded = true;
   request.session = session;
   request.turns = replica_.volume.turns(request.operation);
@@ -413,7 +453,7 @@ runtime::Task<void> Primary::forwarded(wire::Forward forward, Bytes payload, std
 
   const StatusTable::Taken taken = replica_.take(options_.peer, request.turns);
   request.claim = taken.id;
-  bool have_payload = forward.with_payload || request.operation.length == 0 || request.operation.kind != wire::OpKind::write;
+  bool have_payload = (forward.with_payload && !again) || request.operation.length == 0 || request.operation.kind != wire::OpKind::write;
   bool gone = false;
   if (taken.verdict == Verdict::queued) {
     // Its data is not kept while it waits: the secondary has it, and sends it after the GRANT.
@@ -445,6 +485,7 @@ runtime::Task<void> Primary::forwarded(wire::Forward forward, Bytes payload, std
     replica_.world.scheduler.at_end_of_pass(*this);
   }
   requests_.erase(request.id);
+  if (over(request.session)) replica_.changed.notify_all();
   if (request.session == sessions_ && forwarded_in_work_ > 0) --forwarded_in_work_;
 }
 
@@ -504,16 +545,41 @@ runtime::Task<bool> Primary::drained() {
   co_return true;
 }
 
-runtime::Task<bool> Primary::take_guard(BlockRange blocks) {
+runtime::Task<Result<>> Primary::adopt_torn(BlockRange blocks) {
+  std::vector<BlockRange> parts;
+  for (std::uint64_t at = blocks.first; at < blocks.end();) {
+    const std::uint64_t end = std::min(blocks.end(), (at / area::kGranuleBlocks + 1) * area::kGranuleBlocks);
+    if (replica_.doubtful({at, end - at})) parts.push_back({at, end - at});
+    at = end;
+  }
+  if (parts.empty()) co_return fail(Errc::corrupt, fmt::format("block {} is bad here, and no other site is in sync", blocks.first));
+  if (!co_await take_guard(blocks, false)) co_return gone();
+  Result<> adopted;
+  for (const BlockRange& part : parts) {
+    if (adopted) adopted = co_await replica_.adopt(part);
+  }
+  guard_.release();
+  if (adopted) {
+    torn.hit();
+    log::warning("blocks {} to {} were being written when this site was stopped, and nobody else has them: they are taken as they are", blocks.first,
+                 blocks.end() - 1);
+  }
+  co_return adopted;
+}
+
+bool Primary::sole_member() const { return keeper_.membership().in_force().in_sync == SiteSet{replica_.self}; }
+
+runtime::Task<bool> Primary::take_guard(BlockRange blocks, bool with_session) {
   const runtime::Inside inside(callers_);
+  const auto ended = [&] { return stop_.requested() || (with_session && !live_); };
   while (guard_.held()) {
-    if (!live_ || stop_.requested()) co_return false;
+    if (ended()) co_return false;
     co_await guard_.changed().wait();
   }
-  if (!live_) co_return false;
+  if (ended()) co_return false;
   guard_.guard(blocks);
   for (;;) {
-    if (!live_ || stop_.requested()) {
+    if (ended()) {
       guard_.release();
       co_return false;
     }

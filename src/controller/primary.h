@@ -95,8 +95,15 @@ class Primary final : runtime::PassHook {
 
   // For comparisons.
   AreaGuard& guard() { return guard_; }
-  /// Waits until the guard is free, takes it, and waits until no effect in flight touches `blocks`. False: the session ended, nothing is taken. Suspends.
-  runtime::Task<bool> take_guard(BlockRange blocks);
+  /// Waits until the guard is free, takes it, and waits until no effect in flight touches `blocks`. False: the session ended, or
+  /// (`with_session` false) the role is to end; nothing is taken. Suspends.
+  runtime::Task<bool> take_guard(BlockRange blocks, bool with_session = true);
+  /// Of a sole member, for blocks that do not match their checksums: a loss of power, or a kill in the middle of a write, tore them, and
+  /// nobody else has them, so what they hold counts (C2). Errc::corrupt: they were not being written, so they are bad;
+  /// Errc::unavailable: the role is to end. Suspends.
+  runtime::Task<Result<>> adopt_torn(BlockRange blocks);
+  /// What is here alone counts.
+  [[nodiscard]] bool sole_member() const;
   [[nodiscard]] peer::Session* session() { return session_; }
   /// Where answers of the secondary to a comparison go; null: none runs.
   runtime::OneShot<std::optional<wire::VerifyAnswer>>* verify_answer = nullptr;

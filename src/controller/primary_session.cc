@@ -31,6 +31,7 @@ runtime::Task<void> Primary::serve_member(peer::Link& link, peer::Session& sessi
     scope_.spawn(settle_times());  // a secondary that was restarted has lost those that were only in memory
     if (!looked_for_orphans_) co_await look_for_orphans(theirs.orphans_open);
     log::info("in sync with the secondary at seq {}", seq_.value);
+    replica_.made_equal();
     user_.session_live();
     const Result<> ended = co_await receive_loop(link, session);
     problem_ = "the connection with the other site ended: " + ended.error().text;
@@ -308,7 +309,10 @@ Result<> Primary::handle(peer::Incoming incoming) {
   if (auto* answered = std::get_if<wire::Mirrored>(&message)) return mirrored(*answered);
   if (auto* forward = std::get_if<wire::Forward>(&message)) {
     if (forwarded_in_work_ >= options_.requests_max) return fail(Errc::invalid, "more requests at once than agreed");
-    if (requests_.contains(forward->request)) return fail(Errc::invalid, "a FORWARD of a request that is in work");
+    if (const auto known = requests_.find(forward->request);
+        known != requests_.end() && (!known->second->forwarded || known->second->session == sessions_)) {
+      return fail(Errc::invalid, "a FORWARD of a request that is in work");
+    }
     const bool write = forward->operation.kind == wire::OpKind::write;
     if (forward->with_payload ? incoming.payload.size() != forward->operation.length : !incoming.payload.empty()) {
       return fail(Errc::invalid, "a FORWARD with another amount of data than it says");

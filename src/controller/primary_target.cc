@@ -84,6 +84,7 @@ runtime::Task<void> Primary::make_equal(std::uint64_t session) {
   if (going) going = co_await say_membership();
   if (going) {
     replica_.peer_is_member(true);
+    replica_.made_equal();
     log::info("in sync at seq {}: {} granules compared, {} bytes copied, {} keys, {} records", seq_.value, progress_->granules_done,
               progress_->bytes_copied, progress_->keys, progress_->records);
     target_.reset();
@@ -364,7 +365,11 @@ runtime::Task<void> Primary::answer_blocks(wire::FetchBlocks asked, std::uint64_
   wire::Blocks answer;
   answer.number = asked.number;
   answer.blocks = asked.blocks;
-  const Result<> read = co_await replica_.area.read(asked.blocks, *data);
+  Result<> read = co_await replica_.area.read(asked.blocks, *data);
+  if (!read && sole_member() && !over(session)) {
+    const Result<> adopted = co_await adopt_torn(asked.blocks);
+    if (adopted) read = co_await replica_.area.read(asked.blocks, *data);
+  }
   if (over(session)) co_return;
   answer.bad = !read.has_value();
   if (read) {

@@ -92,6 +92,7 @@ void Replica::peer_is_member(bool member) {
 
 void Replica::hold_freed(Seq seq, std::vector<BlockRange> freed) {
   if (freed.empty()) return;
+  if (planted(Planted::reuse_freed_early)) return volume.release(freed);
   freed_[seq] = std::move(freed);
 }
 
@@ -161,6 +162,7 @@ runtime::Task<Result<area::Composed>> Replica::compose(const wire::Effect& effec
 
 bool Replica::append(const wire::Effect& effect) {
   if (effect.batch.empty()) return true;
+  if (holds_appends_ > 0) return false;
   if (planted(Planted::lose_log_record) && effect.seq.value % 16 == 0) return true;
   const Result<> appended = area.log().append(effect);
   if (!appended && appended.error().code != Errc::busy) fatal("appending to the log", appended.error());
@@ -172,7 +174,7 @@ bool Replica::append(const wire::Effect& effect) {
 }
 
 runtime::Task<void> Replica::log_room() {
-  if (!checkpointing_) {
+  if (!checkpointing_ && holds_appends_ == 0) {
     checkpointing_ = true;
     scope_.spawn(checkpoint());
   }
@@ -196,8 +198,19 @@ runtime::Task<void> Replica::make_stable() {
   std::vector<ByteRange> everything{{0, area.identity().blocks * kBlockBytes}};
   const Result<> synced = co_await area.sync(std::move(everything), true);
   if (!synced) fatal("making the area stable", synced.error());
-  flush_log();  // keys are not stable before their records stand in the log
-  const Result<> flushed = co_await world.keys.flush();
+  // Keys are not stable before their records are: what is applied meanwhile waits for the few milliseconds of a sync.
+  ++holds_appends_;
+  flush_log();
+  while (area.log().stable() < area.log().last()) {
+    const Result<> logged = co_await area.log().sync();
+    if (!logged) fatal("making the log stable", logged.error());
+  }
+  runtime::Task<Result<>> flushing = world.keys.flush();
+  if (--holds_appends_ == 0) {
+    log_room_.notify_all();
+    changed.notify_all();
+  }
+  const Result<> flushed = co_await std::move(flushing);
   if (!flushed) fatal("making the metadata stable", flushed.error());
   release_freed();
 }

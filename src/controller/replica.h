@@ -8,6 +8,7 @@
 // other site keeps what was acknowledged, and a restart finds what was in flight.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <vector>
@@ -111,11 +112,15 @@ class Replica {
   runtime::Task<Result<>> adopt(BlockRange blocks);
   /// Puts `bytes` into whole `blocks`, with their checksums. Nobody else may write them meanwhile. Suspends.
   runtime::Task<Result<>> replace(BlockRange blocks, Bytes bytes);
-  /// The checksums of `blocks` can't be relied on, see source_checksums().
+  /// The checksums of `blocks`, of one granule, can't be relied on, see source_checksums().
   [[nodiscard]] bool doubtful(BlockRange blocks) const {
     const std::uint64_t granule = blocks.first * kBlockBytes / area::kGranuleBytes;
     return granule < doubtful_.size() && doubtful_[granule];
   }
+  /// Those of some blocks can't.
+  [[nodiscard]] bool doubts() const { return std::ranges::find(doubtful_, true) != doubtful_.end(); }
+  /// Both sites were made equal: what does not match its checksum from here on is bad.
+  void made_equal() { doubtful_.clear(); }
   /// Checksums of `blocks`, of one granule, for a comparison with the other site. Where this site's own table can't be relied on
   /// (C2: suspect when it was stopped uncleanly) a block that does not match it has a checksum that differs from both. Suspends.
   runtime::Task<Result<std::vector<std::uint64_t>>> source_checksums(BlockRange blocks);
@@ -132,6 +137,7 @@ class Replica {
   runtime::Event log_room_;
   runtime::Scope scope_;
   bool checkpointing_ = false;
+  unsigned holds_appends_ = 0;  // who makes the log stable and lets nothing new into it until then
   runtime::Task<void> tick_loop();
   runtime::Task<void> sync_then(std::function<void()> then);
   runtime::Task<void> stable_loop();

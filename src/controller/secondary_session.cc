@@ -160,6 +160,7 @@ runtime::Task<Result<>> Secondary::handle(peer::Session& session, peer::Incoming
       target_.reset();
       progress_.reset();
       replica_.peer_is_member(true);
+      replica_.made_equal();
     }
     session.send(wire::Recorded{last.number});
     session.flush();
@@ -224,6 +225,7 @@ void Secondary::synced(const wire::Synced& message) {
   session_->send(wire::Synced{replica_.applied(), {}});
   problem_.clear();
   if (!target_) log::info("in sync with the primary at seq {}", message.seq.value);
+  if (!target_) replica_.made_equal();
   user_.session_live();
   replica_.world.scheduler.at_end_of_pass(*this);
 }

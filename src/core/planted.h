@@ -3,6 +3,8 @@
 // They exist only in builds with -Dplanted=true; elsewhere planted() is false at compile time and nothing of them remains.
 #pragma once
 
+#include <utility>
+
 namespace lockstep {
 
 enum class Planted {
@@ -12,9 +14,22 @@ enum class Planted {
   apply_twice,                ///< an effect sent again after a reconnection is not recognised
   write_before_exclusive,     ///< a secondary writes its area before the primary was asked
   lose_log_record,            ///< a record is not written to the log now and then
+  clear_suspect_early,        ///< a granule is no longer suspect although it was written since its last sync
+  skip_epoch_check,           ///< two sites that meet take their last epochs for the same
+  reuse_freed_early,          ///< blocks are used again before what freed them is stable
 };
 
 #ifdef LOCKSTEP_PLANTED
+inline constexpr std::pair<Planted, const char*> kPlantedBugs[] = {
+    {Planted::acknowledge_before_mirror, "acknowledge before mirror"},
+    {Planted::drop_before_publish, "drop before publish"},
+    {Planted::apply_twice, "apply twice"},
+    {Planted::write_before_exclusive, "write before exclusive"},
+    {Planted::lose_log_record, "lose a log record"},
+    {Planted::clear_suspect_early, "clear a suspect bit early"},
+    {Planted::skip_epoch_check, "skip an epoch check"},
+    {Planted::reuse_freed_early, "reuse freed space early"},
+};
 inline Planted planted_bug = Planted::none;
 inline bool planted(Planted bug) { return planted_bug == bug; }
 #else

@@ -265,6 +265,7 @@ Task<Result<>> FileReads::bring_elsewhere(BlockRange blocks, MutableBytes into) 
 }
 
 void FileReads::answer_failed(const HostRequest& request, const Piece& piece, const Error& error) {
+  if (error.code == Errc::stopped) return state_.answer_error(request, ENOTCONN);  // the mount goes with the daemon
   ++state_.counters.bad_reads;
   log::error("inode {}, bytes {} to {}, blocks from {} of the area: {}; the host got EIO", request.inode.value, piece.offset,
              piece.offset + piece.length, piece.address / kBlockBytes, error.text);

@@ -2,7 +2,7 @@
 //
 // apply() is visible at once and never waits; it is stable only after a later flush(), never by itself. A crash of the
 // machine or of the process leaves the state after some prefix of the applied batches: no older than the last flush that
-// ended, no newer than the last one that began. So keys are never ahead of a log that is written before each flush.
+// ended, no newer than the last one that was called. So keys are never ahead of a log that is stable when flush() is called.
 #pragma once
 
 #include <cstdint>
@@ -57,8 +57,9 @@ class KeyValue {
                                                   const KeySnapshot* snapshot) = 0;
   /// The keys as they are now. Held ones cost space: bounded by who takes them.
   virtual std::unique_ptr<KeySnapshot> snapshot() = 0;
-  /// After success every batch applied before the call is stable. Errc::io. Suspends.
-  virtual Task<Result<>> flush() = 0;
+  /// Begins with the call, not when it is awaited: after success every batch applied before the call is stable, and it makes
+  /// none stable that is applied later. Errc::io. The task suspends.
+  [[nodiscard]] virtual Task<Result<>> flush() = 0;
 };
 
 }  // namespace lockstep::runtime

@@ -54,6 +54,13 @@ void KeyStore::process_died(const Process& process) {
   universe_.note(applied_);
 }
 
+void KeyStore::wipe() {
+  visible_.clear();
+  stable_.clear();
+  unflushed_.clear();
+  stable_upto_ = begun_ = applied_;
+}
+
 runtime::Peek SimKeyValue::peek(std::string_view key, std::string& value) {
   if (!cached_.contains(key)) {
     if (store_.prng().chance(store_.weather.miss_permille)) return runtime::Peek::unknown;
@@ -97,8 +104,7 @@ std::unique_ptr<runtime::KeySnapshot> SimKeyValue::snapshot() {
   return std::make_unique<SimKeySnapshot>(store_.keys());
 }
 
-runtime::Task<Result<>> SimKeyValue::flush() {
-  const std::uint64_t upto = store_.begin_flush();
+runtime::Task<Result<>> SimKeyValue::flushed(std::uint64_t upto) {
   co_await process_.delay(store_.prng().between(store_.weather.flush_min, store_.weather.flush_max));
   if (store_.prng().chance(store_.weather.flush_error_permille))
     co_return fail_io(EIO, "the keys could not be made stable");

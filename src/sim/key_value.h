@@ -1,7 +1,7 @@
 // key_value.h - the keys of a machine, and a process's view of them.
 //
 // Crash model: when the process that wrote dies, by a kill or with the power, the keys go back to the state after some
-// prefix of the applied batches, chosen by the seed, no older than the last flush that ended, no newer than the last that began.
+// prefix of the applied batches, chosen by the seed, no older than the last flush that ended, no newer than the last that was called.
 #pragma once
 
 #include <deque>
@@ -43,6 +43,8 @@ class KeyStore {
   /// Everything applied up to batch number `upto` is stable.
   void flushed(std::uint64_t upto);
   void process_died(const Process& process);
+  /// A new store is made in its place: no keys. Requires: no process has it open.
+  void wipe();
 
  private:
   Universe& universe_;
@@ -65,9 +67,11 @@ class SimKeyValue final : public runtime::KeyValue {
   runtime::Task<Result<std::vector<runtime::KeyPair>>> scan(std::string from, std::string to, std::size_t limit,
                                                             const runtime::KeySnapshot* snapshot) override;
   std::unique_ptr<runtime::KeySnapshot> snapshot() override;
-  runtime::Task<Result<>> flush() override;
+  runtime::Task<Result<>> flush() override { return flushed(store_.begin_flush()); }
 
  private:
+  runtime::Task<Result<>> flushed(std::uint64_t upto);
+
   Process& process_;
   KeyStore& store_;
   std::set<std::string, std::less<>> cached_;

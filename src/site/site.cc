@@ -140,7 +140,8 @@ runtime::Task<void> Site::stop() {
   if (controller_ && area_) {
     // Everything appended is in the log already; a clean superblock spares the next start the look at what was in flight.
     co_await controller_->replica().checkpoint();
-    const Result<> closed = co_await area_->close();
+    const bool doubts = controller_->replica().doubts();
+    const Result<> closed = doubts ? co_await area_->close_doubtful() : co_await area_->close();
     if (!closed) log::error("closing the area failed: {}", closed.error().text);
   }
 }

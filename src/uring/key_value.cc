@@ -4,12 +4,15 @@
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <condition_variable>
+#include <mutex>
 
 namespace lockstep::uring {
 namespace {
@@ -73,10 +76,40 @@ class Snapshot final : public runtime::KeySnapshot {
   const rocksdb::Snapshot* snapshot_;
 };
 
+/// How far RocksDB has flushed, by its sequence numbers. Called by its threads, asked by those of the pool.
+class Flushes final : public rocksdb::EventListener {
+ public:
+  void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo& info) override {
+    const std::lock_guard lock(mutex_);
+    through_ = std::max(through_, info.largest_seqno);
+    changed_.notify_all();
+  }
+  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
+    const std::lock_guard lock(mutex_);
+    if (failure_.ok()) failure_ = *error;
+    changed_.notify_all();
+  }
+  void begin_at(rocksdb::SequenceNumber number) { through_ = number; }
+  void fail(rocksdb::Status error) { OnBackgroundError(rocksdb::BackgroundErrorReason::kFlush, &error); }
+  /// Waits for the medium.
+  rocksdb::Status wait(rocksdb::SequenceNumber number) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return through_ >= number || !failure_.ok(); });
+    return through_ >= number ? rocksdb::Status::OK() : failure_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  rocksdb::SequenceNumber through_ = 0;
+  rocksdb::Status failure_;
+};
+
 }  // namespace
 
 struct KeyStore::Rocks {
   std::string directory;
+  std::shared_ptr<Flushes> flushes = std::make_shared<Flushes>();
   std::unique_ptr<rocksdb::DB> db;
   rocksdb::PinnableSlice found;   // of peek(), kept for its memory
   rocksdb::WriteBatch changes;    // of apply(), likewise
@@ -104,11 +137,18 @@ struct KeyStore::Rocks {
     return pairs;
   }
 
-  Result<> flush() {
+  /// Changes memtables; the number of the last change before.
+  std::uint64_t begin_flush() {
+    const std::uint64_t through = db->GetLatestSequenceNumber();
     rocksdb::FlushOptions options;
-    options.wait = true;
+    options.wait = false;
     options.allow_write_stall = true;  // switch memtables now, not when it suits
     const rocksdb::Status status = db->Flush(options);
+    if (!status.ok()) flushes->fail(status);
+    return through;
+  }
+  Result<> wait_flushed(std::uint64_t through) {
+    const rocksdb::Status status = flushes->wait(through);
     if (!status.ok()) return failed(status, "flush", directory);
     return {};
   }
@@ -123,9 +163,12 @@ Result<std::unique_ptr<KeyStore>> KeyStore::open(Loop& loop, Pool& pool, std::st
   auto rocks = std::make_unique<Rocks>();
   rocks->directory = std::move(directory);
   rocksdb::DB* db = nullptr;
-  const rocksdb::Status status = rocksdb::DB::Open(options_for(options), rocks->directory, &db);
+  rocksdb::Options settings = options_for(options);
+  settings.listeners.push_back(rocks->flushes);
+  const rocksdb::Status status = rocksdb::DB::Open(settings, rocks->directory, &db);
   if (!status.ok()) return failed(status, "open", rocks->directory);
   rocks->db.reset(db);
+  rocks->flushes->begin_at(db->GetLatestSequenceNumber());
   return std::unique_ptr<KeyStore>(new KeyStore(loop, pool, std::move(rocks)));
 }
 
@@ -181,8 +224,10 @@ Task<Result<std::vector<KeyPair>>> KeyStore::scan(std::string from, std::string 
 
 std::unique_ptr<runtime::KeySnapshot> KeyStore::snapshot() { return std::make_unique<Snapshot>(*rocks_->db); }
 
-Task<Result<>> KeyStore::flush() {
-  auto work = [rocks = rocks_.get()] { return rocks->flush(); };
+Task<Result<>> KeyStore::flush() { return flushed(rocks_->begin_flush()); }
+
+Task<Result<>> KeyStore::flushed(std::uint64_t through) {
+  auto work = [rocks = rocks_.get(), through] { return rocks->wait_flushed(through); };
   co_return co_await pool_.run(work);
 }
 

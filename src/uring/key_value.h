@@ -3,8 +3,8 @@
 // Its own log is off: the area's operation log is the write-ahead log. One column family, so memtables reach the medium
 // in order and what a crash leaves is a prefix of what was applied.
 //
-// On the loop run only apply() (memtable, 2-5 us) and peek() (memtable and block cache). Seeks, reads of the medium and
-// flushes run on the pool. Stalls of writers are switched off as far as RocksDB goes: apply() waits only if a flush is
+// On the loop run only apply() (memtable, 2-5 us), peek() (memtable and block cache) and the change of memtables that begins a
+// flush. Seeks and reads of the medium run on the pool, flushes on a thread of RocksDB. Stalls of writers are switched off as far as RocksDB goes: apply() waits only if a flush is
 // late by `memtables_max` memtables, and that is counted (Statistics::stalled_applies).
 //
 // Memory: `cache_bytes` for blocks, indexes and filters, and at most memtables_max * memtable_bytes.
@@ -46,6 +46,7 @@ class KeyStore final : public runtime::KeyValue {
 
  private:
   struct Rocks;
+  runtime::Task<Result<>> flushed(std::uint64_t through);
   KeyStore(Loop& loop, Pool& pool, std::unique_ptr<Rocks> rocks);
 
   Loop& loop_;

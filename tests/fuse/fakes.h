@@ -65,6 +65,7 @@ class FakeArea final : public area::Area {
   const area::Identity& identity() const override { std::abort(); }
   bool unclean() const override { std::abort(); }
   Task<Result<>> close() override { std::abort(); }
+  Task<Result<>> close_doubtful() override { std::abort(); }
   Task<Result<>> read_raw(BlockRange, MutableBytes) override { std::abort(); }
   Task<Result<std::vector<bool>>> check(BlockRange, MutableBytes) override { std::abort(); }
   Task<Result<std::uint64_t>> adopt(BlockRange) override { std::abort(); }

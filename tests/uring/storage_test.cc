@@ -190,11 +190,22 @@ TEST_CASE("flushed keys are there after a restart; of those after the flush noth
     REQUIRE(here.keys->apply({{"a", "1"}, {"b", "2"}}).has_value());
     REQUIRE(here.keys->apply({{"a", std::nullopt}}).has_value());
     here.run(flush(*here.keys));
+    // It begins with its call: what is applied from there on waits for another one.
+    static constexpr auto late = [](KeyStore& keys) -> Task<void> {
+      REQUIRE(keys.apply({{"e", "5"}}).has_value());
+      Task<Result<>> flushing = keys.flush();
+      REQUIRE(keys.apply({{"d", "4"}}).has_value());
+      const Result<> flushed = co_await std::move(flushing);
+      REQUIRE(flushed.has_value());
+    };
+    here.run(late(*here.keys));
     REQUIRE(here.keys->apply({{"c", "3"}}).has_value());
   }
   RealWorld here(directory.path());
   std::string value;
   CHECK(here.keys->peek("c", value) == Peek::absent);
+  CHECK(here.keys->peek("d", value) == Peek::absent);
+  CHECK(here.keys->peek("e", value) != Peek::absent);
   struct Get {
     static Task<void> all(KeyStore& keys) {
       auto b = co_await keys.get("b");
