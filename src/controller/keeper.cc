@@ -93,6 +93,10 @@ runtime::Task<void> Keeper::set(Flags flags) {
   });
 }
 
+runtime::Task<void> Keeper::know_store(SiteId site, Uuid store) {
+  co_await save([&](wire::SiteState& state) { state.stores.at(site.value) = store; });
+}
+
 runtime::Task<Result<>> Keeper::adopt(const std::vector<EpochEntry>& history, const std::vector<Uuid>& stores, bool incomplete,
                                       bool unproven) {
   Result<Membership> membership = Membership::make(history);

@@ -77,6 +77,8 @@ class Keeper {
   [[nodiscard]] EpochEntry next(SiteId primary, SiteSet in_sync, Seq base, bool forced = false, Epoch above = {});
   /// Stores with that of `site` put in.
   [[nodiscard]] std::vector<Uuid> stores_with(SiteId site, Uuid store) const;
+  /// From now on `store` is the area of `site`. Suspends.
+  runtime::Task<void> know_store(SiteId site, Uuid store);
 
   /// What the arbiter said last, for people; empty: well.
   [[nodiscard]] const std::string& problem() const { return problem_; }

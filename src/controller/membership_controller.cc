@@ -93,6 +93,8 @@ runtime::Task<void> Controller::meet(peer::Link& link, peer::Session& session, w
       const Result<> adopted = co_await keeper_.adopt(other->membership.history(), theirs.state.stores, false, false);
       if (!adopted) co_return refuse(session, adopted.error().text);
     }
+    // From here on a blank area is known, be it interrupted before it has caught up: it will not be blank any more then.
+    if (e.rule == Rule::blank) co_await keeper_.know_store(options_.peer, theirs.store);
     co_await become_primary();
     co_return co_await primary_->serve_target(link, session, std::move(theirs), e.common);
   }

@@ -14,7 +14,7 @@ inline void require_success(const Answer& answer) {
 
 /// How often the call took effect, the same at both sites. Everything else is as it was.
 inline std::size_t effects_of(Scene& scene, Call call) {
-  REQUIRE(scene.cluster.difference().value_or("") == "");
+  REQUIRE(simulator::difference(scene.cluster).value_or("") == "");
   const std::string old_block = text_of(kOld, kBlockBytes);
   std::size_t effects[2] = {};
   for (std::size_t site : {kEast, kWest}) {

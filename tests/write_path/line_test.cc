@@ -20,7 +20,7 @@ void finish(Scene& scene, const Answer& answer) {
   REQUIRE(answer.made);
   scene.settle();
   REQUIRE(answer.count == 1);
-  REQUIRE(scene.cluster.difference() == std::nullopt);
+  REQUIRE(simulator::difference(scene.cluster) == std::nullopt);
   for (std::size_t site : {kEast, kWest}) REQUIRE(scene.content(site, "/data")->substr(3 * kBlockBytes, kBlockBytes) == text_of(kNew, kBlockBytes));
 }
 

@@ -63,7 +63,7 @@ TEST_CASE("overlapping writes from both sites end in one order at both", "[overl
     before = content[kEast];
   }
   scene.settle();
-  REQUIRE(scene.cluster.difference() == std::nullopt);
+  REQUIRE(simulator::difference(scene.cluster) == std::nullopt);
 }
 
 TEST_CASE("many writers at each site: every block is one writer's, the same at both", "[overlap]") {
@@ -86,7 +86,7 @@ TEST_CASE("many writers at each site: every block is one writer's, the same at b
     REQUIRE(w.answer.made);
   }
   scene.settle();
-  REQUIRE(scene.cluster.difference() == std::nullopt);
+  REQUIRE(simulator::difference(scene.cluster) == std::nullopt);
   const std::string east = *scene.content(kEast, "/data");
   REQUIRE(east == *scene.content(kWest, "/data"));
   for (std::uint64_t block = 0; block < kDataBlocks; ++block) {

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "bin/simulator/checks.h"
 #include "bin/simulator/cluster.h"
 #include "catch.h"
 #include "controller/steps.h"

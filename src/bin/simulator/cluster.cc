@@ -2,8 +2,9 @@
 
 #include <fmt/format.h>
 
-#include "area/table_format.h"
+#include "core/check.h"
 #include "core/log.h"
+#include "sim/key_value.h"
 #include "sim/storage.h"
 
 namespace lockstep::simulator {
@@ -36,6 +37,9 @@ config::Config make_config(const ClusterOptions& options) {
   config.limits.inline_bytes = 8u << 10;
   config.limits.window_bytes = 256u << 10;
   config.timing.settle = std::chrono::seconds(1);
+  config.timing.slow_peer = options.slow_peer;
+  if (options.stable) config.options.acknowledge = config::Acknowledge::stable;
+  if (options.strict) config.options.coherence = config::Coherence::strict;
   return config;
 }
 
@@ -46,6 +50,7 @@ runtime::Task<void> format_area(runtime::World& world, const config::Config& con
   options.site = std::move(site);
   options.bytes = config.limits.area_bytes;
   options.log_bytes = config.limits.log_bytes;
+  options.force = true;
   const Result<area::Identity> formatted = co_await area::Area::format(world.disk, world.random, std::move(options), nullptr, nullptr);
   if (!formatted) {
     result = std::unexpected(formatted.error());
@@ -65,23 +70,50 @@ runtime::Task<void> run_site(site::Site& site, std::shared_ptr<bool> failed) {
 
 }  // namespace
 
-Cluster::Cluster(std::uint64_t seed, ClusterOptions options) : universe_(seed), config_(make_config(options)) {
+Cluster::Cluster(std::uint64_t seed, ClusterOptions options) : options_(options), universe_(seed), config_(make_config(options)) {
   if (options.arbiter) arbiter_ = &universe_.add_arbiter();
   for (const char* name : kSites) universe_.add_machine(name);
 }
 
 bool Cluster::format() {
   for (std::size_t i = 0; i < kSites.size(); ++i) {
-    sim::Process& process = machine(i).start("format");
-    Result<> result;
-    process.spawn(format_area(process.world(), config_, kSites[i], result));
-    if (!universe_.run_until([&] { return process.idle(); }, std::chrono::minutes(10)) || !result) {
-      problem_ = fmt::format("formatting {}: {}", kSites[i], result ? "did not end" : result.error().text);
-      return false;
-    }
-    machine(i).end(process);
+    if (!format(i)) return false;
   }
   return true;
+}
+
+bool Cluster::format(std::size_t index) {
+  sim::Process& process = machine(index).start("format");
+  Result<> result;
+  process.spawn(format_area(process.world(), config_, kSites[index], result));
+  if (!universe_.run_until([&] { return process.idle(); }, std::chrono::minutes(10)) || !result) {
+    problem_ = fmt::format("formatting {}: {}", kSites[index], result ? "did not end" : result.error().text);
+    return false;
+  }
+  machine(index).end(process);
+  return true;
+}
+
+bool Cluster::replace(std::size_t index) {
+  CHECK(!up(index) && up(1 - index));
+  machine(index).key_store().wipe();
+  if (!format(index)) return false;
+  replaced_ = index;
+  // As often as it takes: the one who said it may be killed before it met the new area.
+  ask_for_new_store();
+  return true;
+}
+
+void Cluster::ask_for_new_store() {
+  if (!replacing()) return;
+  const std::size_t other = 1 - *replaced_;
+  if (up(other) && site(other).ready()) site(other).controller().accept_new_store();
+  universe_.after(std::chrono::seconds(1), nullptr, [this] { ask_for_new_store(); });
+}
+
+bool Cluster::replacing() {
+  if (replaced_ && in_sync()) replaced_.reset();
+  return replaced_.has_value();
 }
 
 void Cluster::start(std::size_t index) {
@@ -126,52 +158,6 @@ bool Cluster::in_sync() {
     if (site(i).controller().state() != controller::Controller::State::in_sync) return false;
   }
   return true;
-}
-
-namespace {
-
-runtime::Task<void> collect_keys(runtime::KeyValue& keys, std::vector<runtime::KeyPair>& all, bool& done) {
-  Result<std::vector<runtime::KeyPair>> pairs = co_await keys.scan("\x01", "\xff\xff\xff\xff", 10'000'000, nullptr);
-  if (pairs) all = std::move(*pairs);
-  done = pairs.has_value();
-}
-
-}  // namespace
-
-std::optional<std::string> Cluster::difference() {
-  std::array<std::vector<runtime::KeyPair>, 2> keys;
-  for (std::size_t i = 0; i < 2; ++i) {
-    bool done = false;
-    process(i).spawn(collect_keys(process(i).world().keys, keys[i], done));
-    if (!universe_.run_until([&] { return done; }, std::chrono::minutes(1))) return "the keys can't be read";
-  }
-  for (std::size_t i = 0; i < std::max(keys[0].size(), keys[1].size()); ++i) {
-    if (i >= keys[0].size() || i >= keys[1].size() || keys[0][i] != keys[1][i]) {
-      const std::string& key = i < keys[0].size() ? keys[0][i].key : keys[1][i].key;
-      std::string shown;
-      for (const char c : key) shown += fmt::format("{:02x}", static_cast<unsigned char>(c));
-      const auto hex = [&](std::size_t site) {
-        std::string text;
-        if (i < keys[site].size()) for (const char c : keys[site][i].value) text += fmt::format("{:02x}", static_cast<unsigned char>(c));
-        return text;
-      };
-      return fmt::format("the keys of the sites differ at {} ({}): {} and {}", shown, key.substr(0, 1), hex(0), hex(1));
-    }
-  }
-  const Bytes east = machine(0).storage().peek("extents");
-  const Bytes west = machine(1).storage().peek("extents");
-  for (std::size_t at = 0; at < east.size(); at += kBlockBytes) {
-    const Bytes a = east.subspan(at, kBlockBytes), b = west.subspan(at, kBlockBytes);
-    if (!std::equal(a.begin(), a.end(), b.begin())) return fmt::format("block {} differs between the sites", at / kBlockBytes);
-  }
-  const Bytes sums_east = machine(0).storage().peek("checksums");
-  const Bytes sums_west = machine(1).storage().peek("checksums");
-  for (std::uint64_t block = 0; block < east.size() / kBlockBytes; ++block) {
-    const std::uint64_t at = area::checksum_place(block);
-    const Bytes a = sums_east.subspan(at, area::kChecksumBytes), b = sums_west.subspan(at, area::kChecksumBytes);
-    if (!std::equal(a.begin(), a.end(), b.begin())) return fmt::format("the checksum of block {} differs between the sites", block);
-  }
-  return std::nullopt;
 }
 
 }  // namespace lockstep::simulator

@@ -22,6 +22,9 @@ struct ClusterOptions {
   std::uint64_t area_bytes = 24u << 20;
   bool alone = true;      ///< the primary goes on alone when the other site is away
   bool arbiter = false;   ///< there is one, in the universe
+  bool stable = false;    ///< ack = "stable"
+  bool strict = false;    ///< coherence = "strict"
+  Duration slow_peer = std::chrono::seconds(30);
 };
 
 class Cluster {
@@ -48,8 +51,14 @@ class Cluster {
   [[nodiscard]] sim::Arbiter& arbiter() { return *arbiter_; }
   [[nodiscard]] sim::Process& process(std::size_t index) { return *daemons_[index].process; }
 
-  /// What the areas hold that differs between the sites; nullopt: nothing. Requires: both up, in sync, nothing going on.
-  std::optional<std::string> difference();
+  /// A new area at the site, which lost its own; the other site's administrator says that it is welcome. Requires: it is
+  /// down, the other one is up. False: said in problem().
+  bool replace(std::size_t index);
+  /// A new area has not caught up yet.
+  [[nodiscard]] bool replacing();
+
+  [[nodiscard]] const ClusterOptions& options() const { return options_; }
+  [[nodiscard]] bool arbitrated() const { return arbiter_ != nullptr; }
   [[nodiscard]] const std::string& problem() const { return problem_; }
 
  private:
@@ -58,6 +67,11 @@ class Cluster {
     site::Site* site = nullptr;
     std::shared_ptr<bool> failed;
   };
+  bool format(std::size_t index);
+  void ask_for_new_store();
+
+  ClusterOptions options_;
+  std::optional<std::size_t> replaced_;
   sim::Universe universe_;
   sim::Arbiter* arbiter_ = nullptr;
   config::Config config_;

@@ -5,6 +5,8 @@
 
 #include <cstring>
 
+#include "sim/storage.h"
+
 namespace lockstep::simulator {
 namespace {
 
@@ -12,6 +14,9 @@ using sim::FileHandle;
 using sim::Host;
 
 constexpr std::uint64_t kRecordBytes = 24;
+constexpr std::uint64_t kFillBytes = 16u << 20;
+constexpr std::uint64_t kFillStep = 256u << 10;
+constexpr Duration kWhileResting = std::chrono::milliseconds(5);
 constexpr Duration kAfterLoss = std::chrono::milliseconds(20);  // before a host looks for the mount again
 
 std::string data_file(std::uint64_t n) { return fmt::format("/data{}", n); }
@@ -19,6 +24,7 @@ std::string data_file(std::uint64_t n) { return fmt::format("/data{}", n); }
 std::string record_text(std::uint64_t number) { return fmt::format("record {:016}\n", number); }
 
 bool lost(const Error& error) { return error.posix == ENOTCONN || error.code != Errc::posix; }
+bool no_space(const Stage& stage, const Error& error) { return stage.fills && error.posix == ENOSPC; }
 
 Instant now(sim::Process& process) { return process.universe().now(); }
 
@@ -41,22 +47,37 @@ runtime::Task<FileHandle> open_some_time(sim::Process& process, Stage& stage, st
   co_return nullptr;
 }
 
-runtime::Task<void> write_block(sim::Process& process, Stage& stage, FileHandle file, std::uint64_t f, std::uint64_t block) {
+runtime::Task<void> write_block(sim::Process& process, Stage& stage, FileHandle file, std::string path, std::uint64_t block) {
   Host host(process);
-  const History::Block place{data_file(f), block};
+  const History::Block place{std::move(path), block};
   const Value value = stage.history.write_began(place, now(process));
   say(stage, process, fmt::format("write {} block {} = {}{}", place.first, block, value, (file->flags & O_DIRECT) ? " direct" : ""));
   const Result<std::uint64_t> written = co_await host.write(file, block * kBlockBytes, block_of(value));
   if (written) {
     if (*written != kBlockBytes) stage.fail(fmt::format("a write of a block wrote {} bytes", *written));
     stage.history.write_ended(place, value, now(process));
+  } else if (no_space(stage, written.error())) {
+    stage.history.write_refused(place, value);
   } else if (!lost(written.error())) {
     stage.fail(fmt::format("a write failed with errno {}", written.error().posix));
   }
   say(stage, process, fmt::format("write {} block {} = {} {}", place.first, block, value, written ? "done" : "lost"));
 }
 
-runtime::Task<void> read_block(sim::Process& process, Stage& stage, FileHandle file, std::uint64_t f, std::uint64_t block) {
+/// Why a read of `block` may not have given `bytes`; nullopt: it may.
+std::optional<std::string> judge(const Stage& stage, const History::Block& block, const std::string& bytes, Instant from, Instant to) {
+  if (const std::optional<Value> value = value_of(bytes)) return stage.history.read(block, *value, from, to);
+  std::vector<Value> sectors;
+  for (std::size_t at = 0; at + sim::kSectorBytes <= bytes.size(); at += sim::kSectorBytes) {
+    const std::optional<Value> value = value_of(bytes.substr(at, sim::kSectorBytes));
+    if (!value) return fmt::format("{} block {}: a sector at {} is of no write", block.first, block.second, at);
+    sectors.push_back(*value);
+  }
+  if (sectors.size() != kBlockBytes / sim::kSectorBytes) return fmt::format("{} block {}: {} bytes", block.first, block.second, bytes.size());
+  return stage.history.read_torn(block, sectors, from, to);
+}
+
+runtime::Task<void> read_block(sim::Process& process, Stage& stage, FileHandle file, std::string path, std::uint64_t block) {
   Host host(process);
   const Instant from = now(process);
   const Result<std::string> bytes = co_await host.read(file, block * kBlockBytes, kBlockBytes);
@@ -64,13 +85,8 @@ runtime::Task<void> read_block(sim::Process& process, Stage& stage, FileHandle f
     if (!lost(bytes.error())) stage.fail(fmt::format("a read failed with errno {}", bytes.error().posix));
     co_return;
   }
-  const std::optional<Value> value = value_of(*bytes);
-  if (!value) {
-    stage.fail(fmt::format("{} block {}: {} bytes that are no block of one write", data_file(f), block, bytes->size()));
-    co_return;
-  }
-  say(stage, process, fmt::format("read {} block {} = {}{} from {}", data_file(f), block, *value, (file->flags & O_DIRECT) ? " direct" : "", from.ns / 1000));
-  if (const auto wrong = stage.history.read({data_file(f), block}, *value, from, now(process))) stage.fail(*wrong);
+  say(stage, process, fmt::format("read {} block {} = {}{} from {}", path, block, value_of(*bytes).value_or(0), (file->flags & O_DIRECT) ? " direct" : "", from.ns / 1000));
+  if (const auto wrong = judge(stage, {path, block}, *bytes, from, now(process))) stage.fail(*wrong);
 }
 
 runtime::Task<void> append_record(sim::Process& process, Stage& stage, FileHandle file, std::string path) {
@@ -79,9 +95,34 @@ runtime::Task<void> append_record(sim::Process& process, Stage& stage, FileHandl
   say(stage, process, fmt::format("append {} to {}", record, path));
   const Result<std::uint64_t> written = co_await host.write(file, 0, record_text(record));
   if (written) {
-    stage.history.append_ended(path, record);
+    stage.history.append_ended(path, record, now(process));
+  } else if (no_space(stage, written.error())) {
+    stage.history.append_refused(path, record);
   } else if (!lost(written.error())) {
     stage.fail(fmt::format("an append failed with errno {}", written.error().posix));
+  }
+}
+
+runtime::Task<void> sync(sim::Process& process, Stage& stage, FileHandle file, std::string path) {
+  Host host(process);
+  const Instant from = now(process);
+  const Result<> synced = co_await host.fsync(file, stage.prng.chance(500));
+  if (synced) stage.history.synced(path, from);
+  if (!synced && !lost(synced.error())) stage.fail(fmt::format("fsync failed with errno {}", synced.error().posix));
+}
+
+/// Writes until the area is full, or enough.
+runtime::Task<void> fill(sim::Process& process, Stage& stage, FileHandle file) {
+  Host host(process);
+  for (std::uint64_t at = 0; at < kFillBytes && !file->mount->gone(); at += kFillStep) {
+    const Result<std::uint64_t> written = co_await host.write(file, at, std::string(kFillStep, 'f'));
+    if (written) continue;
+    if (no_space(stage, written.error())) {
+      ++stage.full;
+    } else if (!lost(written.error())) {
+      stage.fail(fmt::format("filling failed with errno {}", written.error().posix));
+    }
+    co_return;
   }
 }
 
@@ -95,15 +136,15 @@ runtime::Task<void> name_something(sim::Process& process, Stage& stage) {
     stage.history.create_began(unique);
     Result<FileHandle> made = co_await host.open(unique, O_CREAT | O_EXCL | O_RDWR, 0600);
     if (made) {
-      stage.history.created(unique, History::Told::yes);
+      stage.history.created(unique, History::Told::yes, now(process));
       const Result<> closed = co_await host.close(*made);
       if (!closed && !lost(closed.error())) stage.fail("closing a new file failed");
     } else if (lost(made.error())) {
-      stage.history.created(unique, History::Told::nothing);
-    } else if (made.error().posix != EEXIST) {
+      stage.history.created(unique, History::Told::nothing, now(process));
+    } else if (made.error().posix != EEXIST && !no_space(stage, made.error())) {
       stage.fail(fmt::format("creating {} failed with errno {}", unique, made.error().posix));
     } else {
-      stage.history.created(unique, History::Told::no);
+      stage.history.created(unique, History::Told::no, now(process));
     }
     say(stage, process, fmt::format("create {} {}", unique, made ? "done" : fmt::format("errno {}", made.error().posix)));
     co_return;
@@ -113,10 +154,19 @@ runtime::Task<void> name_something(sim::Process& process, Stage& stage) {
   stage.history.create_began(doomed);
   Result<FileHandle> made = co_await host.open(doomed, O_CREAT | O_EXCL | O_RDWR, 0600);
   if (!made) {
-    stage.history.created(doomed, lost(made.error()) ? History::Told::nothing : History::Told::no);
+    stage.history.created(doomed, lost(made.error()) ? History::Told::nothing : History::Told::no, now(process));
     co_return;
   }
-  stage.history.created(doomed, History::Told::yes);
+  stage.history.created(doomed, History::Told::yes, now(process));
+  if (stage.fills && stage.prng.chance(300)) {
+    co_await fill(process, stage, *made);
+  } else if (stage.prng.chance(400)) {
+    // Should it be there in the end, it holds this.
+    for (std::uint64_t block = 0, blocks = 1 + stage.prng.below(4); block < blocks; ++block) {
+      co_await write_block(process, stage, *made, doomed, block);
+    }
+    if (stage.fsyncs) co_await sync(process, stage, *made, doomed);
+  }
   co_await host.close(*made);
   const bool rename = stage.prng.chance(300);
   stage.history.remove_began(doomed);
@@ -125,10 +175,12 @@ runtime::Task<void> name_something(sim::Process& process, Stage& stage) {
     stage.history.create_began(target);
     const Result<> moved = co_await host.rename(doomed, target, 0);
     if (moved) {
-      stage.history.removed(doomed, History::Told::yes);
-      stage.history.created(target, History::Told::yes);
+      stage.history.removed(doomed, now(process));
+      stage.history.created(target, History::Told::yes, now(process));
     } else if (lost(moved.error())) {
-      stage.history.created(target, History::Told::nothing);
+      stage.history.created(target, History::Told::nothing, now(process));
+    } else if (no_space(stage, moved.error())) {
+      stage.history.created(target, History::Told::no, now(process));
     } else {
       stage.fail(fmt::format("renaming {} failed with errno {}", doomed, moved.error().posix));
     }
@@ -136,7 +188,7 @@ runtime::Task<void> name_something(sim::Process& process, Stage& stage) {
   }
   const Result<> removed = co_await host.unlink(doomed);
   if (removed) {
-    stage.history.removed(doomed, History::Told::yes);
+    stage.history.removed(doomed, now(process));
   } else if (!lost(removed.error())) {
     stage.fail(fmt::format("removing {} failed with errno {}", doomed, removed.error().posix));
   }
@@ -151,10 +203,10 @@ std::string block_of(Value value) {
 }
 
 std::optional<Value> value_of(const std::string& block) {
-  if (block.size() != kBlockBytes) return std::nullopt;
+  if (block.empty() || block.size() % sizeof(Value) != 0 || block.size() > kBlockBytes) return std::nullopt;
   Value value = 0;
   std::memcpy(&value, block.data(), sizeof value);
-  if (block != block_of(value)) return std::nullopt;
+  if (block != block_of(value).substr(0, block.size())) return std::nullopt;
   return value;
 }
 
@@ -165,12 +217,16 @@ runtime::Task<void> set_up(sim::Process& process, Stage& stage, bool& done) {
     if (!file) co_return;
     const Result<> sized = co_await host.truncate(data_file(f), stage.blocks * kBlockBytes);
     if (!sized) stage.fail("setting a file's size failed");
+    const Result<> stable = co_await host.fsync(file, false);
+    if (!stable) stage.fail("the first fsync failed");
     co_await host.close(file);
   }
   const Result<> made = co_await host.mkdir("/names", 0755);
   if (!made) stage.fail("making a directory failed");
   FileHandle records = co_await open_some_time(process, stage, "/records", O_CREAT | O_RDWR);
   if (!records) co_return;
+  const Result<> stable = co_await host.fsync(records, false);  // and the directory: one log holds both
+  if (!stable) stage.fail("the first fsync failed");
   co_await host.close(records);
   done = true;
 }
@@ -179,6 +235,10 @@ runtime::Task<void> work(sim::Process& process, Stage& stage, std::uint64_t numb
   Host host(process);
   co_await process.delay(std::chrono::microseconds(number * 50));
   while (!stage.quiet && stage.failure.empty()) {
+    if (stage.resting) {
+      co_await process.delay(kWhileResting);
+      continue;
+    }
     if (stage.names && stage.prng.chance(150)) {
       co_await name_something(process, stage);
       continue;
@@ -191,19 +251,42 @@ runtime::Task<void> work(sim::Process& process, Stage& stage, std::uint64_t numb
     FileHandle file = co_await open_some_time(process, stage, path, flags);
     if (!file) break;
     const std::uint64_t calls = 1 + stage.prng.below(6);
-    for (std::uint64_t i = 0; i < calls && !stage.quiet && !file->mount->gone(); ++i) {
+    for (std::uint64_t i = 0; i < calls && !stage.quiet && !stage.resting && !file->mount->gone(); ++i) {
       if (append) {
         co_await append_record(process, stage, file, path);
       } else if (stage.prng.chance(500)) {
-        co_await write_block(process, stage, file, f, stage.prng.below(stage.blocks));
+        co_await write_block(process, stage, file, path, stage.prng.below(stage.blocks));
       } else {
-        co_await read_block(process, stage, file, f, stage.prng.below(stage.blocks));
+        co_await read_block(process, stage, file, path, stage.prng.below(stage.blocks));
       }
-      if (stage.fsyncs && stage.prng.chance(50)) co_await host.fsync(file, stage.prng.chance(500));
+      if (stage.fsyncs && stage.prng.chance(50)) co_await sync(process, stage, file, path);
       if (stage.prng.chance(300)) co_await process.delay(std::chrono::microseconds(stage.prng.below(3000)));
     }
     co_await host.close(file);
   }
+}
+
+runtime::Task<void> look_at_blocks(sim::Process& process, Stage& stage, std::string site, std::string path, std::uint64_t blocks) {
+  Host host(process);
+  const auto wrong = [&](const std::optional<std::string>& what) {
+    if (what) stage.fail(fmt::format("at the end, at {}: {}", site, *what));
+  };
+  const Result<FileHandle> file = co_await host.open(path, O_RDWR, 0);
+  if (!file) {
+    wrong(fmt::format("{} can't be opened, errno {}", path, file.error().posix));
+    co_return;
+  }
+  for (std::uint64_t b = 0; b < blocks; ++b) {
+    const Instant from = now(process);
+    Result<std::string> bytes = co_await host.read(*file, b * kBlockBytes, kBlockBytes);
+    if (!bytes) {
+      wrong(fmt::format("{} block {} can't be read, errno {}", path, b, bytes.error().posix));
+    } else {
+      bytes->resize(kBlockBytes);  // behind the end is what was never written
+      wrong(judge(stage, {path, b}, *bytes, from, now(process)));
+    }
+  }
+  co_await host.close(*file);
 }
 
 runtime::Task<void> look_at_all(sim::Process& process, Stage& stage, std::string site, bool& done) {
@@ -211,24 +294,7 @@ runtime::Task<void> look_at_all(sim::Process& process, Stage& stage, std::string
   const auto wrong = [&](const std::optional<std::string>& what) {
     if (what) stage.fail(fmt::format("at the end, at {}: {}", site, *what));
   };
-  for (std::uint64_t f = 0; f < stage.files; ++f) {
-    const Result<FileHandle> file = co_await host.open(data_file(f), O_RDWR, 0);
-    if (!file) {
-      wrong(fmt::format("{} can't be opened, errno {}", data_file(f), file.error().posix));
-      continue;
-    }
-    for (std::uint64_t b = 0; b < stage.blocks; ++b) {
-      const Instant from = now(process);
-      const Result<std::string> bytes = co_await host.read(*file, b * kBlockBytes, kBlockBytes);
-      const std::optional<Value> value = bytes ? value_of(*bytes) : std::nullopt;
-      if (!value) {
-        wrong(fmt::format("{} block {} can't be read, or is no block of one write", data_file(f), b));
-      } else {
-        wrong(stage.history.read({data_file(f), b}, *value, from, now(process)));
-      }
-    }
-    co_await host.close(*file);
-  }
+  for (std::uint64_t f = 0; f < stage.files; ++f) co_await look_at_blocks(process, stage, site, data_file(f), stage.blocks);
   const Result<FileHandle> records = co_await host.open("/records", O_RDWR, 0);
   if (records) {
     const Result<runtime::HostAttributes> attributes = co_await host.fstat(*records);
@@ -236,11 +302,13 @@ runtime::Task<void> look_at_all(sim::Process& process, Stage& stage, std::string
     const std::uint64_t size = attributes ? attributes->size : 0;
     for (std::uint64_t at = 0; at < size; at += kRecordBytes) {
       const Result<std::string> text = co_await host.read(*records, at, kRecordBytes);
-      if (!text || text->size() != kRecordBytes || text->substr(0, 7) != "record ") {
+      const std::uint64_t number = text && text->size() == kRecordBytes ? std::strtoull(text->c_str() + 7, nullptr, 10) : 0;
+      if (!text || *text != record_text(number)) {
+        if (text && stage.history.lost_power()) continue;  // a record that was not stable may be torn
         wrong(fmt::format("/records holds no record at {}", at));
         break;
       }
-      numbers.push_back(std::strtoull(text->c_str() + 7, nullptr, 10));
+      numbers.push_back(number);
     }
     wrong(stage.history.final_records("/records", numbers));
     co_await host.close(*records);
@@ -259,6 +327,9 @@ runtime::Task<void> look_at_all(sim::Process& process, Stage& stage, std::string
     wrong(stage.history.final_name(name, is));
     const Result<runtime::HostAttributes> found = co_await host.stat(name);
     if (found.has_value() != is) wrong(fmt::format("{} is {} listed but {} found", name, is ? "" : "not", found ? "" : "not"));
+    if (const std::uint64_t blocks = stage.history.blocks_of(name); is && blocks != 0) {
+      co_await look_at_blocks(process, stage, site, name, blocks);
+    }
   }
   done = true;
 }

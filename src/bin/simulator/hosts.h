@@ -17,10 +17,14 @@ struct Stage {
   History history;
   sim::Prng prng;
   bool quiet = false;               ///< hosts end after their present call
+  bool resting = false;             ///< hosts wait before their next call
   std::uint64_t files = 0, blocks = 0, doomed = 0;
   std::string failure;              ///< the first thing that may not be
   bool verbose = false;
-  bool fsyncs = false, mappings = false, directs = false, names = true, appends = true;
+  bool fsyncs = false, directs = false, names = true, appends = true;
+  bool fills = false;               ///< hosts fill the area, and take ENOSPC for an answer
+  std::uint64_t full = 0;           ///< how often one of them did
+  std::uint64_t verified = 0;       ///< comparisons of both sites that ended
 
   void fail(const std::string& what) {
     if (failure.empty()) failure = what;
@@ -29,7 +33,7 @@ struct Stage {
 
 /// Bytes of a block that holds `value`; 0 is a block of zeros.
 [[nodiscard]] std::string block_of(Value value);
-/// The value that a block holds; nullopt: no whole block of one value.
+/// The value that a block, or a part of one, holds; nullopt: more than one, or none.
 [[nodiscard]] std::optional<Value> value_of(const std::string& block);
 
 /// Works until the stage is quiet: reads and writes blocks, appends records, makes and removes names.

@@ -1,0 +1,131 @@
+#include "bin/simulator/checks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "area/suspects.h"
+#include "area/table_format.h"
+#include "fsck/fsck.h"
+#include "sim/storage.h"
+
+namespace lockstep::simulator {
+namespace {
+
+bool bit(Bytes map, std::uint64_t granule) { return (std::to_integer<unsigned>(map[granule / 8]) >> granule % 8 & 1) != 0; }
+
+/// The first granule in which `a` and `b` differ and that neither map has; nullopt: there is none.
+std::optional<std::uint64_t> uncovered(Bytes a, Bytes b, Bytes map, Bytes other_map) {
+  for (std::uint64_t at = 0; at < a.size(); at += area::kGranuleBytes) {
+    const std::uint64_t granule = at / area::kGranuleBytes;
+    const std::size_t bytes = std::min<std::size_t>(area::kGranuleBytes, a.size() - at);
+    if (bit(map, granule) || bit(other_map, granule)) continue;
+    if (!std::ranges::equal(a.subspan(at, bytes), b.subspan(at, bytes))) return granule;
+  }
+  return std::nullopt;
+}
+
+class Unnoticed final : public fsck::RepairNotice {
+ public:
+  Result<> metadata_may_differ() override { return {}; }
+};
+
+runtime::Task<void> examine_area(sim::Process& process, std::string& wrong, bool& done) {
+  runtime::World& world = process.world();
+  Unnoticed notice;
+  Result<> usable = co_await fsck::can_be_examined(world.disk);
+  if (!usable) {
+    wrong = usable.error().text;
+  } else {
+    const Result<fsck::Outcome> outcome = co_await fsck::examine({world.scheduler, world.disk, world.keys, world.clock.wall()}, {.data = true}, notice);
+    if (!outcome) {
+      wrong = outcome.error().text;
+    } else if (!outcome->sound()) {
+      wrong = fmt::format("{} findings; the first: {}", outcome->report.total(), fsck::line_of(outcome->report.findings().front()));
+    }
+  }
+  done = true;
+}
+
+}  // namespace
+
+std::optional<std::string> not_suspect(Cluster& cluster) {
+  const sim::Storage& east = cluster.machine(0).storage();
+  const sim::Storage& west = cluster.machine(1).storage();
+  if (const auto granule = uncovered(east.peek("extents"), west.peek("extents"), east.peek("suspect"), west.peek("suspect"))) {
+    return fmt::format("granule {} differs between the sites and is suspect at neither", *granule);
+  }
+  for (std::size_t i = 0; i < 2; ++i) {
+    const sim::Storage& storage = cluster.machine(i).storage();
+    const Bytes map = storage.peek_stable("suspect");
+    if (const auto granule = uncovered(storage.peek("extents"), storage.peek_stable("extents"), map, map)) {
+      return fmt::format("granule {} of {} is not on the medium as it was written, and there it is not suspect", *granule, kSites[i]);
+    }
+  }
+  return std::nullopt;
+}
+
+namespace {
+
+runtime::Task<void> collect_keys(runtime::KeyValue& keys, std::vector<runtime::KeyPair>& all, bool& done) {
+  Result<std::vector<runtime::KeyPair>> pairs = co_await keys.scan("\x01", "\xff\xff\xff\xff", 10'000'000, nullptr);
+  if (pairs) all = std::move(*pairs);
+  done = pairs.has_value();
+}
+
+}  // namespace
+
+std::optional<std::string> difference(Cluster& cluster) {
+  std::array<std::vector<runtime::KeyPair>, 2> keys;
+  for (std::size_t i = 0; i < 2; ++i) {
+    bool done = false;
+    cluster.process(i).spawn(collect_keys(cluster.process(i).world().keys, keys[i], done));
+    if (!cluster.universe().run_until([&] { return done; }, std::chrono::minutes(1))) return "the keys can't be read";
+  }
+  std::array<std::map<std::string, std::string>, 2> maps;
+  for (std::size_t i = 0; i < 2; ++i) {
+    for (const runtime::KeyPair& pair : keys[i]) maps[i].emplace(pair.key, pair.value);
+  }
+  const auto hex = [](const std::string& bytes) {
+    std::string text;
+    for (const char c : bytes) text += fmt::format("{:02x}", static_cast<unsigned char>(c));
+    return text;
+  };
+  for (const auto& map : maps) {
+    for (const auto& [key, value] : map) {
+      const auto east = maps[0].find(key), west = maps[1].find(key);
+      if (east != maps[0].end() && west != maps[1].end() && east->second == west->second) continue;
+      return fmt::format("the keys of the sites differ at {} ({}): {} and {}", hex(key), key.substr(0, 1),
+                         east == maps[0].end() ? "nothing" : hex(east->second), west == maps[1].end() ? "nothing" : hex(west->second));
+    }
+  }
+  const Bytes east = cluster.machine(0).storage().peek("extents");
+  const Bytes west = cluster.machine(1).storage().peek("extents");
+  for (std::size_t at = 0; at < east.size(); at += kBlockBytes) {
+    const Bytes a = east.subspan(at, kBlockBytes), b = west.subspan(at, kBlockBytes);
+    if (!std::equal(a.begin(), a.end(), b.begin())) return fmt::format("block {} differs between the sites", at / kBlockBytes);
+  }
+  const Bytes sums_east = cluster.machine(0).storage().peek("checksums");
+  const Bytes sums_west = cluster.machine(1).storage().peek("checksums");
+  for (std::uint64_t block = 0; block < east.size() / kBlockBytes; ++block) {
+    const std::uint64_t at = area::checksum_place(block);
+    const Bytes a = sums_east.subspan(at, area::kChecksumBytes), b = sums_west.subspan(at, area::kChecksumBytes);
+    if (!std::equal(a.begin(), a.end(), b.begin())) return fmt::format("the checksum of block {} differs between the sites", block);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> unsound(Cluster& cluster, std::size_t site) {
+  sim::Process& process = cluster.machine(site).start("fsck");
+  std::string wrong;
+  bool done = false;
+  process.spawn(examine_area(process, wrong, done));
+  if (!cluster.universe().run_until([&] { return done && process.idle(); }, std::chrono::minutes(10))) return "the examination does not end";
+  cluster.machine(site).end(process);
+  if (wrong.empty()) return std::nullopt;
+  return fmt::format("fsck of {}: {}", kSites[site], wrong);
+}
+
+}  // namespace lockstep::simulator

@@ -1,0 +1,47 @@
+// crowd.h - the hosts of both machines: started with a machine, gone with its power.
+#pragma once
+
+#include <algorithm>
+#include <array>
+
+#include "bin/simulator/cluster.h"
+#include "bin/simulator/hosts.h"
+
+namespace lockstep::simulator {
+
+class Crowd {
+ public:
+  Crowd(Cluster& cluster, Stage& stage) : cluster_(cluster), stage_(stage) {}
+
+  /// The process in which the hosts of a machine run; made when first asked for.
+  [[nodiscard]] sim::Process& at(std::size_t machine) {
+    if (processes_[machine] == nullptr) processes_[machine] = &cluster_.machine(machine).start("hosts");
+    return *processes_[machine];
+  }
+  /// `per_site` hosts begin to work, in a new process: that of before, if any, went with its machine's power.
+  void start(std::size_t machine) {
+    if (!working_) return;
+    processes_[machine] = &cluster_.machine(machine).start("hosts");
+    start_hosts(machine);
+  }
+  void start_all(std::uint64_t per_site) {
+    working_ = true;
+    per_site_ = per_site;
+    for (std::size_t i = 0; i < processes_.size(); ++i) start_hosts(i);
+  }
+  /// Every host has ended.
+  [[nodiscard]] bool idle() { return std::ranges::all_of(processes_, [](const sim::Process* p) { return p == nullptr || p->idle(); }); }
+
+ private:
+  void start_hosts(std::size_t machine) {
+    for (std::uint64_t n = 0; n < per_site_; ++n) at(machine).spawn(work(at(machine), stage_, n));
+  }
+
+  Cluster& cluster_;
+  Stage& stage_;
+  bool working_ = false;
+  std::uint64_t per_site_ = 0;
+  std::array<sim::Process*, 2> processes_{};
+};
+
+}  // namespace lockstep::simulator

@@ -1,0 +1,315 @@
+#include "bin/simulator/faults.h"
+
+#include <fmt/format.h>
+
+#include "bin/simulator/checks.h"
+#include "sim/storage.h"
+
+namespace lockstep::simulator {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr Duration kLongerMax = seconds(15);
+
+runtime::Task<void> hand_over(site::Site& site) { co_await site.controller().switch_over(); }
+
+/// Nobody reads what a command sends while it runs.
+class Unread final : public control::Stream {
+ public:
+  runtime::Task<bool> send(nlohmann::json) override { co_return true; }
+  runtime::Stop& gone() override { return gone_; }
+
+ private:
+  runtime::Stop gone_;
+};
+
+runtime::Task<void> run_verify(site::Site& site, Unread& unread, Stage& stage) {
+  const nlohmann::json answer = co_await site.execute({{"command", "verify"}}, unread);
+  if (answer.contains("equal") && !answer["equal"].get<bool>()) stage.fail("verify: " + answer.dump());
+  if (answer.contains("equal")) ++stage.verified;
+}
+
+}  // namespace
+
+const std::vector<Faults::Kind> Faults::kKinds = {
+    {"cut", 500, &Faults::cut},
+    {"cut, half open", 150, &Faults::cut_half_open},
+    {"cut at a byte", 300, &Faults::cut_at_a_byte},
+    {"storm of cuts", 100, &Faults::storm},
+    {"partition", 300, &Faults::partition},
+    {"partition one way", 200, &Faults::partition_one_way},
+    {"slow link", 150, &Faults::slow_link},
+    {"slow disk", 150, &Faults::slow_disk},
+    {"kill", 400, &Faults::kill},
+    {"kill of both", 150, &Faults::kill_both},
+    {"stop signal", 200, &Faults::stop_signal},
+    {"long absence", 200, &Faults::absence},
+    {"orderly stop", 150, &Faults::orderly_stop},
+    {"loss of power", 250, &Faults::lose_power},
+    {"loss of power of both", 150, &Faults::lose_power_of_both},
+    {"area lost and replaced", 80, &Faults::lose_area},
+    {"jump of the calendar", 100, &Faults::jump_of_calendar},
+    {"switchover", 300, &Faults::switchover},
+    {"verify", 200, &Faults::verify},
+    {"arbiter away or back", 400, &Faults::arbiter_away},
+    {"arbiter out of reach or back", 400, &Faults::arbiter_out_of_reach},
+    {"rest", 100, &Faults::rest},
+};
+
+Faults::Faults(Cluster& cluster, Stage& stage, Crowd& crowd, sim::Prng& prng, std::map<std::string, std::uint64_t>& counts)
+    : cluster_(cluster), stage_(stage), crowd_(crowd), prng_(prng), counts_(counts) {}
+
+Duration Faults::draw_between(Duration least, Duration most) {
+  return least + Duration(prng_.below(static_cast<std::uint64_t>((most - least).count()) + 1));
+}
+
+void Faults::draw() {
+  for (const Kind& kind : kKinds) {
+    if (prng_.chance(kind.permille)) mix_.push_back(&kind);
+  }
+  length_ = draw_between(milliseconds(500), milliseconds(4500));
+  sim::NetWeather& net = network().weather;
+  net.delay_min = draw_between(microseconds(20), microseconds(520));
+  net.delay_max = delay_max_ = net.delay_min + draw_between({}, milliseconds(5));
+  net.short_send_permille = static_cast<unsigned>(prng_.below(300));
+  for (std::size_t i = 0; i < 2; ++i) {
+    cluster_.machine(i).storage().weather.miss_permille = static_cast<unsigned>(prng_.below(400));
+    sim::ClockSettings& clock = cluster_.machine(i).clock_settings();
+    clock.offset = draw_between({}, hours(1000));
+    clock.drift_ppm = static_cast<std::int64_t>(prng_.below(4001)) - 2000;
+  }
+}
+
+void Faults::begin() {
+  if (!cluster_.arbitrated() || !prng_.chance(700)) return;
+  sim::ArbiterWeather& weather = cluster_.arbiter().weather;
+  weather.refused_permille = static_cast<unsigned>(prng_.below(200));
+  weather.lost_permille = static_cast<unsigned>(prng_.below(100));
+  weather.late_permille = static_cast<unsigned>(prng_.below(100));
+  weather.unanswered_permille = static_cast<unsigned>(prng_.below(200));
+}
+
+void Faults::trouble() {
+  const std::uint64_t look_at = prng_.below(10);
+  end_ = cluster_.universe().now() + length_;
+  last_end_ = end_ + kLongerMax;
+  for (std::uint64_t n = 0; cluster_.universe().now() < end_ && stage_.failure.empty(); ++n) {
+    cluster_.universe().run_for(draw_between(microseconds(500), milliseconds(300)));
+    start_what_is_down();
+    if (!mix_.empty()) (this->*mix_[prng_.below(mix_.size())]->strike)();
+    if (n == look_at && !cluster_.replacing()) {
+      if (const auto wrong = not_suspect(cluster_)) stage_.fail(*wrong);
+    }
+  }
+}
+
+void Faults::heal() {
+  if (cluster_.arbitrated()) {
+    cluster_.arbiter().weather = {};
+    cluster_.arbiter().set_available(true);
+    for (std::size_t i = 0; i < 2; ++i) cluster_.arbiter().set_reachable(cluster_.machine(i), true);
+  }
+  network().partition(east(), west(), false);
+  network().weather.delay_max = delay_max_;
+  for (std::size_t i = 0; i < 2; ++i) cluster_.machine(i).storage().weather.slow = {};
+  stage_.resting = false;
+  down_until_ = {};
+  start_what_is_down();
+}
+
+void Faults::count(const std::string& fault) {
+  ++counts_[fault];
+  if (stage_.verbose) fmt::print("{:>12} FAULT {}\n", cluster_.universe().now().ns / 1000, fault);
+}
+
+/// A fault of some time: `end` makes it whole again.
+void Faults::lasts(Duration time, std::function<void()> end) { cluster_.universe().after(time, nullptr, std::move(end)); }
+
+/// What takes effect only after a while gets it.
+void Faults::longer(Duration time) { end_ = std::min(last_end_, std::max(end_, cluster_.universe().now() + time)); }
+
+void Faults::start_what_is_down() {
+  for (std::size_t i = 0; i < 2; ++i) {
+    if (!cluster_.up(i) && cluster_.universe().now() >= down_until_[i]) cluster_.start(i);
+  }
+}
+
+void Faults::cut() {
+  network().cut(east(), west(), sim::CutNotice::both);
+  count("cut");
+}
+
+void Faults::cut_half_open() {
+  network().cut(east(), west(), prng_.chance(500) ? sim::CutNotice::first : sim::CutNotice::second);
+  count("cut, half open");
+}
+
+void Faults::cut_at_a_byte() {
+  const bool to_west = prng_.chance(500);
+  network().cut_next_after(to_west ? east() : west(), to_west ? west() : east(), prng_.below(20'000));
+  network().cut(east(), west(), sim::CutNotice::both);
+  count("cut at a byte");
+}
+
+void Faults::storm() {
+  for (std::uint64_t left = 5 + prng_.below(20); left > 0; --left) {
+    network().cut(east(), west(), sim::CutNotice::both);
+    count("cut in a storm");
+    cluster_.universe().run_for(draw_between(milliseconds(1), milliseconds(400)));
+  }
+}
+
+void Faults::partition() {
+  network().partition(east(), west(), true);
+  const Duration time = draw_between(milliseconds(1), seconds(12));
+  lasts(time, [this] { network().partition(east(), west(), false); });
+  if (prng_.chance(300)) longer(time);
+  count("partition");
+}
+
+void Faults::partition_one_way() {
+  const bool to_west = prng_.chance(500);
+  network().block(to_west ? east() : west(), to_west ? west() : east(), true);
+  const Duration time = draw_between(milliseconds(1), seconds(12));
+  lasts(time, [this] { network().partition(east(), west(), false); });
+  if (prng_.chance(300)) longer(time);
+  count("partition one way");
+}
+
+void Faults::slow_link() {
+  network().weather.delay_max = draw_between(milliseconds(10), milliseconds(800));
+  lasts(draw_between(milliseconds(50), seconds(3)), [this] { network().weather.delay_max = delay_max_; });
+  count("slow link");
+}
+
+void Faults::slow_disk() {
+  sim::Machine& machine = cluster_.machine(prng_.below(2));
+  machine.storage().weather.slow = draw_between(milliseconds(1), milliseconds(300));
+  lasts(draw_between(milliseconds(50), seconds(3)), [&machine] { machine.storage().weather.slow = {}; });
+  count("slow disk");
+}
+
+void Faults::kill() {
+  const std::size_t which = prng_.below(2);
+  if (!cluster_.up(which)) return;
+  cluster_.kill(which);
+  down_until_[which] = cluster_.universe().now() + draw_between({}, milliseconds(600));
+  count("kill");
+}
+
+void Faults::kill_both() {
+  for (std::size_t i = 0; i < 2; ++i) {
+    if (cluster_.up(i)) cluster_.kill(i);
+    down_until_[i] = cluster_.universe().now() + draw_between({}, milliseconds(600));
+  }
+  count("kill of both");
+}
+
+void Faults::stop_signal() {
+  const std::size_t which = prng_.below(2);
+  if (!cluster_.up(which)) return;
+  const Duration time = draw_between(milliseconds(5), prng_.chance(500) ? milliseconds(500) : seconds(12));
+  cluster_.process(which).pause(time);
+  if (prng_.chance(300)) longer(time + seconds(1));
+  count("stop signal");
+}
+
+void Faults::absence() {
+  const std::size_t which = prng_.below(2);
+  if (!cluster_.up(which) || !cluster_.up(1 - which)) return;
+  cluster_.kill(which);
+  const Duration time = draw_between(seconds(2), seconds(16));
+  down_until_[which] = cluster_.universe().now() + time;
+  longer(time + seconds(1));
+  count("long absence");
+}
+
+void Faults::orderly_stop() {
+  const std::size_t which = prng_.below(2);
+  if (!cluster_.up(which) || !cluster_.site(which).ready()) return;
+  if (!cluster_.stop(which)) return stage_.fail(cluster_.problem());
+  down_until_[which] = cluster_.universe().now() + draw_between({}, seconds(2));
+  count("orderly stop");
+}
+
+/// What the other site does not hold goes, unless it is stable.
+void Faults::power_gone(std::size_t which) {
+  if (!cluster_.in_sync()) stage_.history.power_lost();
+  cluster_.lose_power(which);
+  crowd_.start(which);
+  down_until_[which] = cluster_.universe().now() + draw_between({}, seconds(1));
+}
+
+void Faults::lose_power() {
+  power_gone(prng_.below(2));
+  count("loss of power");
+}
+
+void Faults::lose_power_of_both() {
+  stage_.history.power_lost();
+  for (std::size_t i = 0; i < 2; ++i) power_gone(i);
+  count("loss of power of both");
+}
+
+/// Of a machine whose partner holds everything: a new area takes its place, and an administrator says that it is welcome.
+void Faults::lose_area() {
+  const std::size_t which = prng_.below(2);
+  if (!cluster_.in_sync() || cluster_.replacing()) return;
+  cluster_.lose_power(which);
+  crowd_.start(which);
+  if (!cluster_.replace(which)) return stage_.fail(cluster_.problem());
+  count("area lost and replaced");
+}
+
+void Faults::jump_of_calendar() {
+  sim::ClockSettings& clock = cluster_.machine(prng_.below(2)).clock_settings();
+  clock.wall_offset = draw_between(-hours(50'000), hours(50'000));
+  count("jump of the calendar");
+}
+
+void Faults::switchover() {
+  for (std::size_t i = 0; i < 2; ++i) {
+    if (!cluster_.up(i) || !cluster_.site(i).ready() || cluster_.site(i).controller().primary() == nullptr) continue;
+    cluster_.process(i).spawn(hand_over(cluster_.site(i)));
+    count("switchover");
+    return;
+  }
+}
+
+void Faults::verify() {
+  const std::size_t which = prng_.below(2);
+  if (!cluster_.up(which) || !cluster_.site(which).ready()) return;
+  sim::Process& process = cluster_.process(which);
+  process.spawn(run_verify(cluster_.site(which), process.make<Unread>(), stage_));
+  count("verify");
+}
+
+void Faults::arbiter_away() {
+  if (!cluster_.arbitrated()) return;
+  sim::Arbiter& arbiter = cluster_.arbiter();
+  arbiter.set_available(!arbiter.available());
+  count(arbiter.available() ? "arbiter back" : "arbiter away");
+}
+
+void Faults::arbiter_out_of_reach() {
+  if (!cluster_.arbitrated()) return;
+  sim::Arbiter& arbiter = cluster_.arbiter();
+  const sim::Machine& machine = cluster_.machine(prng_.below(2));
+  arbiter.set_reachable(machine, !arbiter.reachable(machine));
+  count(arbiter.reachable(machine) ? "arbiter reached again" : "arbiter out of reach");
+}
+
+/// Nobody writes for so long that suspect granules are cleared.
+void Faults::rest() {
+  stage_.resting = true;
+  const Duration time = draw_between(seconds(10), seconds(30));
+  lasts(time, [this] { stage_.resting = false; });
+  longer(time + milliseconds(200));
+  count("rest");
+}
+
+}  // namespace lockstep::simulator

@@ -1,0 +1,87 @@
+// faults.h - what breaks in a seed, when, and for how long; and that it is whole again in the end.
+//
+// Each seed draws which kinds of fault it has; trouble() then strikes with one after the other. What lasts (a partition, a slow disk) ends
+// by itself while others strike, so faults overlap. Power that goes while the other site does not hold everything takes with
+// it what was not stable: the history is told.
+#pragma once
+
+#include <array>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "bin/simulator/cluster.h"
+#include "bin/simulator/crowd.h"
+#include "bin/simulator/hosts.h"
+
+namespace lockstep::simulator {
+
+class Faults {
+ public:
+  /// Counts what it does in `counts`. All must outlive the universe of `cluster`.
+  Faults(Cluster& cluster, Stage& stage, Crowd& crowd, sim::Prng& prng, std::map<std::string, std::uint64_t>& counts);
+
+  /// Which kinds this seed has, the weather, the clocks. Before the daemons are started first.
+  void draw();
+  /// From here on the arbiter may fail.
+  void begin();
+  /// Strikes until this seed's time is over, or something may not be.
+  void trouble();
+  /// Nothing is broken any more, both daemons are up.
+  void heal();
+
+ private:
+  struct Kind {
+    const char* name;
+    unsigned permille;  ///< of the seeds have it
+    void (Faults::*strike)();
+  };
+  static const std::vector<Kind> kKinds;
+
+  // One of each kind.
+  void cut();
+  void cut_half_open();
+  void cut_at_a_byte();
+  void storm();
+  void partition();
+  void partition_one_way();
+  void slow_link();
+  void slow_disk();
+  void kill();
+  void kill_both();
+  void stop_signal();
+  void absence();
+  void orderly_stop();
+  void lose_power();
+  void lose_power_of_both();
+  void lose_area();
+  void jump_of_calendar();
+  void switchover();
+  void verify();
+  void arbiter_away();
+  void arbiter_out_of_reach();
+  void rest();
+
+  void count(const std::string& fault);
+  void lasts(Duration time, std::function<void()> end);
+  void longer(Duration time);
+  void start_what_is_down();
+  void power_gone(std::size_t which);
+  [[nodiscard]] Duration draw_between(Duration least, Duration most);
+  [[nodiscard]] sim::Machine& east() { return cluster_.machine(0); }
+  [[nodiscard]] sim::Machine& west() { return cluster_.machine(1); }
+  [[nodiscard]] sim::Network& network() { return cluster_.universe().network(); }
+
+  Cluster& cluster_;
+  Stage& stage_;
+  Crowd& crowd_;
+  sim::Prng& prng_;
+  std::map<std::string, std::uint64_t>& counts_;
+  std::vector<const Kind*> mix_;
+  Duration length_{};
+  Instant end_, last_end_;
+  Duration delay_max_{};
+  std::array<Instant, 2> down_until_{};
+};
+
+}  // namespace lockstep::simulator
