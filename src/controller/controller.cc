@@ -14,6 +14,7 @@ Controller::Controller(runtime::World& world, volume::Volume& volume, area::Area
       keeper_(world, area, options_.keeper),
       lease_({.read_lease = options_.read_lease, .takeover = options_.takeover}, world.clock.now()),
       role_changed_(world.scheduler),
+      repairs_changed_(world.scheduler),
       gate_changed_(world.scheduler),
       gate_closed_(world.scheduler),
       away_since_(world.clock.now() + options_.start_patience),
@@ -145,6 +146,19 @@ runtime::Task<Result<>> Controller::read_elsewhere(BlockRange blocks, MutableByt
     co_await role_changed_.wait();
   }
   co_return fail(Errc::stopped, "this daemon is stopping");
+}
+
+runtime::Task<Result<>> Controller::repair(BlockRange blocks) {
+  while (!repairs_.begin(blocks)) co_await repairs_changed_.wait();
+  Result<> done = fail(Errc::unavailable, "this site has no role just now");
+  if (primary_) {
+    done = co_await primary_->repair(blocks);
+  } else if (secondary_) {
+    done = co_await secondary_->repair(blocks);
+  }
+  repairs_.end(blocks);
+  repairs_changed_.notify_all();
+  co_return done;
 }
 
 // --- the link ----------------------------------------------------------------------------------------------------------

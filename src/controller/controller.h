@@ -23,6 +23,7 @@
 #include "controller/keeper.h"
 #include "controller/lease.h"
 #include "controller/primary.h"
+#include "controller/repairs.h"
 #include "controller/replica.h"
 #include "controller/secondary.h"
 #include "peer/link.h"
@@ -75,6 +76,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   void orphan_closed(InodeId inode) override;
   [[nodiscard]] bool readable_here(BlockRange blocks) const override;
   runtime::Task<Result<>> read_elsewhere(BlockRange blocks, MutableBytes into) override;
+  runtime::Task<Result<>> repair(BlockRange blocks) override;
   [[nodiscard]] std::uint64_t moment() const override { return replica_.moment(); }
   [[nodiscard]] bool written_since(std::uint64_t moment, InodeId inode) const override {
     return replica_.written_since(moment, inode);
@@ -121,12 +123,11 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   [[nodiscard]] AloneFinding finding() const { return finding_; }
 
   [[nodiscard]] Replica& replica() { return replica_; }
+  [[nodiscard]] const Replica& replica() const { return replica_; }
   [[nodiscard]] Keeper& keeper() { return keeper_; }
   [[nodiscard]] Primary* primary() { return primary_ ? &*primary_ : nullptr; }
   [[nodiscard]] Secondary* secondary() { return secondary_ ? &*secondary_ : nullptr; }
   [[nodiscard]] peer::Session* session();
-  /// Blocks that are bad here are taken from the other site, if they are good there (C8). Suspends.
-  runtime::Task<Result<>> repair(BlockRange blocks);
 
   /// Answers the comparison messages of the primary; must outlive stop().
   Secondary::Comparison* comparison = nullptr;
@@ -190,6 +191,9 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   runtime::Event role_changed_;
   std::uint64_t next_request_ = 1;
   std::map<std::uint64_t, Instant> inbox_;   // requests of this site's host that have no answer, by number
+
+  Repairs repairs_;
+  runtime::Event repairs_changed_;
 
   HostGate* gate_ = nullptr;
   peer::Link* link_ = nullptr;

@@ -396,19 +396,4 @@ runtime::Task<void> Controller::leave() {
   if (told) log::info("{} goes on alone in epoch {}", options_.peer_name, epoch().value);
 }
 
-runtime::Task<Result<>> Controller::repair(BlockRange blocks) {
-  std::vector<std::byte> bytes(blocks.count * kBlockBytes);
-  if (!primary_) co_return fail(Errc::refused, "blocks are repaired at the primary");
-  if (!co_await primary_->take_guard(blocks)) co_return fail(Errc::unavailable, "the other site is away");
-  Result<std::vector<std::byte>> theirs = fail(Errc::absent, {});
-  const Result<> still = co_await replica_.area.read(blocks, bytes);
-  Result<> done;
-  if (!still) {
-    theirs = co_await primary_->fetch(blocks);
-    done = theirs ? co_await replica_.replace(blocks, *theirs) : Result<>(std::unexpected(theirs.error()));
-  }
-  if (primary_) primary_->guard().release();
-  co_return done;
-}
-
 }  // namespace lockstep::controller

@@ -10,6 +10,8 @@ namespace {
 
 /// What an effect costs the window besides its data.
 constexpr std::uint64_t kEffectCost = 1024;
+/// So often the edges of one write are taken from the other site: a medium may not keep what is written.
+constexpr unsigned kEdgeRepairsMax = 2;
 
 }  // namespace
 
@@ -186,6 +188,7 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
     co_await budget_.take(cost);
   }
   Made made = Made::refused;
+  unsigned repairs = 0;
   for (;;) {
     if (stop_.requested() || (request.forwarded && over(request.session))) {
       made = Made::gone;
@@ -231,18 +234,21 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
     }
     wire::Effect& effect = planned.effect;
     std::optional<Result<area::Composed>> composed = replica_.area.compose(effect.writes, request.payload);
-    if (!composed) {
+    if (!composed || !*composed) {
       request.own_payload();
-      const Result<> warmed = co_await replica_.area.warm(effect.writes);
-      if (!warmed) {
-        log::error("reading the edge of a write failed: {}", warmed.error().text);
-        refused.error = EIO;
-        break;
+      Result<> warmed;
+      if (composed) {
+        warmed = std::unexpected(composed->error());
+      } else {
+        warmed = co_await replica_.area.warm(effect.writes);
       }
-      continue;
-    }
-    if (!*composed) {
-      log::error("a write was refused: {}", composed->error().text);
+      const bool bad = !warmed && (warmed.error().code == Errc::corrupt || warmed.error().code == Errc::io);
+      if (bad && repairs++ < kEdgeRepairsMax) {
+        warmed = co_await repair_edges(effect.writes);
+        if (!warmed && warmed.error().code == Errc::unavailable && !ready_.is_set()) continue;
+      }
+      if (warmed) continue;
+      log::error("a write was refused, the host got EIO: {}", warmed.error().text);
       refused.error = EIO;
       break;
     }
@@ -272,6 +278,15 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
   }
   budget_.give_back(cost);
   co_return made;
+}
+
+/// What stands beside a write that fills its blocks only in part is to be good.
+runtime::Task<Result<>> Primary::repair_edges(std::vector<wire::AreaWrite> writes) {
+  Result<> done;
+  for (const std::uint64_t block : area::edges_of(writes)) {
+    if (done) done = co_await repair({block, 1});
+  }
+  co_return done;
 }
 
 /// Gives the effect its seq and puts it into force here; nullopt: no room in the log or the in-flight ring, nothing changed.

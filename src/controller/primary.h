@@ -93,6 +93,12 @@ class Primary final : runtime::PassHook {
   /// it ended; Errc::corrupt: they are bad there. Suspends.
   runtime::Task<Result<std::vector<std::byte>>> fetch(BlockRange blocks);
 
+  /// What of `blocks` is bad here is taken from the other site, nobody writing it meanwhile; as Changes::repair(). Suspends.
+  runtime::Task<Result<>> repair(BlockRange blocks);
+  /// Sends this site's copy of `block`, which is written at this place among the effects. Errc::unavailable: not in sync; Errc::corrupt,
+  /// Errc::io: it is bad here. Requires: the guard of the block is taken. Suspends.
+  runtime::Task<Result<>> give(std::uint64_t block);
+
   // For comparisons.
   AreaGuard& guard() { return guard_; }
   /// Waits until the guard is free, takes it, and waits until no effect in flight touches `blocks`. False: the session ended, nothing is taken. Suspends.
@@ -141,6 +147,7 @@ class Primary final : runtime::PassHook {
   void end_of_pass() override;
   void update_ready();
   runtime::Task<Made> execute(Request& request, wire::Outcome& refused, Seq& seq);
+  runtime::Task<Result<>> repair_edges(std::vector<wire::AreaWrite> writes);
   std::optional<Seq> commit(Request& request, wire::Effect& effect, area::Composed& composed);
   void send_effect(Request& request, InFlight& entry);
   runtime::Task<void> drop_here(Seq seq, std::vector<wire::Drop> drops);
@@ -220,7 +227,7 @@ class Primary final : runtime::PassHook {
   Epoch recorded_;                  // by the other site
   std::uint64_t checkpointed_ = 0;
   std::uint64_t number_ = 0;        // of questions
-  std::map<std::uint64_t, runtime::OneShot<std::optional<std::vector<std::byte>>>*> fetching_;
+  std::map<std::uint64_t, std::pair<BlockRange, runtime::OneShot<std::optional<std::vector<std::byte>>>*>> fetching_;
   std::optional<Target> target_;
   std::optional<ResyncProgress> progress_;
   std::uint64_t committed_with_data_ = 0;

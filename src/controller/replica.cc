@@ -311,6 +311,63 @@ runtime::Task<Result<std::vector<std::uint64_t>>> Replica::source_checksums(Bloc
   co_return checksums;
 }
 
+runtime::Task<Result<std::vector<std::uint64_t>>> Replica::bad_among(BlockRange blocks) {
+  std::vector<std::byte> bytes(blocks.count * kBlockBytes);
+  const Result<std::vector<bool>> checked = co_await area.check(blocks, bytes);
+  if (!checked) co_return std::unexpected(checked.error());
+  std::vector<std::uint64_t> bad;
+  for (std::uint64_t i = 0; i < blocks.count; ++i) {
+    if ((*checked)[i]) bad.push_back(blocks.first + i);
+  }
+  co_return bad;
+}
+
+runtime::Task<Result<std::vector<std::uint64_t>>> Replica::read_published(BlockRange blocks, MutableBytes into) {
+  for (;;) {
+    const Result<> read = co_await area.read(blocks, into);
+    if (!read) co_return std::unexpected(read.error());
+    std::vector<std::uint64_t> checksums;
+    bool now = true;
+    for (std::uint64_t i = 0; i < blocks.count; ++i) {
+      checksums.push_back(checksum(into.subspan(i * kBlockBytes, kBlockBytes)));
+      now = now && checksums.back() == area.stored_checksum(blocks.first + i);
+    }
+    if (now) co_return checksums;  // else one was written while others were read
+  }
+}
+
+runtime::Task<Result<>> Replica::mend(std::uint64_t block, Result<std::vector<std::byte>> bytes) {
+  Result<> done;
+  if (!bytes) {
+    done = std::unexpected(bytes.error());
+  } else {
+    const Result<std::vector<std::uint64_t>> still = co_await bad_among({block, 1});
+    if (still && still->empty()) co_return Result<>{};
+    done = still ? co_await replace({block, 1}, *bytes) : Result<>(std::unexpected(still.error()));
+  }
+  note_mend(block, done ? std::string() : done.error().text);
+  co_return done;
+}
+
+void Replica::note_mend(std::uint64_t block, const std::string& why) {
+  ++(why.empty() ? mends_.repaired : mends_.left);
+  if (on_mend) on_mend(block, why);
+}
+
+Result<> check_answer(const wire::Blocks& answer, BlockRange asked, Bytes payload) {
+  if (answer.blocks != asked) return fail(Errc::invalid, "BLOCKS that were not asked for");
+  if (answer.bad) return {};
+  if (payload.size() != asked.count * kBlockBytes || answer.checksums.size() != asked.count) {
+    return fail(Errc::invalid, "BLOCKS with another amount of data than was asked for");
+  }
+  for (std::uint64_t i = 0; i < asked.count; ++i) {
+    if (checksum(payload.subspan(i * kBlockBytes, kBlockBytes)) != answer.checksums[i]) {
+      return fail(Errc::invalid, "BLOCKS whose data does not match its checksums");
+    }
+  }
+  return {};
+}
+
 void Replica::fatal(const char* what, const Error& error) {
   log::error("{} failed: {} (errno {}); the daemon stops so that nothing is acknowledged that is not stored; check the "
              "medium, then start it again",

@@ -111,6 +111,25 @@ class Replica {
   runtime::Task<Result<>> adopt(BlockRange blocks);
   /// Puts `bytes` into whole `blocks`, with their checksums. Nobody else may write them meanwhile. Suspends.
   runtime::Task<Result<>> replace(BlockRange blocks, Bytes bytes);
+
+  // Bad blocks (C8).
+  /// Those of `blocks` (at most area::kCheckBlocksMax) that do not match their checksum or can't be read. Suspends.
+  runtime::Task<Result<std::vector<std::uint64_t>>> bad_among(BlockRange blocks);
+  /// Reads `blocks` as they are published when it returns, all at that moment, with their checksums. Errc::corrupt, Errc::io. Suspends.
+  runtime::Task<Result<std::vector<std::uint64_t>>> read_published(BlockRange blocks, MutableBytes into);
+  /// `bytes` of the other site go into `block`, if it is still bad here; counts it and says it. `bytes` may be why there are none.
+  /// Nobody else may write the block meanwhile. Suspends.
+  runtime::Task<Result<>> mend(std::uint64_t block, Result<std::vector<std::byte>> bytes);
+  /// The same of a block that was put right, or not (`why`), otherwise.
+  void note_mend(std::uint64_t block, const std::string& why);
+  struct Mends {
+    std::uint64_t repaired = 0;
+    std::uint64_t left = 0;  ///< attempts that found no good copy
+  };
+  [[nodiscard]] const Mends& mends() const { return mends_; }
+  /// Called for each block that is counted. `why`: why it is still bad; empty: it is repaired.
+  std::function<void(std::uint64_t block, const std::string& why)> on_mend;
+
   /// The checksums of `blocks` can't be relied on, see source_checksums().
   [[nodiscard]] bool doubtful(BlockRange blocks) const {
     const std::uint64_t granule = blocks.first * kBlockBytes / area::kGranuleBytes;
@@ -137,6 +156,7 @@ class Replica {
   runtime::Task<void> stable_loop();
   void release_freed();
 
+  Mends mends_;
   Seq logged_;
   Seq applied_;
   Seq peer_stable_;
@@ -149,6 +169,9 @@ class Replica {
   std::map<Seq, std::vector<BlockRange>> freed_;
   RecentWrites recent_;
 };
+
+/// An answer to FETCH_BLOCKS of `asked` is one, and its data matches its checksums. Errc::invalid.
+[[nodiscard]] Result<> check_answer(const wire::Blocks& answer, BlockRange asked, Bytes payload);
 
 /// The blocks that `writes` touch, in order, neighbours joined.
 [[nodiscard]] std::vector<BlockRange> blocks_of(std::span<const wire::AreaWrite> writes);
