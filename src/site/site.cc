@@ -53,6 +53,10 @@ runtime::Task<Result<>> Site::start() {
   host.strict = config_.options.coherence == config::Coherence::strict;
   host_side_.emplace(world_, *area_, *volume_, *controller_, host);
   verify_.emplace(world_, *controller_);
+  scrub_.emplace(world_, *controller_);
+  damage_.emplace(world_);
+  damage_->start();
+  controller_->replica().on_mend = [this](std::uint64_t block, const std::string& why) { damage_->note(block, why); };
   comparison_.emplace(world_, *area_);
   remote_.emplace(world_, *controller_, static_cast<control::Commands&>(*this));
   controller_->comparison = &*comparison_;
@@ -137,6 +141,7 @@ runtime::Task<void> Site::stop() {
   co_await unmounting.join();
   if (host_side_) co_await host_side_->stop();
   if (control_) co_await control_->stop();
+  if (damage_) co_await damage_->stop();
   if (controller_ && area_) {
     // Everything appended is in the log already; a clean superblock spares the next start the look at what was in flight.
     co_await controller_->replica().checkpoint();

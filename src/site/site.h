@@ -16,6 +16,8 @@
 #include "controller/controller.h"
 #include "fuse/host_side.h"
 #include "peer/link.h"
+#include "resync/damage.h"
+#include "resync/scrub.h"
 #include "resync/verify.h"
 #include "runtime/world.h"
 #include "site/remote_commands.h"
@@ -62,7 +64,12 @@ class Site final : public control::Commands {
   runtime::Task<nlohmann::json> take_over(nlohmann::json request);
   runtime::Task<nlohmann::json> replace(nlohmann::json request);
   runtime::Task<nlohmann::json> resolve(nlohmann::json request);
-  runtime::Task<nlohmann::json> run_verify(control::Stream& stream);
+  // scrub_commands.cc
+  runtime::Task<nlohmann::json> run_verify(nlohmann::json request, control::Stream& stream);
+  runtime::Task<std::string> retake_keys(control::Stream& stream);
+  runtime::Task<nlohmann::json> mistrust_keys();
+  runtime::Task<nlohmann::json> run_scrub(nlohmann::json request, control::Stream& stream);
+  void say_integrity(nlohmann::json& status) const;
   runtime::Task<nlohmann::json> run_trace(nlohmann::json request, control::Stream& stream);
   nlohmann::json step_line(const controller::StepEvent& event) const;
   [[nodiscard]] std::string site_name(SiteId id) const;
@@ -78,6 +85,8 @@ class Site final : public control::Commands {
   std::optional<fuse::HostSide> host_side_;
   std::optional<peer::Link> link_;
   std::optional<resync::Verify> verify_;
+  std::optional<resync::Scrub> scrub_;
+  std::optional<resync::Damage> damage_;
   std::optional<resync::Comparison> comparison_;
   std::optional<RemoteCommands> remote_;
   std::optional<control::Server> control_;
