@@ -4,6 +4,7 @@
 //   no session -> lone_watch(): may this site go on alone?                              membership_controller.cc
 //   requests of the host -> change() -> whatever role there is, until one answers       controller.cc
 //   lease, fence -> the host's gate                                                     hosts_controller.cc
+//   the area failed -> hand over, leave                                                 detach_controller.cc
 //
 // Invariants:
 //   (1) There is at most one role; it changes only between sessions, and the old one has ended before the new one begins.
@@ -11,6 +12,7 @@
 //   (3) The gate is open only while admitted_ (this site has caught up, or goes on alone) and the lease lasts.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -104,7 +106,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   runtime::Task<std::string> discard();
 
   // What people ask.
-  enum class State { connecting, catching_up, in_sync, alone, alone_resync, resync, suspended, diverged };
+  enum class State { connecting, catching_up, in_sync, alone, alone_resync, resync, suspended, diverged, detached };
   [[nodiscard]] State state() const;
   /// What keeps things from being well, for people; empty: nothing.
   [[nodiscard]] std::string problem() const;
@@ -128,6 +130,10 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   [[nodiscard]] Primary* primary() { return primary_ ? &*primary_ : nullptr; }
   [[nodiscard]] Secondary* secondary() { return secondary_ ? &*secondary_ : nullptr; }
   [[nodiscard]] peer::Session* session();
+
+  /// The area has failed, and this site has given up its part (C7). `leave`: nothing is left to do here; else it is the only one that
+  /// has the data, and answers reads.
+  std::function<void(bool leave)> on_detached;
 
   /// Answers the comparison messages of the primary; must outlive stop().
   Secondary::Comparison* comparison = nullptr;
@@ -171,6 +177,10 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   /// Records an entry of which this site is the only member. Nothing may be committed meanwhile.
   runtime::Task<Keeper::Recorded> record_alone(bool consented, bool forced, Epoch above);
 
+  // detach_controller.cc
+  runtime::Task<void> detach_watch();
+  runtime::Task<void> hand_over_failing();
+
   // hosts_controller.cc
   [[nodiscard]] bool needs_lease() const;
   [[nodiscard]] bool may_serve() const;
@@ -210,6 +220,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   bool recorded_here_ = false;       // a sole member recorded an entry in this start
   bool accepts_new_store_ = false;
   bool stopping_ = false;
+  runtime::Event failed_;
   bool removing_slow_ = false;
   bool leaving_ = false;
   Instant away_since_;

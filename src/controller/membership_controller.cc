@@ -100,7 +100,7 @@ runtime::Task<void> Controller::meet(peer::Link& link, peer::Session& session, w
   if (keeper_.membership().has(options_.self)) co_await keeper_.set({.unproven = true});
   if (e.rule == Rule::blank) {
     const Result<> marked = co_await replica_.area.suspects().mark_all();
-    if (!marked) replica_.fatal("marking granules as suspect", marked.error());
+    if (!marked) co_await replica_.halt("marking granules as suspect", marked.error());
   }
   co_await end_role();  // whatever was pending is looked up anew when this site has caught up
   co_await become_secondary();
@@ -233,7 +233,7 @@ AloneInput Controller::alone_input() const {
 
 runtime::Task<void> Controller::lone_watch() {
   while (!stop_.requested()) {
-    if (connected_ || (primary_ && primary_->alone())) {
+    if (connected_ || replica_.failed() || (primary_ && primary_->alone())) {
       removing_slow_ = removing_slow_ && connected_;
       co_await lone_changed_.wait();
       continue;

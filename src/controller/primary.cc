@@ -75,6 +75,7 @@ runtime::Task<void> Primary::stop() {
 void Primary::end_of_pass() {
   if (session_ != nullptr) session_->flush();
   replica_.flush_log();
+  if (replica_.failed()) return;
   // Alone: what is in the log is complete.
   for (const Seq seq : std::exchange(left_at_end_of_pass_, {})) {
     if (window_.contains(seq)) leave_if_done(seq);
@@ -199,6 +200,11 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
       co_await ready_.wait();
       continue;
     }
+    if (replica_.failed()) {  // whoever goes on answers it
+      request.own_payload();
+      co_await replica_.changed.wait();
+      continue;
+    }
     if (keeper_.state().wrote < options_.epoch) {
       request.own_payload();
       co_await keeper_.set({.wrote = options_.epoch});
@@ -208,7 +214,8 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
     if (volume::Miss* miss = attempt.miss()) {
       request.own_payload();
       const Result<> loaded = co_await replica_.volume.load(std::move(*miss));
-      if (!loaded) {
+      if (!loaded && in_sync()) replica_.fail_area("reading the metadata", loaded.error());  // the other site can
+      if (!loaded && !replica_.failed()) {
         log::error("reading metadata for a request failed: {}", loaded.error().text);
         refused.error = EIO;
         break;
@@ -247,7 +254,7 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
         warmed = co_await repair_edges(effect.writes);
         if (!warmed && warmed.error().code == Errc::unavailable && !ready_.is_set()) continue;
       }
-      if (warmed) continue;
+      if (warmed || replica_.failed()) continue;
       log::error("a write was refused, the host got EIO: {}", warmed.error().text);
       refused.error = EIO;
       break;
@@ -291,6 +298,7 @@ runtime::Task<Result<>> Primary::repair_edges(std::vector<wire::AreaWrite> write
 
 /// Gives the effect its seq and puts it into force here; nullopt: no room in the log or the in-flight ring, nothing changed.
 std::optional<Seq> Primary::commit(Request& request, wire::Effect& effect, area::Composed& composed) {
+  if (replica_.failed()) return std::nullopt;
   const Seq seq{seq_.value + 1};
   effect.seq = seq;
   effect.epoch = options_.epoch;
@@ -320,6 +328,7 @@ std::optional<Seq> Primary::commit(Request& request, wire::Effect& effect, area:
 
   if (!request.forwarded) send_effect(request, entry);
   replica_.put_into_force(entry.effect, composed);
+  if (replica_.failed()) return seq;  // a forwarded request is made again by whoever goes on
   if (!blocks.empty()) steps.note(Step::area_written, request.id, seq, request.turns, Status::exclusive);
   steps.note(Step::published, request.id, seq, request.turns, Status::exclusive);
   if (request.forwarded) {
@@ -339,6 +348,7 @@ std::optional<Seq> Primary::commit(Request& request, wire::Effect& effect, area:
 
 void Primary::send_effect(Request& request, InFlight& entry) {
   if (!live_) return;  // it goes with what the next session catches up
+  entry.given = true;
   Steps& steps = replica_.steps;
   const Seq seq = entry.effect.seq;
   if (request.forwarded) {
@@ -379,6 +389,7 @@ runtime::Task<void> Primary::sync_here(Seq seq) {
 void Primary::leave_if_done(Seq seq) {
   InFlight& entry = *window_.at(seq);
   if (!entry.mirrored || !entry.dropped || !entry.stable || entry.left.given()) return;
+  if (replica_.failed() && !completed_forward_) return;
   const std::vector<InodeId> without_name = volume::orphans_made(entry.effect);
   if (!entry.effect.writes.empty()) replica_.area.in_flight().clear(seq);
   replica_.hold_freed(seq, entry.effect.freed);
@@ -505,6 +516,26 @@ Primary::Load Primary::load() const {
     if (load.oldest == Instant{} || entry->since < load.oldest) load.oldest = entry->since;
   }
   return load;
+}
+
+Seq Primary::last_given() const {
+  Seq last = seq_;
+  for (const auto& [seq, entry] : window_) {
+    if (!entry->given && !entry->mirrored && seq <= last) last = Seq{seq.value - 1};
+  }
+  return last;
+}
+
+void Primary::complete_forward() {
+  completed_forward_ = true;
+  std::vector<Seq> given;
+  for (const auto& [seq, entry] : window_) {
+    if (entry->given) given.push_back(seq);
+  }
+  for (const Seq seq : given) {
+    window_.at(seq)->mirrored = window_.at(seq)->stable = true;
+    leave_if_done(seq);
+  }
 }
 
 runtime::Task<bool> Primary::drained() {

@@ -69,6 +69,10 @@ class Primary final : runtime::PassHook {
   /// the window are complete. Suspends.
   runtime::Task<void> go_alone();
   [[nodiscard]] bool alone() const { return alone_; }
+  /// The area here has failed, and the other site has recorded that it goes on without this one: what was given to it is complete (C7).
+  void complete_forward();
+  /// The last effect that the other site was given.
+  [[nodiscard]] Seq last_given() const;
   /// Waits until no effect is in flight. False: the session ended before. Suspends.
   runtime::Task<bool> drained();
   /// Waits until the other site has recorded epoch `number`. False: the session ended before. Suspends.
@@ -121,6 +125,7 @@ class Primary final : runtime::PassHook {
     ClaimId claim;
     std::uint64_t cost = 0;
     bool forwarded = false;
+    bool given = false;           // sent to the other site in this session or an earlier one
     bool mirrored = false;
     bool dropped = true;
     bool stable = true;
@@ -220,6 +225,7 @@ class Primary final : runtime::PassHook {
   bool live_ = false;               // the session gets effects as they are made
   bool alone_ = false;
   bool held_ = false;
+  bool completed_forward_ = false;
   runtime::Event ready_;            // effects may be committed: !held_ && (live_ || alone_)
   runtime::Event session_changed_;  // something that a procedure with the other site waits for
   bool met_ = false;                // it has been live since this role began

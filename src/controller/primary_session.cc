@@ -26,6 +26,7 @@ runtime::Task<void> Primary::serve_member(peer::Link& link, peer::Session& sessi
   if (caught_up && !stop_.requested()) {
     problem_.clear();
     live_ = met_ = true;
+    for (auto& [seq, entry] : window_) entry->given = true;
     update_ready();
     reap_.notify_all();
     scope_.spawn(settle_times());  // a secondary that was restarted has lost those that were only in memory
@@ -264,7 +265,7 @@ runtime::Task<Result<>> Primary::settle_blocks(peer::Link& link, peer::Session& 
           if (!composed) co_return std::unexpected(composed.error());
           while (!replica_.suspected(effect)) co_await replica_.suspect(effect);
           const Result<> written = replica_.area.write(*composed);
-          if (!written) replica_.fatal("writing fetched blocks", written.error());
+          if (!written) co_await replica_.halt("writing fetched blocks", written.error());
         }
       }
       if (send) {

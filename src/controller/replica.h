@@ -4,8 +4,9 @@
 //
 //     area.write -> log.append -> volume.apply        then: drop caches -> (end of the pass: log written) -> answer
 //
-// A failed write of the area or its log can't be taken back and must not be answered: the daemon stops (fatal()), the
-// other site keeps what was acknowledged, and a restart finds what was in flight.
+// A failed write or sync of the area, its log or its keys can't be taken back (C7): from then on failed() is true, nothing is written
+// and nothing answered that would have to stand here, and what waits for the area waits for the end of the daemon. The controller
+// hands over and leaves (detach_controller.cc).
 #pragma once
 
 #include <functional>
@@ -64,7 +65,7 @@ class Replica {
   runtime::Task<void> log_room();
   /// Suspects the blocks of `effect` and appends its record: it may be put into force until the caller suspends. Suspends.
   runtime::Task<void> make_room(const wire::Effect& effect);
-  /// Writes blocks and checksums and publishes. The record was appended before.
+  /// Writes blocks and checksums and publishes, or failed(). The record was appended before.
   void put_into_force(const wire::Effect& effect, const area::Composed& composed);
   /// True: answering `effect` needs a sync() first.
   [[nodiscard]] bool must_sync(const wire::Effect& effect) const;
@@ -139,8 +140,16 @@ class Replica {
   /// (C2: suspect when it was stopped uncleanly) a block that does not match it has a checksum that differs from both. Suspends.
   runtime::Task<Result<std::vector<std::uint64_t>>> source_checksums(BlockRange blocks);
 
-  /// Ends the daemon: the area can't be trusted to hold what would be answered.
-  [[noreturn]] void fatal(const char* what, const Error& error);
+  // The end of the area (C7).
+  [[nodiscard]] bool failed() const { return !failure_.empty(); }
+  /// What failed, for people; empty: nothing.
+  [[nodiscard]] const std::string& failure() const { return failure_; }
+  /// The area can't be trusted to hold what would be answered. The first call counts.
+  void fail_area(const char* what, const Error& error);
+  /// fail_area() for who can wait. Never returns: the area is gone for good. Suspends.
+  runtime::Task<void> halt(const char* what, Error error);
+  /// Called at the first failure, from wherever it happens: must not call back.
+  std::function<void()> on_failure;
 
   /// Waits until nothing runs here any more. Suspends.
   runtime::Task<void> stop();
@@ -157,6 +166,8 @@ class Replica {
   void release_freed();
 
   Mends mends_;
+  std::string failure_;
+  runtime::Event never_;
   Seq logged_;
   Seq applied_;
   Seq peer_stable_;

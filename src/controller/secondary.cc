@@ -42,6 +42,10 @@ Secondary::~Secondary() { CHECK(pending_.empty()); }
 
 void Secondary::end_of_pass() {
   replica_.flush_log();
+  if (replica_.failed()) {
+    if (session_ != nullptr) session_->shutdown();  // with what was to be said of effects that are not written
+    return;
+  }
   if (session_ != nullptr) session_->flush();
   for (const std::uint64_t n : std::exchange(completed_, {})) {
     if (const auto found = pending_.find(n); found != pending_.end() && !found->second->done.given()) {
@@ -227,6 +231,7 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
       }
     } else if (!covered) {
       waited = co_await replica_.area.suspects().mark(blocks_of(writes));
+      if (!waited && replica_.area.failure()) replica_.fail_area("marking granules as suspect", waited.error());
     } else {
       co_await replica_.log_room();
     }
@@ -240,6 +245,7 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
   bool dropped_here = own || effect.drops.empty();
   if (planted(Planted::drop_before_publish)) dropped_here = true;
   replica_.put_into_force(effect, **composed);
+  if (replica_.failed()) co_return fail(Errc::unavailable, "the area here has failed");
   if (!effect.writes.empty()) steps.note(Step::area_written, effect.request, effect.seq, effect.turns, Status::exclusive);
   steps.note(Step::published, effect.request, effect.seq, effect.turns, Status::exclusive);
   if (pending != nullptr) {
@@ -338,6 +344,7 @@ bool Secondary::readable_here(BlockRange blocks) const {
 }
 
 void Secondary::answer(const wire::Effect& effect, ClaimId claim) {
+  if (replica_.failed()) return;
   Steps& steps = replica_.steps;
   steps.note(Step::dropped, effect.request, effect.seq, effect.turns, Status::exclusive);
   replica_.hold_freed(effect.seq, effect.freed);

@@ -30,6 +30,7 @@ const char* word_of(controller::Controller::State state) {
     case State::resync: return "resync";
     case State::suspended: return "suspended";
     case State::diverged: return "diverged";
+    case State::detached: return "detached";
   }
   return "?";
 }
@@ -152,6 +153,7 @@ json Site::status() {
   const wire::SiteState& remembered = c.keeper().state();
   answer["unproven"] = remembered.unproven;
   answer["incomplete"] = remembered.incomplete;
+  if (c.replica().failed()) answer["failure"] = c.replica().failure();
   if (!c.connected()) answer["alone"] = std::string(controller::name_of(c.finding()));
   say_integrity(answer);
   if (surroundings_.memory_bytes) answer["memory_bytes"] = surroundings_.memory_bytes();

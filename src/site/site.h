@@ -33,6 +33,7 @@ struct Surroundings {
   controller::Costs (*costs)(void*) = nullptr;       ///< for `trace --profile`
   void* costs_with = nullptr;
   bool control = true;                               ///< open the control socket
+  std::function<void()> detached;                    ///< called when the area has failed and the site has to leave(); null: nobody is told
 };
 
 class Site final : public control::Commands {
@@ -44,6 +45,14 @@ class Site final : public control::Commands {
   runtime::Task<Result<>> start();
   /// Takes the mount away, ends what runs, closes the area. Suspends.
   runtime::Task<void> stop();
+
+  /// The area has failed (Surroundings::detached was called, or the daemon is to end): takes the mount away and ends the connection, for a
+  /// bounded time; what waits for the area is left as it is, so the program has to end without destroying this. Suspends.
+  runtime::Task<void> leave();
+  /// The area has failed: the end is leave(), not stop().
+  [[nodiscard]] bool failed() const { return controller_ && controller_->replica().failed(); }
+  /// Requires: failed().
+  [[nodiscard]] std::string why_failed() const { return controller_->problem(); }
 
   runtime::Task<nlohmann::json> execute(nlohmann::json request, control::Stream& stream) override;
 
@@ -58,6 +67,8 @@ class Site final : public control::Commands {
 
  private:
   [[nodiscard]] controller::ControllerOptions controller_options() const;
+  runtime::Task<void> take_mount_away();
+  runtime::Task<void> close_area();
   nlohmann::json status();
   runtime::Task<nlohmann::json> switch_over(nlohmann::json request, control::Stream& stream);
   runtime::Task<nlohmann::json> after_switchover(nlohmann::json answer, control::Stream& stream);
@@ -94,6 +105,9 @@ class Site final : public control::Commands {
   bool started_ = false;
   bool mounted_ = false;
   bool ready_ = false;
+  bool mount_away_ = false;
+  bool closed_ = false;
+  std::unique_ptr<runtime::Scope> last_;  ///< what may never end when the area has failed
   Instant since_;
 };
 
