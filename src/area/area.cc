@@ -68,8 +68,9 @@ class DiskArea final : public Area {
   std::uint64_t stored_checksum(std::uint64_t block) const override { return parts_.blocks->stored_checksum(block); }
   Task<Result<std::vector<std::uint64_t>>> stored_checksums(BlockRange blocks) override { return parts_.blocks->stored_checksums(blocks); }
 
-  std::optional<Result<Composed>> compose(std::span<const wire::AreaWrite> writes, Bytes payload) override {
-    return parts_.blocks->compose(writes, payload);
+  std::optional<Result<Composed>> compose(std::span<const wire::AreaWrite> writes, Bytes payload,
+                                          std::span<const std::uint64_t> lost) override {
+    return parts_.blocks->compose(writes, payload, lost);
   }
   Task<Result<>> warm(std::vector<wire::AreaWrite> writes) override { return parts_.blocks->warm(std::move(writes)); }
   Result<> write(const Composed& composed) override;

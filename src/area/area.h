@@ -66,6 +66,9 @@ inline constexpr std::uint64_t kComposeBlocksMax = 1u << 18;
 /// The most blocks of one check().
 inline constexpr std::uint64_t kCheckBlocksMax = 1024;
 
+/// Blocks that `writes` touch and do not fill, and that are not new to their file: what stands there is merged with them.
+[[nodiscard]] std::vector<std::uint64_t> edges_of(std::span<const wire::AreaWrite> writes);
+
 /// What a write will put on the medium: whole blocks, edges merged with what was there.
 struct Composed {
   struct Part {
@@ -132,7 +135,9 @@ class Area {
   /// Blocks and checksums that `writes` with `payload` make. nullopt: an edge block or a piece of the checksum table must
   /// be read first, await warm(writes) and ask again. Errc::corrupt: an edge block is bad here. Errc::invalid: writes
   /// outside the area, two to one block, unaligned zeros, more than kComposeBlocksMax blocks, another size of payload.
-  [[nodiscard]] virtual std::optional<Result<Composed>> compose(std::span<const wire::AreaWrite> writes, Bytes payload) = 0;
+  /// `lost`: edge blocks that count as zeros, whatever stands there (the caller brings what is missing).
+  [[nodiscard]] virtual std::optional<Result<Composed>> compose(std::span<const wire::AreaWrite> writes, Bytes payload,
+                                                                std::span<const std::uint64_t> lost = {}) = 0;
   virtual runtime::Task<Result<>> warm(std::vector<wire::AreaWrite> writes) = 0;
   /// Writes blocks and their checksums, at once. Errc::io: the area is to be detached; so after a failed sync. Every later
   /// write and sync then answers the same error. Requires: suspects().cover() of the blocks, with no suspension since (C1).

@@ -40,7 +40,8 @@ class Blocks {
   runtime::Task<Result<std::vector<std::uint64_t>>> stored_checksums(BlockRange blocks);
   /// When that was stored, or another checksum of its sector later.
   [[nodiscard]] LogPoint stored_at(std::uint64_t block) const;
-  [[nodiscard]] std::optional<Result<Composed>> compose(std::span<const wire::AreaWrite> writes, Bytes payload);
+  [[nodiscard]] std::optional<Result<Composed>> compose(std::span<const wire::AreaWrite> writes, Bytes payload,
+                                                        std::span<const std::uint64_t> lost = {});
   runtime::Task<Result<>> warm(std::vector<wire::AreaWrite> writes);
   [[nodiscard]] Result<> write(const Composed& composed);
   runtime::Task<Result<>> sync(std::vector<ByteRange> ranges, runtime::Scheduler& scheduler);
@@ -50,14 +51,6 @@ class Blocks {
  private:
   runtime::Task<void> sync_table(std::vector<ByteRange> ranges, Result<>& done);
   using Block = std::array<std::byte, kBlockBytes>;
-  /// What one write does to its blocks: which of them it touches, and which it does not fill.
-  struct Shape {
-    BlockRange blocks;
-    bool first_partial = false;
-    bool last_partial = false;  ///< not set when it is the first too
-  };
-
-  [[nodiscard]] static Shape shape_of(const wire::AreaWrite& write);
   [[nodiscard]] Result<> validate(std::span<const wire::AreaWrite> writes, std::uint64_t payload_bytes) const;
   [[nodiscard]] Result<> validate(BlockRange blocks, MutableBytes into) const;
   /// The block as it stands (or zeros), to be written into. nullopt: not in memory.

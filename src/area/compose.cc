@@ -10,6 +10,25 @@
 namespace lockstep::area {
 namespace {
 
+/// What one write does to its blocks: which of them it touches, and which it does not fill.
+struct Shape {
+  BlockRange blocks;
+  bool first_partial = false;
+  bool last_partial = false;  ///< not set when it is the first too
+};
+
+Shape shape_of(const wire::AreaWrite& write) {
+  const std::uint64_t end = write.address + write.length;
+  Shape shape;
+  shape.blocks.first = write.address / kBlockBytes;
+  shape.blocks.count = (end + kBlockBytes - 1) / kBlockBytes - shape.blocks.first;
+  const bool head = write.address % kBlockBytes != 0;
+  const bool tail = end % kBlockBytes != 0;
+  shape.first_partial = head || (tail && shape.blocks.count == 1);
+  shape.last_partial = tail && shape.blocks.count > 1;
+  return shape;
+}
+
 alignas(kBlockBytes) std::array<std::byte, 16 * kBlockBytes> zero_blocks{};  // never written to
 
 void append_bytes(Composed::Part& part, Bytes bytes) {
@@ -45,16 +64,15 @@ Composed zeros(BlockRange blocks) {
   return out;
 }
 
-Blocks::Shape Blocks::shape_of(const wire::AreaWrite& write) {
-  const std::uint64_t end = write.address + write.length;
-  Shape shape;
-  shape.blocks.first = write.address / kBlockBytes;
-  shape.blocks.count = (end + kBlockBytes - 1) / kBlockBytes - shape.blocks.first;
-  const bool head = write.address % kBlockBytes != 0;
-  const bool tail = end % kBlockBytes != 0;
-  shape.first_partial = head || (tail && shape.blocks.count == 1);
-  shape.last_partial = tail && shape.blocks.count > 1;
-  return shape;
+std::vector<std::uint64_t> edges_of(std::span<const wire::AreaWrite> writes) {
+  std::vector<std::uint64_t> edges;
+  for (const wire::AreaWrite& w : writes) {
+    if (w.length == 0 || w.fresh) continue;
+    const Shape shape = shape_of(w);
+    if (shape.first_partial) edges.push_back(shape.blocks.first);
+    if (shape.last_partial) edges.push_back(shape.blocks.end() - 1);
+  }
+  return edges;
 }
 
 Result<> Blocks::validate(std::span<const wire::AreaWrite> writes, std::uint64_t payload_bytes) const {
@@ -103,7 +121,8 @@ std::optional<Result<std::unique_ptr<Blocks::Block>>> Blocks::edge(std::uint64_t
   return made;
 }
 
-std::optional<Result<Composed>> Blocks::compose(std::span<const wire::AreaWrite> writes, Bytes payload) {
+std::optional<Result<Composed>> Blocks::compose(std::span<const wire::AreaWrite> writes, Bytes payload,
+                                                std::span<const std::uint64_t> lost) {
   if (Result<> valid = validate(writes, payload.size()); !valid) return std::unexpected(std::move(valid.error()));
   Composed out;
   std::uint64_t blocks = 0;
@@ -120,7 +139,7 @@ std::optional<Result<Composed>> Blocks::compose(std::span<const wire::AreaWrite>
     std::uint64_t left = w.length;
     // The next `n` bytes of the write stand at `at` of a block that the write does not fill.
     const auto merge = [&](std::uint64_t block, std::uint64_t at, std::uint64_t n) -> std::optional<Result<>> {
-      auto made = edge(block, w.fresh);
+      auto made = edge(block, w.fresh || std::ranges::find(lost, block) != lost.end());
       if (!made) return std::nullopt;
       if (!*made) return std::unexpected(std::move(made->error()));
       Block& bytes = ***made;
@@ -167,17 +186,13 @@ runtime::Task<Result<>> Blocks::warm(std::vector<wire::AreaWrite> writes) {
     const Shape shape = shape_of(w);
     Result<> done = co_await prepare(shape.blocks);
     if (!done) co_return done;
-    if (w.fresh) continue;
-    std::array<std::uint64_t, 2> edges{};
-    std::size_t n = 0;
-    if (shape.first_partial) edges[n++] = shape.blocks.first;
-    if (shape.last_partial) edges[n++] = shape.blocks.end() - 1;
-    for (std::size_t i = 0; i < n; ++i) {
+    const std::vector<std::uint64_t> edges = edges_of(std::span(&w, 1));
+    for (const std::uint64_t block : edges) {
       auto bytes = std::make_unique<Block>();
-      done = co_await read({edges[i], 1}, *bytes);
+      done = co_await read({block, 1}, *bytes);
       if (!done) co_return done;
       // It may have been written between the end of the read and now; then it is not worth keeping.
-      if (matches(edges[i], *bytes)) warmed_[edges[i]] = std::move(bytes);
+      if (matches(block, *bytes)) warmed_[block] = std::move(bytes);
     }
   }
   co_return Result<>{};

@@ -88,12 +88,13 @@ runtime::Task<Result<>> StateFile::save(std::string bytes) {
   if (bytes.size() > kStateBytesMax)
     co_return fail(Errc::invalid, fmt::format("a state of {} bytes is larger than {}", bytes.size(), kStateBytesMax));
   co_await saving_.take(1);
-  Result<> done = failure_.check();
+  Result<> done = failed_ ? failure_.check() : Result<>();
   if (done) {
     done = co_await write(*file_, bytes, generation_);
     if (done) {
       bytes_ = std::move(bytes);
     } else {
+      failed_ = true;
       done = failure_.note(std::move(done.error()));
     }
   }

@@ -42,7 +42,8 @@ class StateFile {
                                                                 Failure& failure);
 
   [[nodiscard]] const std::string& saved() const { return bytes_; }
-  /// Errc::invalid: more than kStateBytesMax; Errc::io. Suspends.
+  /// Also after another file of the area failed, so that a site can write down that it is none any more. Errc::invalid: more than
+  /// kStateBytesMax; Errc::io, from the first on. Suspends.
   runtime::Task<Result<>> save(std::string bytes);
 
  private:
@@ -56,6 +57,7 @@ class StateFile {
   runtime::Budget saving_;  ///< one save() at a time
   std::string bytes_;
   std::uint64_t generation_ = 0;
+  bool failed_ = false;  ///< a write of this file
 };
 
 }  // namespace lockstep::area

@@ -54,6 +54,23 @@ void show_progress(const json& line) {
   std::fflush(stderr);
 }
 
+/// What `verify --repair` did.
+std::string render_repairs(const json& answer) {
+  std::string out;
+  for (const auto& [where, count] : member(answer, "repaired").items()) {
+    if (!count.is_number_unsigned() || count.get<std::uint64_t>() == 0) continue;
+    out += where == "keys" ? fmt::format("repaired: {} keys were taken from the primary\n", count.get<std::uint64_t>())
+                           : fmt::format("repaired: {} blocks at {}\n", count.get<std::uint64_t>(), where);
+  }
+  const std::vector<std::string> conflicts = texts(answer, "first_conflicts");
+  if (!conflicts.empty()) {
+    out += fmt::format("{} blocks were good at both sites and different: the primary's were taken. Look whether these files are right:\n",
+                       number(answer, "conflicts"));
+  }
+  for (const std::string& conflict : conflicts) out += "  " + conflict + "\n";
+  return out;
+}
+
 std::string render_verdict(const json& answer) {
   if (is_true(answer, "equal")) {
     return fmt::format("EQUAL: {} blocks ({}) and {} keys are the same at both sites, at seq {}\n", number(answer, "blocks"),
@@ -64,7 +81,8 @@ std::string render_verdict(const json& answer) {
   const std::vector<std::string> first = texts(answer, "first_differences");
   for (const std::string& difference : first) out += "  " + difference + "\n";
   if (first.size() < number(answer, "differences")) out += fmt::format("  ... and {} more\n", number(answer, "differences") - first.size());
-  return out + "to do: stop writing, keep both areas as they are, and report this with the logs of both daemons\n";
+  if (is_true(answer, "repair")) return out + "to do: what is bad at both sites has to be restored from elsewhere\n";
+  return out + "to do: report this with the logs of both daemons; lockstep verify --repair makes the sites equal\n";
 }
 
 /// What a command that changes something answered.
@@ -76,6 +94,10 @@ ExitStatus say(const json& answer) {
 
 }  // namespace
 
+json ask_daemon(const std::string& control, const json& request, const std::function<void(const json&)>& on_line) {
+  return ask(control, request, on_line, std::nullopt);
+}
+
 ExitStatus show_status(const std::string& control, bool as_json) {
   const json answer = ask(control, {{"command", "status"}}, {}, kStatusPatience);
   if (answer.is_null()) return kCouldNot;
@@ -83,17 +105,17 @@ ExitStatus show_status(const std::string& control, bool as_json) {
   return text(answer, "state") == "in-sync" ? kYes : kNo;
 }
 
-ExitStatus verify(const std::string& control, bool as_json) {
+ExitStatus verify(const std::string& control, bool as_json, bool repair) {
   const bool show = !as_json && ::isatty(STDERR_FILENO) == 1;
   // No limit of time: an area may be large, and a verify that waits for the other site goes on when it is back.
-  const json answer = ask(control, {{"command", "verify"}}, [&](const json& line) { if (show) show_progress(line); }, std::nullopt);
+  const json answer = ask(control, {{"command", "verify"}, {"repair", repair}}, [&](const json& line) { if (show) show_progress(line); }, std::nullopt);
   if (show) fmt::print(stderr, "\r{:40}\r", "");
   if (answer.is_null()) return kCouldNot;
   if (!flag(answer, "equal")) {
     complain("lockstepd did not say whether the sites are equal; is it of the version of this program?");
     return kCouldNot;
   }
-  print(as_json ? control::to_line(answer) : render_verdict(answer));
+  print(as_json ? control::to_line(answer) : render_repairs(answer) + render_verdict(answer));
   return is_true(answer, "equal") ? kYes : kNo;
 }
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "bin/exit_status.h"
@@ -15,9 +17,13 @@ struct TraceOptions {
   std::uint64_t count = 0;   ///< so many lines at most; 0: all
 };
 
+/// Asks the daemon at `control`, for as long as it takes; lines before the last go to `on_line`. Null: an error was printed.
+[[nodiscard]] nlohmann::json ask_daemon(const std::string& control, const nlohmann::json& request,
+                                        const std::function<void(const nlohmann::json&)>& on_line);
+
 /// `control` is the path of the daemon's control socket; `json` prints the answer as it came.
 [[nodiscard]] ExitStatus show_status(const std::string& control, bool json);
-[[nodiscard]] ExitStatus verify(const std::string& control, bool json);
+[[nodiscard]] ExitStatus verify(const std::string& control, bool json, bool repair);
 /// The other site becomes primary, or the one named `to`; no request fails.
 [[nodiscard]] ExitStatus switch_over(const std::string& control, const std::string& to);
 /// Says what may be lost, asks (unless `yes`), and has this site go on alone.

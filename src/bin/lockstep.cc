@@ -8,6 +8,7 @@
 #include "bin/exit_status.h"
 #include "bin/format_command.h"
 #include "bin/fsck_command.h"
+#include "bin/scrub_command.h"
 #include "config/config.h"
 
 namespace lockstep::cli {
@@ -23,6 +24,8 @@ struct Options {
   FormatCommand format;
   TraceOptions trace;
   FsckCommand fsck;
+  ScrubCommand scrub;
+  bool repair = false;
 };
 
 ExitStatus complain(std::string_view text) {
@@ -76,6 +79,11 @@ int run(int argc, char** argv) {
 
   CLI::App* verify_command = app.add_subcommand("verify", "compare every block and key of both sites, while in use");
   verify_command->add_flag("--json", options.json, "one line for programs");
+  verify_command->add_flag("--repair", options.repair, "make what is different equal; what is good counts before what is bad, then the primary's");
+
+  CLI::App* scrub_command = app.add_subcommand("scrub", "read this site's blocks against their checksums, repair from the other site");
+  scrub_command->add_option("--rate", options.scrub.rate, "at most so many bytes a second, e.g. 50MiB")->type_name("SIZE");
+  scrub_command->add_flag("--json", options.scrub.json, "one line for programs");
 
   CLI::App* trace_command = app.add_subcommand("trace", "the steps of requests: the last ones that the daemon remembers");
   trace_command->add_flag("--follow", options.trace.follow, "go on with what happens, until interrupted");
@@ -119,7 +127,8 @@ int run(int argc, char** argv) {
     const std::string& control = config.at(site).control;
     if (format->parsed()) return format_area(config, site, options.format);
     if (status->parsed()) return show_status(control, options.json);
-    if (verify_command->parsed()) return verify(control, options.json);
+    if (verify_command->parsed()) return verify(control, options.json, options.repair);
+    if (scrub_command->parsed()) return scrub(control, options.scrub);
     if (switch_over_command->parsed()) return switch_over(control, options.other);
     if (take_over_command->parsed()) return take_over(control, options.force, options.yes);
     if (replace_command->parsed()) return replace(control, options.other);

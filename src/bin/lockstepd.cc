@@ -1,5 +1,6 @@
 // lockstepd - the daemon of one site. lockstepd(8).
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -68,18 +69,39 @@ controller::Costs costs_of(void* loop) {
           .thread_hops = s.pool_hops};
 }
 
-runtime::Task<void> run(site::Site& site, runtime::Event& asked_to_stop, const uring::Signals& signals, bool& failed) {
+/// The area failed, and the other site goes on (C7).
+constexpr int kDetached = 3;
+
+/// A page of a mapped file of the area can't be read or written any more, in the middle of whatever runs: nothing can be finished, and what
+/// the other site sees is a daemon that died.
+void medium_gone(int) {
+  constexpr char kText[] = "lockstepd: DETACHED: a mapped file of the area can't be used any more (SIGBUS); mend the medium, then start lockstepd again\n";
+  if (::write(STDERR_FILENO, kText, sizeof kText - 1) < 0) ::_exit(kDetached);
+  ::_exit(kDetached);
+}
+
+/// What waits for a failed area never ends, so the program ends around it.
+[[noreturn]] void end_detached(const site::Site& site) {
+  ::sd_notify(0, "STOPPING=1");
+  log::error("ended, exit status {}: {}", kDetached, site.why_failed());
+  std::_Exit(kDetached);
+}
+
+runtime::Task<void> run(site::Site& site, runtime::Event& asked_to_stop, bool& detached, const uring::Signals& signals, bool& failed) {
   const Result<> started = co_await site.start();
   if (!started) {
     log::error("this site can't start: {}", started.error().text);
     failed = true;
   } else {
     ::sd_notify(0, "READY=1");
-    while (!asked_to_stop.is_set()) co_await asked_to_stop.wait();
+    while (!asked_to_stop.is_set() && !detached) co_await asked_to_stop.wait();
+    if (site.failed()) co_await site.leave();
+    if (site.failed()) end_detached(site);
     log::info("stopping on signal {}", signals.last());
     ::sd_notify(0, "STOPPING=1");
   }
   co_await site.stop();
+  if (site.failed()) end_detached(site);
 }
 
 /// The way to the configuration's arbiter; null: it has none.
@@ -150,10 +172,14 @@ int serve(const config::Config& config, SiteId self, uring::Watchdog& watchdog) 
   surroundings.loop_counters = [&loop] { return loop_counters((*loop)->statistics()); };
   surroundings.costs = costs_of;
   surroundings.costs_with = loop->get();
-  bool failed = false;
+  bool failed = false, detached = false;
+  surroundings.detached = [&] {
+    detached = true;
+    asked_to_stop.notify_all();
+  };
   {
     site::Site site(world, config, self, std::move(surroundings));
-    (*loop)->run(run(site, asked_to_stop, **signals, failed));
+    (*loop)->run(run(site, asked_to_stop, detached, **signals, failed));
   }
   return failed ? 1 : 0;
 }
@@ -185,6 +211,9 @@ int main(int argc, char** argv) {
     return 1;
   }
   log::set_up(site, config->options.log_level);
+  struct sigaction bus {};
+  bus.sa_handler = medium_gone;
+  ::sigaction(SIGBUS, &bus, nullptr);
   // Before there are threads, and memory to speak of.
   const Result<std::unique_ptr<uring::Watchdog>> watchdog = uring::Watchdog::start();
   if (!watchdog) {

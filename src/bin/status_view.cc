@@ -30,6 +30,12 @@ std::string unreachable(const json& status) {
   return names;
 }
 
+/// This site is the only member.
+bool is_sole(const json& status) {
+  const json& members = member(status, "in_sync");
+  return members.is_array() && members.size() == 1 && members[0] == member(status, "site");
+}
+
 std::string percent(std::uint64_t part, std::uint64_t whole) {
   return whole == 0 ? std::string("100 %") : fmt::format("{} %", std::min<std::uint64_t>(100, part * 100 / whole));
 }
@@ -45,6 +51,10 @@ std::string first_line(const json& status) {
   if (state == "alone-resync") return fmt::format("MENDING: {} is being made equal to {} ({}); until then only {} holds every write", other, here, done, here);
   if (state == "resync") return fmt::format("MENDING: {} is being made equal to {} ({}); until then only {} holds every write", here, other, done, other);
   if (state == "diverged") return "DIVERGED: both sites were changed apart; nothing is merged, an administrator has to decide";
+  if (state == "detached") {
+    return is_sole(status) ? fmt::format("DETACHED: the medium of {} failed, and no other site has every write: changes wait", here)
+                           : fmt::format("DETACHED: the medium of {} failed; {} goes on without it", here, other);
+  }
   if (state == "catching-up") return "WAITING: the sites are being made equal; reads and writes go on in a moment";
   if (state == "connecting" || state == "suspended") {
     const std::string what = is_true(status, "serving") ? "writes wait" : "reads and writes wait";
@@ -65,6 +75,10 @@ std::string danger(const json& status) {
     return fmt::format("the area of {} is the only whole copy until this is done", state == "resync" ? other : here);
   }
   if (state == "diverged") return "each area holds writes that the other has not: do not format or remove either";
+  if (state == "detached") {
+    return is_sole(status) ? "what was acknowledged may be in this area only: do not format or remove it"
+                           : fmt::format("only {} holds what is written now", other);
+  }
   const std::string away = unreachable(status);
   if (state == "catching-up" || away.empty()) return "do not format or remove an area before the state is in-sync";
   return fmt::format("the area here and the one of {} are still two copies: do not format or remove either", away);

@@ -32,6 +32,10 @@ class Changes {
   /// Reads `blocks` as the other site has published them; at most kElsewhereBlocksMax at once. Waits while the link is
   /// away. Errc::corrupt, Errc::io: they can't be read there either. Errc::stopped. Suspends.
   virtual runtime::Task<Result<>> read_elsewhere(BlockRange blocks, MutableBytes into) = 0;
+  /// What of `blocks` (at most area::kCheckBlocksMax) is bad here becomes what it is at the other site (C8); who read it looks again.
+  /// Callers share what is under way. Errc::unavailable: the other site is not in sync; Errc::corrupt, Errc::io: it is bad there,
+  /// too, or can't be written here. Suspends.
+  virtual runtime::Task<Result<>> repair(BlockRange blocks) = 0;
   /// Goes up with every effect that is published here. A reader that suspended asks written_since() the moment at which it
   /// looked at the map before it answers: what it read may be older than what was published and dropped meanwhile.
   [[nodiscard]] virtual std::uint64_t moment() const = 0;

@@ -14,12 +14,16 @@ Controller::Controller(runtime::World& world, volume::Volume& volume, area::Area
       keeper_(world, area, options_.keeper),
       lease_({.read_lease = options_.read_lease, .takeover = options_.takeover}, world.clock.now()),
       role_changed_(world.scheduler),
+      repairs_changed_(world.scheduler),
       gate_changed_(world.scheduler),
       gate_closed_(world.scheduler),
+      failed_(world.scheduler),
       away_since_(world.clock.now() + options_.start_patience),
       lone_changed_(world.scheduler),
       scope_(world.scheduler) {
   for (std::size_t i = 0; i < 8; ++i) boot_ = boot_ << 8 | options_.start.bytes[i];
+  replica_.on_failure = [this] { failed_.set(); };
+  keeper_.on_failure = [this](const Error& error) { replica_.fail_area("writing down the membership", error); };
 }
 
 Controller::~Controller() { CHECK(inbox_.empty()); }
@@ -37,7 +41,9 @@ runtime::Task<Result<>> Controller::open() {
   const bool alone = keeper_.membership().sole(options_.self);
   log::warning("the machine lost power while this site was in use: {}",
                alone ? "it is the only member, and goes on with what is on the medium" : "it waits for the other site, which may have more");
-  if (!alone && !keeper_.membership().fresh()) co_await keeper_.set({.unproven = true});
+  if (!alone && !keeper_.membership().fresh() && !co_await keeper_.give_up(std::nullopt)) {
+    co_return fail(Errc::io, "that this site lost power can't be written into its area; check the medium");
+  }
   co_return co_await replica_.area.power_loss_recorded();
 }
 
@@ -47,6 +53,7 @@ void Controller::start(HostCaches& caches, HostGate& gate, peer::Link& link) {
   link_ = &link;
   replica_.on_want_stable = [this] { link_->ping_now(); };
   replica_.start();
+  scope_.spawn(detach_watch());
   scope_.spawn(lone_watch());
   scope_.spawn(gate_loop());
   scope_.spawn(lease_watch());
@@ -59,6 +66,7 @@ runtime::Task<void> Controller::stop() {
   stop_.request();
   role_changed_.notify_all();
   lone_changed_.notify_all();
+  failed_.notify_all();
   gate_changed_.notify_all();
   gate_closed_.notify_all();
   keeper_.changed().notify_all();
@@ -154,6 +162,19 @@ runtime::Task<Result<>> Controller::read_elsewhere(BlockRange blocks, MutableByt
   co_return fail(Errc::stopped, "this daemon is stopping");
 }
 
+runtime::Task<Result<>> Controller::repair(BlockRange blocks) {
+  while (!repairs_.begin(blocks)) co_await repairs_changed_.wait();
+  Result<> done = fail(Errc::unavailable, "this site has no role just now");
+  if (primary_) {
+    done = co_await primary_->repair(blocks);
+  } else if (secondary_) {
+    done = co_await secondary_->repair(blocks);
+  }
+  repairs_.end(blocks);
+  repairs_changed_.notify_all();
+  co_return done;
+}
+
 // --- the link ----------------------------------------------------------------------------------------------------------
 
 wire::Hello Controller::hello() {
@@ -192,6 +213,10 @@ void Controller::pulse_of_peer(const peer::Pulse& pulse) {
 }
 
 runtime::Task<void> Controller::serve(peer::Link& link, peer::Session& session, wire::Hello ours, wire::Hello theirs) {
+  if (replica_.failed()) {
+    not_connected_ = "the area of this site has failed";
+    co_return;
+  }
   if (stopping_ || deciding_ || removing_slow_ || keeper_.frozen() || ours.state != keeper_.state()) {
     // What this site said of itself is not true any more, or may change: they greet each other again.
     not_connected_ = keeper_.frozen() ? keeper_.problem() : "this site decides about its membership";
@@ -230,6 +255,7 @@ const ResyncProgress* Controller::progress() const {
 }
 
 Controller::State Controller::state() const {
+  if (replica_.failed()) return State::detached;
   if (primary_ && primary_->in_sync()) return State::in_sync;
   if (secondary_ && secondary_->in_sync()) return State::in_sync;
   if (encounter_ && encounter_->relation == Relation::diverged && !(primary_ && primary_->alone())) return State::diverged;
@@ -240,12 +266,18 @@ Controller::State Controller::state() const {
 }
 
 bool Controller::writable() const {
+  if (replica_.failed()) return false;
   return (primary_ && (primary_->live() || primary_->alone())) || (secondary_ && secondary_->live());
 }
 
 std::string Controller::problem() const {
   const State now = state();
   if (now == State::in_sync) return keeper_.has_arbiter() && !keeper_.problem().empty() ? keeper_.problem() : std::string();
+  if (now == State::detached) {
+    return fmt::format("{}; mend the medium, then start lockstepd of this site again{}", replica_.failure(),
+                       keeper_.membership().sole(options_.self) ? "" : fmt::format(
+                           ": it is made equal to {}. If the area is lost, format it anew and say at {}: lockstep replace", options_.peer_name, options_.peer_name));
+  }
   if (!problem_.empty()) return problem_;
   if (!connected_ && !not_connected_.empty()) return not_connected_;
   if (primary_ && !primary_->problem().empty()) return primary_->problem();

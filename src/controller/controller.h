@@ -4,6 +4,7 @@
 //   no session -> lone_watch(): may this site go on alone?                              membership_controller.cc
 //   requests of the host -> change() -> whatever role there is, until one answers       controller.cc
 //   lease, fence -> the host's gate                                                     hosts_controller.cc
+//   the area failed -> hand over, leave                                                 detach_controller.cc
 //
 // Invariants:
 //   (1) There is at most one role; it changes only between sessions, and the old one has ended before the new one begins.
@@ -11,6 +12,7 @@
 //   (3) The gate is open only while admitted_ (this site has caught up, or goes on alone) and the lease lasts.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -23,6 +25,7 @@
 #include "controller/keeper.h"
 #include "controller/lease.h"
 #include "controller/primary.h"
+#include "controller/repairs.h"
 #include "controller/replica.h"
 #include "controller/secondary.h"
 #include "peer/link.h"
@@ -75,6 +78,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   void orphan_closed(InodeId inode) override;
   [[nodiscard]] bool readable_here(BlockRange blocks) const override;
   runtime::Task<Result<>> read_elsewhere(BlockRange blocks, MutableBytes into) override;
+  runtime::Task<Result<>> repair(BlockRange blocks) override;
   [[nodiscard]] std::uint64_t moment() const override { return replica_.moment(); }
   [[nodiscard]] bool written_since(std::uint64_t moment, InodeId inode) const override {
     return replica_.written_since(moment, inode);
@@ -102,7 +106,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   runtime::Task<std::string> discard();
 
   // What people ask.
-  enum class State { connecting, catching_up, in_sync, alone, alone_resync, resync, suspended, diverged };
+  enum class State { connecting, catching_up, in_sync, alone, alone_resync, resync, suspended, diverged, detached };
   [[nodiscard]] State state() const;
   /// What keeps things from being well, for people; empty: nothing.
   [[nodiscard]] std::string problem() const;
@@ -121,12 +125,15 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   [[nodiscard]] AloneFinding finding() const { return finding_; }
 
   [[nodiscard]] Replica& replica() { return replica_; }
+  [[nodiscard]] const Replica& replica() const { return replica_; }
   [[nodiscard]] Keeper& keeper() { return keeper_; }
   [[nodiscard]] Primary* primary() { return primary_ ? &*primary_ : nullptr; }
   [[nodiscard]] Secondary* secondary() { return secondary_ ? &*secondary_ : nullptr; }
   [[nodiscard]] peer::Session* session();
-  /// Blocks that are bad here are taken from the other site, if they are good there (C8). Suspends.
-  runtime::Task<Result<>> repair(BlockRange blocks);
+
+  /// The area has failed, and this site has given up its part (C7). `leave`: nothing is left to do here; else it is the only one that
+  /// has the data, and answers reads.
+  std::function<void(bool leave)> on_detached;
 
   /// Answers the comparison messages of the primary; must outlive stop().
   Secondary::Comparison* comparison = nullptr;
@@ -170,6 +177,10 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   /// Records an entry of which this site is the only member. Nothing may be committed meanwhile.
   runtime::Task<Keeper::Recorded> record_alone(bool consented, bool forced, Epoch above);
 
+  // detach_controller.cc
+  runtime::Task<void> detach_watch();
+  runtime::Task<void> hand_over_failing();
+
   // hosts_controller.cc
   [[nodiscard]] bool needs_lease() const;
   [[nodiscard]] bool may_serve() const;
@@ -191,6 +202,9 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   std::uint64_t next_request_ = 1;
   std::map<std::uint64_t, Instant> inbox_;   // requests of this site's host that have no answer, by number
 
+  Repairs repairs_;
+  runtime::Event repairs_changed_;
+
   HostGate* gate_ = nullptr;
   peer::Link* link_ = nullptr;
   bool admitted_ = false;
@@ -206,6 +220,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   bool recorded_here_ = false;       // a sole member recorded an entry in this start
   bool accepts_new_store_ = false;
   bool stopping_ = false;
+  runtime::Event failed_;
   bool removing_slow_ = false;
   bool leaving_ = false;
   Instant away_since_;

@@ -65,6 +65,22 @@ std::vector<Uuid> Keeper::stores_with(SiteId site, Uuid store) const {
 }
 
 runtime::Task<void> Keeper::save(std::function<void(wire::SiteState&)> change) {
+  const Result<> saved = co_await try_save(std::move(change));
+  if (saved) co_return;
+  if (on_failure) on_failure(saved.error());
+  for (;;) co_await changed_.wait();  // nothing may rely on what is not recorded
+}
+
+runtime::Task<bool> Keeper::give_up(std::optional<EpochEntry> entry) {
+  const Result<> saved = co_await try_save([&](wire::SiteState& state) {
+    if (entry) state.history.push_back(*entry);
+    if (state.history.size() > kHistoryMax) state.history.erase(state.history.begin());
+    state.unproven = true;
+  });
+  co_return saved.has_value();
+}
+
+runtime::Task<Result<>> Keeper::try_save(std::function<void(wire::SiteState&)> change) {
   while (saving_) co_await changed_.wait();
   saving_ = true;
   wire::SiteState next = state_;
@@ -72,9 +88,9 @@ runtime::Task<void> Keeper::save(std::function<void(wire::SiteState&)> change) {
   const std::vector<std::byte> bytes = wire::encode_state(next);
   const Result<> saved = co_await area_.save_state(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   if (!saved) {
-    log::error("writing down the membership failed: {}; the daemon stops: nothing may rely on what is not recorded; check the "
-               "medium, then start it again", saved.error().text);
-    std::abort();
+    saving_ = false;
+    changed_.notify_all();
+    co_return saved;
   }
   Result<Membership> membership = Membership::make(next.history);
   CHECK(membership.has_value());
@@ -82,6 +98,7 @@ runtime::Task<void> Keeper::save(std::function<void(wire::SiteState&)> change) {
   state_ = std::move(next);
   saving_ = false;
   changed_.notify_all();
+  co_return Result<>{};
 }
 
 runtime::Task<void> Keeper::set(Flags flags) {

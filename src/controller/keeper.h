@@ -57,13 +57,16 @@ class Keeper {
     stopped,
   };
   /// Records `entry`, made by next(), and what else is given. `consented`: nobody is taken out who did not agree, so the arbiter need not be asked
-  /// first. Errors of the area end the daemon. Suspends, while frozen for as long as the arbiter's answer is unknown.
+  /// first. When the area fails it does not return. Suspends, while frozen for as long as the arbiter's answer is unknown.
   runtime::Task<Recorded> record(EpochEntry entry, std::vector<Uuid> stores, bool consented, runtime::Stop& stop);
   /// Goes on with the proposal that an earlier start left. Suspends. Requires: frozen().
   runtime::Task<Recorded> resolve(runtime::Stop& stop);
   /// Takes over the history of another site, which it says is recorded there. Errc::invalid: it is none. Suspends.
   runtime::Task<Result<>> adopt(const std::vector<EpochEntry>& history, const std::vector<Uuid>& stores, bool incomplete,
                                 bool unproven);
+  /// The area has failed: writes down that acknowledged writes may be missing in it and, if given, `entry`, of which this site is no
+  /// member any more. False: that can't be written either. Suspends.
+  runtime::Task<bool> give_up(std::optional<EpochEntry> entry);
   /// Changes flags; each keeps its value if not given. Suspends.
   struct Flags {
     std::optional<bool> unproven, incomplete, discards;
@@ -80,6 +83,9 @@ class Keeper {
   /// From now on `store` is the area of `site`. Suspends.
   runtime::Task<void> know_store(SiteId site, Uuid store);
 
+  /// Called when the membership can't be written down; what waits for that never goes on.
+  std::function<void(const Error&)> on_failure;
+
   /// What the arbiter said last, for people; empty: well.
   [[nodiscard]] const std::string& problem() const { return problem_; }
   [[nodiscard]] bool has_arbiter() const { return world_.arbiter != nullptr; }
@@ -90,6 +96,7 @@ class Keeper {
   /// The register's revision, if its last entry is in this site's history (or it is empty, where `empty_will_do`).
   runtime::Task<std::optional<std::uint64_t>> ask_arbiter(bool empty_will_do, Recorded& why, runtime::Stop& stop);
   runtime::Task<void> save(std::function<void(wire::SiteState&)> change);
+  runtime::Task<Result<>> try_save(std::function<void(wire::SiteState&)> change);
   runtime::Task<Recorded> swap_until_known(bool may_be_under_way, runtime::Stop& stop);
   [[nodiscard]] std::string value_with(std::optional<EpochEntry> entry) const;
 

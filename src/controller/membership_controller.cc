@@ -102,7 +102,7 @@ runtime::Task<void> Controller::meet(peer::Link& link, peer::Session& session, w
   if (keeper_.membership().has(options_.self)) co_await keeper_.set({.unproven = true});
   if (e.rule == Rule::blank) {
     const Result<> marked = co_await replica_.area.suspects().mark_all();
-    if (!marked) replica_.fatal("marking granules as suspect", marked.error());
+    if (!marked) co_await replica_.halt("marking granules as suspect", marked.error());
   }
   co_await end_role();  // whatever was pending is looked up anew when this site has caught up
   co_await become_secondary();
@@ -236,7 +236,7 @@ AloneInput Controller::alone_input() const {
 
 runtime::Task<void> Controller::lone_watch() {
   while (!stop_.requested()) {
-    if (connected_ || (primary_ && primary_->alone())) {
+    if (connected_ || replica_.failed() || (primary_ && primary_->alone())) {
       removing_slow_ = removing_slow_ && connected_;
       co_await lone_changed_.wait();
       continue;
@@ -397,21 +397,6 @@ runtime::Task<void> Controller::leave() {
   co_await keeper_.record(entry, keeper_.state().stores, true, stop_);
   const Result<> told = co_await primary_->say_membership();
   if (told) log::info("{} goes on alone in epoch {}", options_.peer_name, epoch().value);
-}
-
-runtime::Task<Result<>> Controller::repair(BlockRange blocks) {
-  std::vector<std::byte> bytes(blocks.count * kBlockBytes);
-  if (!primary_) co_return fail(Errc::refused, "blocks are repaired at the primary");
-  if (!co_await primary_->take_guard(blocks)) co_return fail(Errc::unavailable, "the other site is away");
-  Result<std::vector<std::byte>> theirs = fail(Errc::absent, {});
-  const Result<> still = co_await replica_.area.read(blocks, bytes);
-  Result<> done;
-  if (!still) {
-    theirs = co_await primary_->fetch(blocks);
-    done = theirs ? co_await replica_.replace(blocks, *theirs) : Result<>(std::unexpected(theirs.error()));
-  }
-  if (primary_) primary_->guard().release();
-  co_return done;
 }
 
 }  // namespace lockstep::controller

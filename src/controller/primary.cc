@@ -11,23 +11,14 @@ namespace {
 
 /// What an effect costs the window besides its data.
 constexpr std::uint64_t kEffectCost = 1024;
+/// So often the edges of one write are taken from the other site: a medium may not keep what is written.
+constexpr unsigned kEdgeRepairsMax = 2;
 
 Probe torn("blocks torn by a loss of power were taken as they are");
 Probe waited_for_space("a request waited for space that others free");
 Probe waited_for_budget("a request waited for room in the window");
 Probe earlier_session("a forwarded request of an earlier session was still in work");
 Probe answered_before("a forwarded request had taken effect before");
-
-/// Blocks of which `writes` leave something.
-std::vector<BlockRange> edges_of(std::span<const wire::AreaWrite> writes) {
-  std::vector<BlockRange> edges;
-  for (const wire::AreaWrite& w : writes) {
-    if (w.length == 0) continue;
-    if (w.address % kBlockBytes != 0) edges.push_back({w.address / kBlockBytes, 1});
-    if ((w.address + w.length) % kBlockBytes != 0) edges.push_back({(w.address + w.length) / kBlockBytes, 1});
-  }
-  return edges;
-}
 
 }  // namespace
 
@@ -91,6 +82,7 @@ runtime::Task<void> Primary::stop() {
 void Primary::end_of_pass() {
   if (session_ != nullptr) session_->flush();
   replica_.flush_log();
+  if (replica_.failed()) return;
   // Alone: what is in the log is complete.
   for (const Seq seq : std::exchange(left_at_end_of_pass_, {})) {
     if (window_.contains(seq)) leave_if_done(seq);
@@ -201,6 +193,7 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
   const std::uint64_t cost = kEffectCost + (request.forwarded ? 0 : request.payload.size());
   bool paid = false, edges_adopted = false;
   Made made = Made::refused;
+  unsigned repairs = 0;
   for (;;) {
     if (stop_.requested() || (request.forwarded && over(request.session))) {
       made = Made::gone;
@@ -221,6 +214,11 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
       co_await ready_.wait();
       continue;
     }
+    if (replica_.failed()) {  // whoever goes on answers it
+      request.own_payload();
+      co_await replica_.changed.wait();
+      continue;
+    }
     if (keeper_.state().wrote < options_.epoch) {
       request.own_payload();
       co_await keeper_.set({.wrote = options_.epoch});
@@ -230,7 +228,8 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
     if (volume::Miss* miss = attempt.miss()) {
       request.own_payload();
       const Result<> loaded = co_await replica_.volume.load(std::move(*miss));
-      if (!loaded) {
+      if (!loaded && in_sync()) replica_.fail_area("reading the metadata", loaded.error());  // the other site can
+      if (!loaded && !replica_.failed()) {
         log::error("reading metadata for a request failed: {}", loaded.error().text);
         refused.error = EIO;
         break;
@@ -260,23 +259,27 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
     }
     wire::Effect& effect = planned.effect;
     std::optional<Result<area::Composed>> composed = replica_.area.compose(effect.writes, request.payload);
-    Result<> composable;
-    if (!composed) {
+    if (!composed || !*composed) {
       request.own_payload();
-      composable = co_await replica_.area.warm(effect.writes);
-      if (composable) continue;
-    } else if (!*composed) {
-      composable = std::unexpected(composed->error());
-    }
-    if (!composable && composable.error().code == Errc::corrupt && sole_member() && !std::exchange(edges_adopted, true)) {
-      request.own_payload();
-      for (const BlockRange& edge : edges_of(effect.writes)) {
-        if (replica_.doubtful(edge)) (void)co_await adopt_torn(edge);
+      Result<> warmed;
+      if (composed) {
+        warmed = std::unexpected(composed->error());
+      } else {
+        warmed = co_await replica_.area.warm(effect.writes);
       }
-      continue;
-    }
-    if (!composable) {
-      log::error("a write can't be carried out: {}", composable.error().text);
+      const bool bad = !warmed && (warmed.error().code == Errc::corrupt || warmed.error().code == Errc::io);
+      if (bad && sole_member() && !std::exchange(edges_adopted, true)) {
+        for (const std::uint64_t edge : area::edges_of(effect.writes)) {
+          if (replica_.doubtful({edge, 1})) (void)co_await adopt_torn({edge, 1});
+        }
+        continue;
+      }
+      if (bad && repairs++ < kEdgeRepairsMax) {
+        warmed = co_await repair_edges(effect.writes);
+        if (!warmed && warmed.error().code == Errc::unavailable && !ready_.is_set()) continue;
+      }
+      if (warmed || replica_.failed()) continue;
+      log::error("a write was refused, the host got EIO: {}", warmed.error().text);
       refused.error = EIO;
       break;
     }
@@ -308,8 +311,18 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
   co_return made;
 }
 
+/// What stands beside a write that fills its blocks only in part is to be good.
+runtime::Task<Result<>> Primary::repair_edges(std::vector<wire::AreaWrite> writes) {
+  Result<> done;
+  for (const std::uint64_t block : area::edges_of(writes)) {
+    if (done) done = co_await repair({block, 1});
+  }
+  co_return done;
+}
+
 /// Gives the effect its seq and puts it into force here; nullopt: no room in the log or the in-flight ring, nothing changed.
 std::optional<Seq> Primary::commit(Request& request, wire::Effect& effect, area::Composed& composed) {
+  if (replica_.failed()) return std::nullopt;
   const Seq seq{seq_.value + 1};
   effect.seq = seq;
   effect.epoch = options_.epoch;
@@ -339,6 +352,7 @@ std::optional<Seq> Primary::commit(Request& request, wire::Effect& effect, area:
 
   if (!request.forwarded) send_effect(request, entry);
   replica_.put_into_force(entry.effect, composed);
+  if (replica_.failed()) return seq;  // a forwarded request is made again by whoever goes on
   if (!blocks.empty()) steps.note(Step::area_written, request.id, seq, request.turns, Status::exclusive);
   steps.note(Step::published, request.id, seq, request.turns, Status::exclusive);
   if (request.forwarded) {
@@ -358,6 +372,7 @@ std::optional<Seq> Primary::commit(Request& request, wire::Effect& effect, area:
 
 void Primary::send_effect(Request& request, InFlight& entry) {
   if (!live_) return;  // it goes with what the next session catches up
+  entry.given = true;
   Steps& steps = replica_.steps;
   const Seq seq = entry.effect.seq;
   if (request.forwarded) {
@@ -398,6 +413,7 @@ runtime::Task<void> Primary::sync_here(Seq seq) {
 void Primary::leave_if_done(Seq seq) {
   InFlight& entry = *window_.at(seq);
   if (!entry.mirrored || !entry.dropped || !entry.stable || entry.left.given()) return;
+  if (replica_.failed() && !completed_forward_) return;
   const std::vector<InodeId> without_name = volume::orphans_made(entry.effect);
   if (!entry.effect.writes.empty()) replica_.area.in_flight().clear(seq);
   replica_.hold_freed(seq, entry.effect.freed);
@@ -531,6 +547,26 @@ Primary::Load Primary::load() const {
     if (load.oldest == Instant{} || entry->since < load.oldest) load.oldest = entry->since;
   }
   return load;
+}
+
+Seq Primary::last_given() const {
+  Seq last = seq_;
+  for (const auto& [seq, entry] : window_) {
+    if (!entry->given && !entry->mirrored && seq <= last) last = Seq{seq.value - 1};
+  }
+  return last;
+}
+
+void Primary::complete_forward() {
+  completed_forward_ = true;
+  std::vector<Seq> given;
+  for (const auto& [seq, entry] : window_) {
+    if (entry->given) given.push_back(seq);
+  }
+  for (const Seq seq : given) {
+    window_.at(seq)->mirrored = window_.at(seq)->stable = true;
+    leave_if_done(seq);
+  }
 }
 
 runtime::Task<bool> Primary::drained() {

@@ -69,6 +69,10 @@ class Primary final : runtime::PassHook {
   /// the window are complete. Suspends.
   runtime::Task<void> go_alone();
   [[nodiscard]] bool alone() const { return alone_; }
+  /// The area here has failed, and the other site has recorded that it goes on without this one: what was given to it is complete (C7).
+  void complete_forward();
+  /// The last effect that the other site was given.
+  [[nodiscard]] Seq last_given() const;
   /// Waits until no effect is in flight. False: the session ended before. Suspends.
   runtime::Task<bool> drained();
   /// Waits until the other site has recorded epoch `number`. False: the session ended before. Suspends.
@@ -92,6 +96,12 @@ class Primary final : runtime::PassHook {
   /// Bytes of the other site's blocks, as it has published them; at most kFetchBlocksMax. Errc::unavailable: no session, or
   /// it ended; Errc::corrupt: they are bad there. Suspends.
   runtime::Task<Result<std::vector<std::byte>>> fetch(BlockRange blocks);
+
+  /// What of `blocks` is bad here is taken from the other site, nobody writing it meanwhile; as Changes::repair(). Suspends.
+  runtime::Task<Result<>> repair(BlockRange blocks);
+  /// Sends this site's copy of `block`, which is written at this place among the effects. Errc::unavailable: not in sync; Errc::corrupt,
+  /// Errc::io: it is bad here. Requires: the guard of the block is taken. Suspends.
+  runtime::Task<Result<>> give(std::uint64_t block);
 
   // For comparisons.
   AreaGuard& guard() { return guard_; }
@@ -122,6 +132,7 @@ class Primary final : runtime::PassHook {
     ClaimId claim;
     std::uint64_t cost = 0;
     bool forwarded = false;
+    bool given = false;           // sent to the other site in this session or an earlier one
     bool mirrored = false;
     bool dropped = true;
     bool stable = true;
@@ -148,6 +159,7 @@ class Primary final : runtime::PassHook {
   void end_of_pass() override;
   void update_ready();
   runtime::Task<Made> execute(Request& request, wire::Outcome& refused, Seq& seq);
+  runtime::Task<Result<>> repair_edges(std::vector<wire::AreaWrite> writes);
   std::optional<Seq> commit(Request& request, wire::Effect& effect, area::Composed& composed);
   void send_effect(Request& request, InFlight& entry);
   runtime::Task<void> drop_here(Seq seq, std::vector<wire::Drop> drops);
@@ -220,6 +232,7 @@ class Primary final : runtime::PassHook {
   bool live_ = false;               // the session gets effects as they are made
   bool alone_ = false;
   bool held_ = false;
+  bool completed_forward_ = false;
   runtime::Event ready_;            // effects may be committed: !held_ && (live_ || alone_)
   runtime::Event session_changed_;  // something that a procedure with the other site waits for
   bool met_ = false;                // it has been live since this role began
@@ -227,7 +240,7 @@ class Primary final : runtime::PassHook {
   Epoch recorded_;                  // by the other site
   std::uint64_t checkpointed_ = 0;
   std::uint64_t number_ = 0;        // of questions
-  std::map<std::uint64_t, runtime::OneShot<std::optional<std::vector<std::byte>>>*> fetching_;
+  std::map<std::uint64_t, std::pair<BlockRange, runtime::OneShot<std::optional<std::vector<std::byte>>>*>> fetching_;
   std::optional<Target> target_;
   std::optional<ResyncProgress> progress_;
   std::uint64_t committed_with_data_ = 0;

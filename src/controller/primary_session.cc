@@ -26,6 +26,7 @@ runtime::Task<void> Primary::serve_member(peer::Link& link, peer::Session& sessi
   if (caught_up && !stop_.requested()) {
     problem_.clear();
     live_ = met_ = true;
+    for (auto& [seq, entry] : window_) entry->given = true;
     update_ready();
     reap_.notify_all();
     scope_.spawn(settle_times());  // a secondary that was restarted has lost those that were only in memory
@@ -67,7 +68,7 @@ void Primary::end_session() {
   }
   if (verify_answer != nullptr && !verify_answer->given()) verify_answer->give(std::nullopt);
   for (auto& [number, waiting] : fetching_) {
-    if (!waiting->given()) waiting->give(std::nullopt);
+    if (!waiting.second->given()) waiting.second->give(std::nullopt);
   }
   ready_.notify_all();
   session_changed_.notify_all();
@@ -96,7 +97,7 @@ runtime::Task<Result<std::vector<std::byte>>> Primary::fetch(BlockRange blocks) 
   if (session_ == nullptr) co_return std::unexpected(gone().error());
   const std::uint64_t number = ++number_;
   runtime::OneShot<std::optional<std::vector<std::byte>>> answer(replica_.world.scheduler);
-  fetching_[number] = &answer;
+  fetching_[number] = {blocks, &answer};
   session_->send(wire::FetchBlocks{number, blocks});
   replica_.world.scheduler.at_end_of_pass(*this);
   std::optional<std::vector<std::byte>> bytes = co_await answer.take();
@@ -253,10 +254,9 @@ runtime::Task<Result<>> Primary::settle_blocks(peer::Link& link, peer::Session& 
         Result<peer::Incoming> incoming = co_await link.receive(session);
         if (!incoming) co_return std::unexpected(incoming.error());
         auto* answer = std::get_if<wire::Blocks>(&incoming->message);
-        if (answer == nullptr || answer->number != number || answer->blocks != blocks ||
-            (!answer->bad && incoming->payload.size() != blocks.count * kBlockBytes)) {
-          co_return fail(Errc::invalid, "another message where BLOCKS are due");
-        }
+        if (answer == nullptr || answer->number != number) co_return fail(Errc::invalid, "another message where BLOCKS are due");
+        const Result<> good = check_answer(*answer, blocks, incoming->payload);
+        if (!good) co_return good;
         send = answer->bad;
         if (!send) {
           wire::Effect effect;
@@ -266,7 +266,7 @@ runtime::Task<Result<>> Primary::settle_blocks(peer::Link& link, peer::Session& 
           if (!composed) co_return std::unexpected(composed.error());
           while (!replica_.suspected(effect)) co_await replica_.suspect(effect);
           const Result<> written = replica_.area.write(*composed);
-          if (!written) replica_.fatal("writing fetched blocks", written.error());
+          if (!written) co_await replica_.halt("writing fetched blocks", written.error());
         }
       }
       if (send) {
@@ -359,8 +359,9 @@ Result<> Primary::handle(peer::Incoming incoming) {
   }
   if (auto* blocks = std::get_if<wire::Blocks>(&message)) {
     const auto found = fetching_.find(blocks->number);
-    if (found == fetching_.end() || found->second->given()) return fail(Errc::invalid, "BLOCKS that nobody asked for");
-    found->second->give(std::vector<std::byte>(incoming.payload.begin(), incoming.payload.end()));
+    if (found == fetching_.end() || found->second.second->given()) return fail(Errc::invalid, "BLOCKS that nobody asked for");
+    if (const Result<> good = check_answer(*blocks, found->second.first, incoming.payload); !good) return good;
+    found->second.second->give(blocks->bad ? std::vector<std::byte>() : std::vector<std::byte>(incoming.payload.begin(), incoming.payload.end()));
     return {};
   }
   if (auto* asked = std::get_if<wire::FetchBlocks>(&message)) {

@@ -365,15 +365,15 @@ runtime::Task<void> Primary::answer_blocks(wire::FetchBlocks asked, std::uint64_
   wire::Blocks answer;
   answer.number = asked.number;
   answer.blocks = asked.blocks;
-  Result<> read = co_await replica_.area.read(asked.blocks, *data);
+  Result<std::vector<std::uint64_t>> read = co_await replica_.read_published(asked.blocks, *data);
   if (!read && sole_member() && !over(session)) {
     const Result<> adopted = co_await adopt_torn(asked.blocks);
-    if (adopted) read = co_await replica_.area.read(asked.blocks, *data);
+    if (adopted) read = co_await replica_.read_published(asked.blocks, *data);
   }
   if (over(session)) co_return;
   answer.bad = !read.has_value();
   if (read) {
-    for (std::uint64_t b = asked.blocks.first; b < asked.blocks.end(); ++b) answer.checksums.push_back(replica_.area.stored_checksum(b));
+    answer.checksums = std::move(*read);
     session_->send(answer, *data, data);
   } else {
     session_->send(answer);

@@ -1,8 +1,10 @@
-// What a primary does by itself: times in memory are written, objects without a name removed, suspect bits cleared.
+// What a primary does by itself: times in memory are written, objects without a name removed, suspect bits cleared, bad blocks
+// repaired.
 #include <algorithm>
 
 #include "controller/primary.h"
 #include "core/log.h"
+#include "wire/bounds.h"
 
 namespace lockstep::controller {
 namespace {
@@ -92,6 +94,37 @@ runtime::Task<void> Primary::clear_some() {
   replica_.world.scheduler.at_end_of_pass(*this);
   const Result<> cleared = co_await replica_.area.suspects().clear(granules);
   if (!cleared) log::warning("clearing suspect bits failed: {}", cleared.error().text);
+}
+
+runtime::Task<Result<>> Primary::repair(BlockRange blocks) {
+  const runtime::Inside inside(callers_);
+  const bool guarded = in_sync() && co_await take_guard(blocks);
+  if (!guarded) co_return fail(Errc::unavailable, "the other site is not in sync");
+  Result<> done;
+  const Result<std::vector<std::uint64_t>> bad = co_await replica_.bad_among(blocks);
+  if (!bad) done = std::unexpected(bad.error());
+  for (std::size_t i = 0; bad && i < bad->size(); ++i) {
+    Result<std::vector<std::byte>> theirs = fail(Errc::unavailable, "the other site is not in sync");
+    if (in_sync()) theirs = co_await fetch({(*bad)[i], 1});
+    const bool away = !theirs && theirs.error().code == Errc::unavailable;
+    if (away) done = std::unexpected(theirs.error());
+    if (away) break;
+    const Result<> mended = co_await replica_.mend((*bad)[i], std::move(theirs));
+    if (!mended) done = mended;
+  }
+  guard_.release();
+  co_return done;
+}
+
+runtime::Task<Result<>> Primary::give(std::uint64_t block) {
+  const runtime::Inside inside(callers_);
+  auto data = std::make_shared<std::vector<std::byte>>(kBlockBytes);
+  Result<std::vector<std::uint64_t>> checksums = co_await replica_.read_published({block, 1}, *data);
+  if (!checksums) co_return std::unexpected(checksums.error());
+  if (!in_sync()) co_return fail(Errc::unavailable, "the other site is not in sync");
+  session_->send(wire::Copy{block / wire::kGranuleBlocks, {block, 1}, std::move(*checksums), false}, *data, data);
+  session_->flush();
+  co_return Result<>{};
 }
 
 /// Everything that was made so far is stable at both sites when it returns.

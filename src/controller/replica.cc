@@ -1,7 +1,5 @@
 #include "controller/replica.h"
 
-#include <cstdlib>
-
 #include "core/checksum.h"
 #include "core/log.h"
 #include "core/planted.h"
@@ -26,6 +24,7 @@ Replica::Replica(runtime::World& w, volume::Volume& v, area::Area& a, SiteId s, 
       stable_(stable),
       log_room_(w.scheduler),
       scope_(w.scheduler),
+      never_(w.scheduler),
       logged_(a.log().last()),
       sync_now_(w.scheduler) {
   logged_ = std::max(logged_, v.applied());
@@ -56,9 +55,13 @@ runtime::Task<void> Replica::stable_loop() {
       continue;
     }
     sync_due_ = false;
+    // Whoever wrote in vain: this finds it.
+    if (area.failure()) fail_area("writing the area", *area.failure());
+    if (failed()) co_return;
     if (stable() < logged_) {
       const Result<> synced = co_await area.log().sync();
-      if (!synced) fatal("making the log stable", synced.error());
+      if (!synced) fail_area("making the log stable", synced.error());
+      if (!synced) co_return;
     }
     release_freed();
   }
@@ -75,7 +78,8 @@ void Replica::sync_soon(std::function<void()> then) { scope_.spawn(sync_then(std
 
 runtime::Task<void> Replica::sync_then(std::function<void()> then) {
   const Result<> synced = co_await area.log().sync();
-  if (!synced) fatal("making the log stable", synced.error());
+  if (!synced) fail_area("making the log stable", synced.error());
+  if (!synced) co_return;
   release_freed();
   then();
 }
@@ -114,7 +118,7 @@ bool Replica::suspected(const wire::Effect& effect) {
 
 runtime::Task<void> Replica::suspect(const wire::Effect& effect) {
   const Result<> marked = co_await area.suspects().mark(blocks_of(effect.writes));
-  if (!marked) fatal("marking granules as suspect", marked.error());
+  if (!marked) co_await halt("marking granules as suspect", marked.error());
 }
 
 StatusTable::Taken Replica::take(SiteId site, std::vector<wire::Turn> turns) {
@@ -165,7 +169,7 @@ bool Replica::append(const wire::Effect& effect) {
   if (holds_appends_ > 0) return false;
   if (planted(Planted::lose_log_record) && effect.seq.value % 16 == 0) return true;
   const Result<> appended = area.log().append(effect);
-  if (!appended && appended.error().code != Errc::busy) fatal("appending to the log", appended.error());
+  if (!appended && appended.error().code != Errc::busy) fail_area("appending to the log", appended.error());
   if (area.log().bytes_used() > area.log().bytes() / 2 && !checkpointing_) {
     checkpointing_ = true;
     scope_.spawn(checkpoint());
@@ -197,13 +201,13 @@ runtime::Task<void> Replica::make_stable() {
   flush_log();
   std::vector<ByteRange> everything{{0, area.identity().blocks * kBlockBytes}};
   const Result<> synced = co_await area.sync(std::move(everything), true);
-  if (!synced) fatal("making the area stable", synced.error());
+  if (!synced) co_await halt("making the area stable", synced.error());
   // Keys are not stable before their records are: what is applied meanwhile waits for the few milliseconds of a sync.
   ++holds_appends_;
   flush_log();
   while (area.log().stable() < area.log().last()) {
     const Result<> logged = co_await area.log().sync();
-    if (!logged) fatal("making the log stable", logged.error());
+    if (!logged) co_await halt("making the log stable", logged.error());
   }
   runtime::Task<Result<>> flushing = world.keys.flush();
   if (--holds_appends_ == 0) {
@@ -211,7 +215,8 @@ runtime::Task<void> Replica::make_stable() {
     changed.notify_all();
   }
   const Result<> flushed = co_await std::move(flushing);
-  if (!flushed) fatal("making the metadata stable", flushed.error());
+  if (!flushed) co_await halt("making the metadata stable", flushed.error());
+  if (failed()) co_await halt("making the area stable", {});
   release_freed();
 }
 
@@ -221,7 +226,7 @@ runtime::Task<void> Replica::checkpoint() {
   // An absent site that is too far behind gets a comparison of keys.
   const Seq forget = peer_member_ ? std::min(through, peer_stable_) : through;
   const Result<> forgotten = co_await area.log().forget_through(forget);
-  if (!forgotten) fatal("shortening the log", forgotten.error());
+  if (!forgotten) co_await halt("shortening the log", forgotten.error());
   checkpointing_ = false;
   log_room_.notify_all();
 }
@@ -229,10 +234,10 @@ runtime::Task<void> Replica::checkpoint() {
 void Replica::put_into_force(const wire::Effect& effect, const area::Composed& composed) {
   if (!effect.writes.empty()) {
     const Result<> written = area.write(composed);
-    if (!written) fatal("writing the area", written.error());
+    if (!written) return fail_area("writing the area", written.error());
   }
   const Result<> applied = volume.apply(effect);
-  if (!applied) fatal("changing the metadata", applied.error());
+  if (!applied) return fail_area("changing the metadata", applied.error());
   if (effect.request.n != 0) results.note(effect.request, effect.seq, effect.outcome);
   applied_ = std::max(applied_, effect.seq);
   for (const wire::Drop& drop : effect.drops) {
@@ -250,12 +255,13 @@ runtime::Task<void> Replica::sync(const wire::Effect& effect) {
     for (const wire::AreaWrite& w : effect.writes) ranges.push_back({w.address, w.length});
   }
   const Result<> synced = co_await area.sync(std::move(ranges), true);
-  if (!synced) fatal("making a write stable", synced.error());
+  if (!synced) co_await halt("making a write stable", synced.error());
 }
 
 void Replica::flush_log() {
+  if (failed()) return;
   const Result<> flushed = area.log().flush();
-  if (!flushed) fatal("writing the log", flushed.error());
+  if (!flushed) return fail_area("writing the log", flushed.error());
   logged_ = std::max(logged_, area.log().last());
 }
 
@@ -296,8 +302,8 @@ runtime::Task<Result<>> Replica::replace(BlockRange blocks, Bytes bytes) {
       continue;
     }
     const Result<> written = area.write(*composed);
-    if (!written) fatal("writing the area", written.error());
-    co_return Result<>{};
+    if (!written) fail_area("writing the area", written.error());
+    co_return written;
   }
 }
 
@@ -324,16 +330,78 @@ runtime::Task<Result<std::vector<std::uint64_t>>> Replica::source_checksums(Bloc
   co_return checksums;
 }
 
-void Replica::fatal(const char* what, const Error& error) {
-  log::error("{} failed: {} (errno {}); the daemon stops so that nothing is acknowledged that is not stored; check the "
-             "medium, then start it again",
-             what, error.text, error.posix);
-  std::abort();
+runtime::Task<Result<std::vector<std::uint64_t>>> Replica::bad_among(BlockRange blocks) {
+  std::vector<std::byte> bytes(blocks.count * kBlockBytes);
+  const Result<std::vector<bool>> checked = co_await area.check(blocks, bytes);
+  if (!checked) co_return std::unexpected(checked.error());
+  std::vector<std::uint64_t> bad;
+  for (std::uint64_t i = 0; i < blocks.count; ++i) {
+    if ((*checked)[i]) bad.push_back(blocks.first + i);
+  }
+  co_return bad;
+}
+
+runtime::Task<Result<std::vector<std::uint64_t>>> Replica::read_published(BlockRange blocks, MutableBytes into) {
+  for (;;) {
+    const Result<> read = co_await area.read(blocks, into);
+    if (!read) co_return std::unexpected(read.error());
+    std::vector<std::uint64_t> checksums;
+    bool now = true;
+    for (std::uint64_t i = 0; i < blocks.count; ++i) {
+      checksums.push_back(checksum(into.subspan(i * kBlockBytes, kBlockBytes)));
+      now = now && checksums.back() == area.stored_checksum(blocks.first + i);
+    }
+    if (now) co_return checksums;  // else one was written while others were read
+  }
+}
+
+runtime::Task<Result<>> Replica::mend(std::uint64_t block, Result<std::vector<std::byte>> bytes) {
+  Result<> done;
+  if (!bytes) {
+    done = std::unexpected(bytes.error());
+  } else {
+    const Result<std::vector<std::uint64_t>> still = co_await bad_among({block, 1});
+    if (still && still->empty()) co_return Result<>{};
+    done = still ? co_await replace({block, 1}, *bytes) : Result<>(std::unexpected(still.error()));
+  }
+  note_mend(block, done ? std::string() : done.error().text);
+  co_return done;
+}
+
+void Replica::note_mend(std::uint64_t block, const std::string& why) {
+  ++(why.empty() ? mends_.repaired : mends_.left);
+  if (on_mend) on_mend(block, why);
+}
+
+Result<> check_answer(const wire::Blocks& answer, BlockRange asked, Bytes payload) {
+  if (answer.blocks != asked) return fail(Errc::invalid, "BLOCKS that were not asked for");
+  if (answer.bad) return {};
+  if (payload.size() != asked.count * kBlockBytes || answer.checksums.size() != asked.count) {
+    return fail(Errc::invalid, "BLOCKS with another amount of data than was asked for");
+  }
+  for (std::uint64_t i = 0; i < asked.count; ++i) {
+    if (checksum(payload.subspan(i * kBlockBytes, kBlockBytes)) != answer.checksums[i]) {
+      return fail(Errc::invalid, "BLOCKS whose data does not match its checksums");
+    }
+  }
+  return {};
+}
+
+void Replica::fail_area(const char* what, const Error& error) {
+  if (failed()) return;
+  failure_ = fmt::format("{} failed: {} (errno {})", what, error.text, error.posix);
+  log::error("DETACHED: {}; this site acknowledges nothing any more; mend the medium, then start lockstepd again", failure_);
+  if (on_failure) on_failure();
+}
+
+runtime::Task<void> Replica::halt(const char* what, Error error) {
+  fail_area(what, error);
+  for (;;) co_await never_.wait();
 }
 
 runtime::Task<Result<>> Replica::begin_anew(Seq seq) {
   const Result<> flushed = co_await world.keys.flush();
-  if (!flushed) fatal("making the metadata stable", flushed.error());
+  if (!flushed) co_await halt("making the metadata stable", flushed.error());
   // A record at `seq`, which changes nothing, says also after a restart that nothing before it can be had from this log.
   wire::Effect mark;
   mark.seq = seq;
@@ -344,7 +412,7 @@ runtime::Task<Result<>> Replica::begin_anew(Seq seq) {
   applied_ = logged_ = seq;
   co_await make_stable();
   const Result<> forgotten = co_await area.log().forget_through(seq);
-  if (!forgotten) fatal("shortening the log", forgotten.error());
+  if (!forgotten) co_await halt("shortening the log", forgotten.error());
   freed_.clear();
   co_return Result<>{};
 }

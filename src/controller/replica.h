@@ -4,8 +4,9 @@
 //
 //     area.write -> log.append -> volume.apply        then: drop caches -> (end of the pass: log written) -> answer
 //
-// A failed write of the area or its log can't be taken back and must not be answered: the daemon stops (fatal()), the
-// other site keeps what was acknowledged, and a restart finds what was in flight.
+// A failed write or sync of the area, its log or its keys can't be taken back (C7): from then on failed() is true, nothing is written
+// and nothing answered that would have to stand here, and what waits for the area waits for the end of the daemon. The controller
+// hands over and leaves (detach_controller.cc).
 #pragma once
 
 #include <algorithm>
@@ -65,7 +66,7 @@ class Replica {
   runtime::Task<void> log_room();
   /// Suspects the blocks of `effect` and appends its record: it may be put into force until the caller suspends. Suspends.
   runtime::Task<void> make_room(const wire::Effect& effect);
-  /// Writes blocks and checksums and publishes. The record was appended before.
+  /// Writes blocks and checksums and publishes, or failed(). The record was appended before.
   void put_into_force(const wire::Effect& effect, const area::Composed& composed);
   /// True: answering `effect` needs a sync() first.
   [[nodiscard]] bool must_sync(const wire::Effect& effect) const;
@@ -112,6 +113,25 @@ class Replica {
   runtime::Task<Result<>> adopt(BlockRange blocks);
   /// Puts `bytes` into whole `blocks`, with their checksums. Nobody else may write them meanwhile. Suspends.
   runtime::Task<Result<>> replace(BlockRange blocks, Bytes bytes);
+
+  // Bad blocks (C8).
+  /// Those of `blocks` (at most area::kCheckBlocksMax) that do not match their checksum or can't be read. Suspends.
+  runtime::Task<Result<std::vector<std::uint64_t>>> bad_among(BlockRange blocks);
+  /// Reads `blocks` as they are published when it returns, all at that moment, with their checksums. Errc::corrupt, Errc::io. Suspends.
+  runtime::Task<Result<std::vector<std::uint64_t>>> read_published(BlockRange blocks, MutableBytes into);
+  /// `bytes` of the other site go into `block`, if it is still bad here; counts it and says it. `bytes` may be why there are none.
+  /// Nobody else may write the block meanwhile. Suspends.
+  runtime::Task<Result<>> mend(std::uint64_t block, Result<std::vector<std::byte>> bytes);
+  /// The same of a block that was put right, or not (`why`), otherwise.
+  void note_mend(std::uint64_t block, const std::string& why);
+  struct Mends {
+    std::uint64_t repaired = 0;
+    std::uint64_t left = 0;  ///< attempts that found no good copy
+  };
+  [[nodiscard]] const Mends& mends() const { return mends_; }
+  /// Called for each block that is counted. `why`: why it is still bad; empty: it is repaired.
+  std::function<void(std::uint64_t block, const std::string& why)> on_mend;
+
   /// The checksums of `blocks`, of one granule, can't be relied on, see source_checksums().
   [[nodiscard]] bool doubtful(BlockRange blocks) const {
     const std::uint64_t granule = blocks.first * kBlockBytes / area::kGranuleBytes;
@@ -125,8 +145,16 @@ class Replica {
   /// (C2: suspect when it was stopped uncleanly) a block that does not match it has a checksum that differs from both. Suspends.
   runtime::Task<Result<std::vector<std::uint64_t>>> source_checksums(BlockRange blocks);
 
-  /// Ends the daemon: the area can't be trusted to hold what would be answered.
-  [[noreturn]] void fatal(const char* what, const Error& error);
+  // The end of the area (C7).
+  [[nodiscard]] bool failed() const { return !failure_.empty(); }
+  /// What failed, for people; empty: nothing.
+  [[nodiscard]] const std::string& failure() const { return failure_; }
+  /// The area can't be trusted to hold what would be answered. The first call counts.
+  void fail_area(const char* what, const Error& error);
+  /// fail_area() for who can wait. Never returns: the area is gone for good. Suspends.
+  runtime::Task<void> halt(const char* what, Error error);
+  /// Called at the first failure, from wherever it happens: must not call back.
+  std::function<void()> on_failure;
 
   /// Waits until nothing runs here any more. Suspends.
   runtime::Task<void> stop();
@@ -143,6 +171,9 @@ class Replica {
   runtime::Task<void> stable_loop();
   void release_freed();
 
+  Mends mends_;
+  std::string failure_;
+  runtime::Event never_;
   Seq logged_;
   Seq applied_;
   Seq peer_stable_;
@@ -155,6 +186,9 @@ class Replica {
   std::map<Seq, std::vector<BlockRange>> freed_;
   RecentWrites recent_;
 };
+
+/// An answer to FETCH_BLOCKS of `asked` is one, and its data matches its checksums. Errc::invalid.
+[[nodiscard]] Result<> check_answer(const wire::Blocks& answer, BlockRange asked, Bytes payload);
 
 /// The blocks that `writes` touch, in order, neighbours joined.
 [[nodiscard]] std::vector<BlockRange> blocks_of(std::span<const wire::AreaWrite> writes);

@@ -12,6 +12,19 @@ namespace {
 
 constexpr Duration kPlantedPause = std::chrono::milliseconds(1);
 
+bool bad_block(const Error& error) { return error.code == Errc::corrupt || error.code == Errc::io; }
+
+/// The blocks `lost` get the checksums that `wanted` has for them.
+void expect(area::Composed& composed, const std::vector<std::uint64_t>& wanted, const std::vector<std::uint64_t>& lost) {
+  std::size_t at = 0;
+  for (const area::Composed::Part& part : composed.parts) {
+    for (std::uint64_t b = part.blocks.first; b < part.blocks.end(); ++b, ++at) {
+      const bool is_lost = std::find(lost.begin(), lost.end(), b) != lost.end();
+      if (is_lost && at < wanted.size()) composed.checksums[at] = wanted[at];
+    }
+  }
+}
+
 }  // namespace
 
 Secondary::Secondary(Replica& replica, Keeper& keeper, RoleUser& user, SecondaryOptions options)
@@ -29,6 +42,10 @@ Secondary::~Secondary() { CHECK(pending_.empty()); }
 
 void Secondary::end_of_pass() {
   replica_.flush_log();
+  if (replica_.failed()) {
+    if (session_ != nullptr) session_->shutdown();  // with what was to be said of effects that are not written
+    return;
+  }
   if (session_ != nullptr) session_->flush();
   for (const std::uint64_t n : std::exchange(completed_, {})) {
     if (const auto found = pending_.find(n); found != pending_.end() && !found->second->done.given()) {
@@ -182,10 +199,13 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
   std::vector<std::uint64_t> checksums = effect.checksums;
   std::vector<std::byte> part;
   if (target_) payload = withhold(writes, checksums, payload, part);
+  std::vector<std::uint64_t> lost;
   std::optional<Result<area::Composed>> composed = replica_.area.compose(writes, payload);
   for (;;) {
     const bool covered = replica_.area.suspects().cover(blocks_of(writes));
-    if (composed && covered) {
+    const bool readable = !composed || *composed || !bad_block(composed->error()) || !lost.empty();
+    if (composed && covered && readable) {
+      if (*composed && !lost.empty()) expect(**composed, checksums, lost);
       if (!*composed || (*composed)->checksums != checksums) {
         replica_.release(taken.id);
         if (!*composed) co_return std::unexpected(composed->error());
@@ -198,10 +218,20 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
       payload = copy;
     }
     Result<> waited;
-    if (!composed) {
+    if (!readable) {
+      Result<std::vector<std::uint64_t>> found = co_await lost_edges(writes);
+      if (found) lost = std::move(*found);
+      if (!found || lost.empty()) waited = std::unexpected(found ? composed->error() : found.error());
+    } else if (!composed) {
       waited = co_await replica_.area.warm(writes);
+      if (!waited && bad_block(waited.error()) && lost.empty()) {
+        Result<std::vector<std::uint64_t>> found = co_await lost_edges(writes);
+        if (found && !found->empty()) waited = {};
+        if (found) lost = std::move(*found);
+      }
     } else if (!covered) {
       waited = co_await replica_.area.suspects().mark(blocks_of(writes));
+      if (!waited && replica_.area.failure()) replica_.fail_area("marking granules as suspect", waited.error());
     } else {
       co_await replica_.log_room();
     }
@@ -209,12 +239,13 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
       replica_.release(taken.id);
       co_return waited;
     }
-    composed = replica_.area.compose(writes, payload);
+    composed = replica_.area.compose(writes, payload, lost);
   }
   const bool own = effect.request.site == replica_.self && effect.request.boot == options_.boot;
   bool dropped_here = own || effect.drops.empty();
   if (planted(Planted::drop_before_publish)) dropped_here = true;
   replica_.put_into_force(effect, **composed);
+  if (replica_.failed()) co_return fail(Errc::unavailable, "the area here has failed");
   if (!effect.writes.empty()) steps.note(Step::area_written, effect.request, effect.seq, effect.turns, Status::exclusive);
   steps.note(Step::published, effect.request, effect.seq, effect.turns, Status::exclusive);
   if (pending != nullptr) {
@@ -224,17 +255,41 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
     pending->outcome = effect.outcome;
   }
   if (!dropped_here) dropped_here = replica_.caches->drop_now(effect.drops);
-  if (dropped_here && !replica_.must_sync(effect)) {
+  if (dropped_here && lost.empty() && !replica_.must_sync(effect)) {
     answer(effect, taken.id);
   } else {
     unanswered_.insert(effect.seq);
-    scope_.spawn(finish(std::move(effect), taken.id, !dropped_here));
+    scope_.spawn(finish(std::move(effect), taken.id, !dropped_here, std::move(lost)));
   }
   replica_.world.scheduler.at_end_of_pass(*this);
   co_return Result<>{};
 }
 
-runtime::Task<void> Secondary::finish(wire::Effect effect, ClaimId claim, bool drop) {
+/// Edges of `writes` that are bad here. The effect says what the whole block is afterwards, so it is written as far as it is known, with
+/// the checksum of what it is to be: it stays bad until the primary's copy is here, and so long the effect is not answered.
+runtime::Task<Result<std::vector<std::uint64_t>>> Secondary::lost_edges(std::vector<wire::AreaWrite> writes) {
+  std::vector<std::uint64_t> lost;
+  for (const std::uint64_t block : area::edges_of(writes)) {
+    const Result<std::vector<std::uint64_t>> bad = co_await replica_.bad_among({block, 1});
+    if (!bad) co_return std::unexpected(bad.error());
+    lost.insert(lost.end(), bad->begin(), bad->end());
+  }
+  co_return lost;
+}
+
+/// The primary's copies of `lost`. Ends when they are good here, or can't be had of it either, or the role ends.
+runtime::Task<void> Secondary::bring(std::vector<std::uint64_t> lost) {
+  for (const std::uint64_t block : lost) {
+    while (!stop_.requested()) {
+      const Result<> repaired = co_await repair({block, 1});
+      if (repaired || repaired.error().code != Errc::unavailable) break;
+      if (!in_sync() && !stop_.requested()) co_await changed_.wait();
+    }
+  }
+}
+
+runtime::Task<void> Secondary::finish(wire::Effect effect, ClaimId claim, bool drop, std::vector<std::uint64_t> lost) {
+  co_await bring(std::move(lost));
   if (drop) co_await replica_.caches->drop(effect.drops);
   if (replica_.must_sync(effect)) {
     replica_.flush_log();
@@ -289,6 +344,7 @@ bool Secondary::readable_here(BlockRange blocks) const {
 }
 
 void Secondary::answer(const wire::Effect& effect, ClaimId claim) {
+  if (replica_.failed()) return;
   Steps& steps = replica_.steps;
   steps.note(Step::dropped, effect.request, effect.seq, effect.turns, Status::exclusive);
   replica_.hold_freed(effect.seq, effect.freed);

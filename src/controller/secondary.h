@@ -46,6 +46,8 @@ class Secondary final : runtime::PassHook {
   runtime::Task<void> serve_member(peer::Link& link, peer::Session& session, wire::Hello theirs, wire::Hello ours);
   /// A session as a site that is made equal: its effects up to `common` are the source's too. Suspends.
   runtime::Task<void> serve_as_target(peer::Link& link, peer::Session& session, wire::Hello theirs, Seq common);
+  /// The keys here are not the primary's: this site is made equal to it again, all keys compared. Errc::unavailable: not in sync. Suspends.
+  runtime::Task<Result<>> mistrust_keys();
   /// Ends the role: requests are handed back. Requires: no session. Suspends.
   runtime::Task<void> stop();
 
@@ -60,6 +62,8 @@ class Secondary final : runtime::PassHook {
   [[nodiscard]] bool readable_here(BlockRange blocks) const;
   /// As in Primary.
   runtime::Task<Result<std::vector<std::byte>>> fetch(BlockRange blocks);
+  /// As in Primary: the primary's copy is written at its place among the effects, which is where it is the newest. Suspends.
+  runtime::Task<Result<>> repair(BlockRange blocks);
 
   /// Answers the comparison messages of the primary; null: they break the protocol.
   class Comparison {
@@ -108,7 +112,9 @@ class Secondary final : runtime::PassHook {
   runtime::Task<Result<>> apply(wire::Effect effect, Bytes payload, bool own_data, bool dropped);
   Bytes withhold(std::vector<wire::AreaWrite>& writes, std::vector<std::uint64_t>& checksums, Bytes payload,
                  std::vector<std::byte>& part) const;
-  runtime::Task<void> finish(wire::Effect effect, ClaimId claim, bool drop);
+  runtime::Task<Result<std::vector<std::uint64_t>>> lost_edges(std::vector<wire::AreaWrite> writes);
+  runtime::Task<void> finish(wire::Effect effect, ClaimId claim, bool drop, std::vector<std::uint64_t> lost);
+  runtime::Task<void> bring(std::vector<std::uint64_t> lost);
   void answer(const wire::Effect& effect, ClaimId claim);
   void complete(Pending& pending);
 
@@ -122,6 +128,10 @@ class Secondary final : runtime::PassHook {
   runtime::Task<void> send_blocks(wire::FetchBlocks asked, std::uint64_t session);
   runtime::Task<void> answer_comparison(wire::VerifyAsk question, std::uint64_t session);
   runtime::Task<void> checkpoint(std::uint64_t number, std::uint64_t session);
+  runtime::Task<std::optional<std::vector<std::byte>>> ask_blocks(BlockRange blocks, bool mend);
+  runtime::Task<Result<>> fetched(wire::Blocks answer, Bytes payload);
+  runtime::Task<Result<>> take_given(wire::Copy copy, Bytes payload);
+  runtime::Task<void> drop_block(std::uint64_t block);
   void synced(const wire::Synced& message);
   Pending* pending_of(const RequestId& id);
   [[nodiscard]] bool over(std::uint64_t session) const { return session != sessions_ || session_ == nullptr; }
@@ -153,7 +163,13 @@ class Secondary final : runtime::PassHook {
   Uuid primary_start_;             // of the primary that was met last
   bool primary_restarted_ = false;
   std::uint64_t number_ = 0;       // of questions
-  std::map<std::uint64_t, runtime::OneShot<std::optional<std::vector<std::byte>>>*> fetching_;
+  /// A question for blocks; `mend`: what arrives is written here, too.
+  struct Fetching {
+    BlockRange blocks;
+    bool mend = false;
+    runtime::OneShot<std::optional<std::vector<std::byte>>>* answer = nullptr;
+  };
+  std::map<std::uint64_t, Fetching> fetching_;
   std::optional<Target> target_;
   std::vector<bool> theirs_;       // granules that the source holds suspect, as they arrive
   std::optional<ResyncProgress> progress_;

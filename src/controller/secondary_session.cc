@@ -2,7 +2,9 @@
 #include <algorithm>
 
 #include "controller/secondary.h"
+#include "core/checksum.h"
 #include "core/log.h"
+#include "volume/owner.h"
 #include "wire/bounds.h"
 
 namespace lockstep::controller {
@@ -76,7 +78,7 @@ void Secondary::end_session(const Error& why) {
   session_ = nullptr;
   ++sessions_;
   for (auto& [number, waiting] : fetching_) {
-    if (!waiting->given()) waiting->give(std::nullopt);
+    if (!waiting.answer->given()) waiting.answer->give(std::nullopt);
   }
   changed_.notify_all();
 }
@@ -145,11 +147,9 @@ runtime::Task<Result<>> Secondary::handle(peer::Session& session, peer::Incoming
     co_return Result<>{};
   }
   if (auto* blocks = std::get_if<wire::Blocks>(&message)) {
-    const auto found = fetching_.find(blocks->number);
-    if (found == fetching_.end() || found->second->given()) co_return fail(Errc::invalid, "BLOCKS that nobody asked for");
-    found->second->give(std::vector<std::byte>(incoming.payload.begin(), incoming.payload.end()));
-    co_return Result<>{};
+    co_return co_await fetched(std::move(*blocks), incoming.payload);
   }
+  if (auto* copy = std::get_if<wire::Copy>(&message)) co_return co_await take_given(std::move(*copy), incoming.payload);
   if (auto* membership = std::get_if<wire::Membership>(&message)) {
     if (membership->history.empty()) co_return fail(Errc::invalid, "a MEMBERSHIP without an entry");
     const wire::EpochEntry last = membership->history.back();
@@ -251,16 +251,90 @@ runtime::Task<void> Secondary::checkpoint(std::uint64_t number, std::uint64_t se
   session_->flush();
 }
 
-runtime::Task<Result<std::vector<std::byte>>> Secondary::fetch(BlockRange blocks) {
-  const runtime::Inside inside(callers_);
-  if (session_ == nullptr) co_return fail(Errc::unavailable, "the connection ended");
+/// The primary's bytes of `blocks`; none: they are bad there; nullopt: the connection ended.
+runtime::Task<std::optional<std::vector<std::byte>>> Secondary::ask_blocks(BlockRange blocks, bool mend) {
+  if (session_ == nullptr) co_return std::nullopt;
   const std::uint64_t number = ++number_;
   runtime::OneShot<std::optional<std::vector<std::byte>>> answer(replica_.world.scheduler);
-  fetching_[number] = &answer;
+  fetching_[number] = {blocks, mend, &answer};
   session_->send(wire::FetchBlocks{number, blocks});
   replica_.world.scheduler.at_end_of_pass(*this);
   std::optional<std::vector<std::byte>> bytes = co_await answer.take();
   fetching_.erase(number);
+  co_return bytes;
+}
+
+/// BLOCKS are as the primary has published them at this place among its effects, of which this site has applied all: where they are
+/// bad here they are written before the next one is looked at.
+runtime::Task<Result<>> Secondary::fetched(wire::Blocks answer, Bytes payload) {
+  auto found = fetching_.find(answer.number);
+  if (found == fetching_.end() || found->second.answer->given()) co_return fail(Errc::invalid, "BLOCKS that nobody asked for");
+  const Result<> good = check_answer(answer, found->second.blocks, payload);
+  if (!good) co_return good;
+  std::vector<std::byte> bytes;
+  if (!answer.bad) bytes.assign(payload.begin(), payload.end());
+  if (found->second.mend && in_sync()) {
+    Result<std::vector<std::byte>> theirs = bytes;
+    if (answer.bad) theirs = fail(Errc::corrupt, fmt::format("block {} is bad at the other site, too", answer.blocks.first));
+    (void)co_await replica_.mend(answer.blocks.first, std::move(theirs));
+  }
+  found = fetching_.find(answer.number);
+  if (found != fetching_.end() && !found->second.answer->given()) found->second.answer->give(std::move(bytes));
+  co_return Result<>{};
+}
+
+/// A comparison found that the block differs here, or is bad: the primary's copy counts.
+runtime::Task<Result<>> Secondary::take_given(wire::Copy copy, Bytes payload) {
+  const std::uint64_t all = replica_.area.identity().blocks;
+  if (!in_sync() || copy.blocks.count != 1 || copy.blocks.first >= all) co_return fail(Errc::invalid, "a COPY that has no place here");
+  if (checksum(payload) != copy.checksums.at(0)) co_return fail(Errc::invalid, "a COPY whose data does not match its checksum");
+  const std::vector<std::byte> bytes(payload.begin(), payload.end());
+  const Result<> written = co_await replica_.replace(copy.blocks, bytes);
+  if (!written) co_return written;
+  replica_.note_mend(copy.blocks.first, {});
+  scope_.spawn(drop_block(copy.blocks.first));
+  co_return Result<>{};
+}
+
+/// Makes this site's kernel forget the pages of a block that was replaced.
+runtime::Task<void> Secondary::drop_block(std::uint64_t block) {
+  const Result<std::optional<volume::BlockOwner>> owner = co_await volume::owner_of(replica_.world.keys, block);
+  if (!owner || !*owner) co_return;
+  wire::Drop pages;
+  pages.kind = wire::Drop::Kind::pages;
+  pages.inode = (*owner)->inode;
+  pages.range = {(*owner)->file_block * kBlockBytes, kBlockBytes};
+  std::vector<wire::Drop> drops{pages};
+  co_await replica_.caches->drop(std::move(drops));
+}
+
+runtime::Task<Result<>> Secondary::mistrust_keys() {
+  const runtime::Inside inside(callers_);
+  if (!in_sync()) co_return fail(Errc::unavailable, "this site is not in sync");
+  log::warning("the metadata here differ from those of the primary: this site is made equal to it again");
+  co_await keeper_.set({.incomplete = true});
+  if (session_ != nullptr) session_->shutdown();
+  co_return Result<>{};
+}
+
+runtime::Task<Result<>> Secondary::repair(BlockRange blocks) {
+  const runtime::Inside inside(callers_);
+  Result<> done;
+  const Result<std::vector<std::uint64_t>> bad = co_await replica_.bad_among(blocks);
+  if (!bad) co_return std::unexpected(bad.error());
+  for (const std::uint64_t block : *bad) {
+    std::optional<std::vector<std::byte>> theirs;
+    if (in_sync()) theirs = co_await ask_blocks({block, 1}, true);
+    if (!theirs) co_return fail(Errc::unavailable, "the primary is not in sync with this site");
+    const Result<std::vector<std::uint64_t>> still = co_await replica_.bad_among({block, 1});
+    if (!still || !still->empty()) done = fail(Errc::corrupt, fmt::format("block {} is still bad", block));
+  }
+  co_return done;
+}
+
+runtime::Task<Result<std::vector<std::byte>>> Secondary::fetch(BlockRange blocks) {
+  const runtime::Inside inside(callers_);
+  std::optional<std::vector<std::byte>> bytes = co_await ask_blocks(blocks, false);
   if (!bytes) co_return fail(Errc::unavailable, "the connection ended");
   if (bytes->size() != blocks.count * kBlockBytes) {
     co_return fail(Errc::corrupt, fmt::format("blocks {} to {} are bad at the other site, too", blocks.first, blocks.end() - 1));
@@ -299,11 +373,12 @@ runtime::Task<void> Secondary::send_blocks(wire::FetchBlocks asked, std::uint64_
   wire::Blocks answer;
   answer.number = asked.number;
   answer.blocks = asked.blocks;
-  Result<> read = readable_here(asked.blocks) ? co_await replica_.area.read(asked.blocks, *data) : Result<>(fail(Errc::corrupt, {}));
+  Result<std::vector<std::uint64_t>> read = fail(Errc::corrupt, {});
+  if (readable_here(asked.blocks)) read = co_await replica_.read_published(asked.blocks, *data);
   if (over(session)) co_return;
   answer.bad = !read.has_value();
   if (read) {
-    for (std::uint64_t b = asked.blocks.first; b < asked.blocks.end(); ++b) answer.checksums.push_back(replica_.area.stored_checksum(b));
+    answer.checksums = std::move(*read);
     session_->send(answer, *data, data);
   } else {
     session_->send(answer);

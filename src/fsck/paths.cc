@@ -20,8 +20,8 @@ struct Name {
 using NamesOf = std::map<InodeId, Name>;
 
 /// One name of each object that is a key of `names`.
-Task<Result<>> find_names(Examination& x, NamesOf& names) {
-  KeyCursor at(x.keys(), 'D');
+Task<Result<>> find_names(runtime::KeyValue& keys, NamesOf& names) {
+  KeyCursor at(keys, 'D');
   for (;;) {
     const Result<bool> more = co_await at.next();
     if (!more) co_return std::unexpected(more.error());
@@ -36,13 +36,15 @@ Task<Result<>> find_names(Examination& x, NamesOf& names) {
 }
 
 /// The name that `directory` has in its parent. Inode 0: none. Suspends.
-Task<Result<Name>> name_of_directory(Examination& x, InodeId directory, NamesOf& known) {
+Task<Result<Name>> name_of_directory(runtime::KeyValue& keys, InodeId directory, NamesOf& known) {
   if (const auto found = known.find(directory); found != known.end() && found->second.directory != kNoInode)
     co_return found->second;
-  const Result<std::optional<volume::Inode>> inode = co_await x.inode(directory);
-  if (!inode) co_return std::unexpected(inode.error());
-  if (!*inode || !(*inode)->is_directory()) co_return Name{};
-  KeyCursor at(x.keys(), volume::entries_behind((*inode)->parent, 0));
+  const Result<std::optional<std::string>> value = co_await keys.get(volume::inode_key(directory));
+  if (!value) co_return std::unexpected(value.error());
+  if (!*value) co_return Name{};
+  const Result<volume::Inode> inode = volume::unpack_inode(directory, **value);
+  if (!inode || !inode->is_directory()) co_return Name{};
+  KeyCursor at(keys, volume::entries_behind(inode->parent, 0));
   for (;;) {
     const Result<bool> more = co_await at.next();
     if (!more) co_return std::unexpected(more.error());
@@ -50,21 +52,21 @@ Task<Result<Name>> name_of_directory(Examination& x, InodeId directory, NamesOf&
     const Result<volume::EntryValue> entry = volume::unpack_entry(at.value());
     const Result<volume::EntryKey> key = volume::parse_entry_key(at.key());
     if (!entry || !key || entry->inode != directory) continue;
-    Name name{(*inode)->parent, std::string(key->name)};
+    Name name{inode->parent, std::string(key->name)};
     known[directory] = name;
     co_return std::move(name);
   }
 }
 
 /// Empty: it is not reached from the root. Suspends.
-Task<Result<std::string>> path_of(Examination& x, InodeId id, NamesOf& known) {
+Task<Result<std::string>> path_of(runtime::KeyValue& keys, InodeId id, NamesOf& known) {
   if (id == kRootInode) co_return std::string("/");
   const auto first = known.find(id);
   if (first == known.end() || first->second.directory == kNoInode) co_return std::string();
   Name at = first->second;
   std::string path = "/" + at.name;
   for (std::size_t depth = 0; at.directory != kRootInode; ++depth) {
-    const Result<Name> above = co_await name_of_directory(x, at.directory, known);
+    const Result<Name> above = co_await name_of_directory(keys, at.directory, known);
     if (!above) co_return std::unexpected(above.error());
     if (above->directory == kNoInode || depth == kDepthMax) co_return std::string();
     at = *above;
@@ -82,14 +84,28 @@ Task<Result<>> find_paths(Examination& x) {
   }
   if (names.empty()) co_return Result<>{};
   x.begin("the paths of what was found");
-  if (Result<> found = co_await find_names(x, names); !found) co_return found;
+  if (Result<> found = co_await find_names(x.keys(), names); !found) co_return found;
   for (Finding& finding : x.report.findings()) {
     if (finding.object == kNoInode) continue;
-    Result<std::string> path = co_await path_of(x, finding.object, names);
+    Result<std::string> path = co_await path_of(x.keys(), finding.object, names);
     if (!path) co_return std::unexpected(path.error());
     finding.path = std::move(*path);
   }
   co_return Result<>{};
+}
+
+Task<Result<std::map<InodeId, std::string>>> paths_of(runtime::KeyValue& keys, std::set<InodeId> objects) {
+  NamesOf names;
+  for (const InodeId object : objects) names.emplace(object, Name{});
+  std::map<InodeId, std::string> paths;
+  if (names.empty()) co_return paths;
+  if (Result<> found = co_await find_names(keys, names); !found) co_return std::unexpected(std::move(found.error()));
+  for (const InodeId object : objects) {
+    Result<std::string> path = co_await path_of(keys, object, names);
+    if (!path) co_return std::unexpected(path.error());
+    if (!path->empty()) paths[object] = std::move(*path);
+  }
+  co_return paths;
 }
 
 }  // namespace lockstep::fsck

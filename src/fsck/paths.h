@@ -1,5 +1,9 @@
-// paths.h - the paths of objects that findings are about.
+// paths.h - the paths of objects: those that findings are about, and any others.
 #pragma once
+
+#include <map>
+#include <set>
+#include <string>
 
 #include "fsck/examination.h"
 
@@ -9,5 +13,8 @@ namespace lockstep::fsck {
 /// directory entries, if there is anything to look for. Errc::io. Suspends.
 inline constexpr std::size_t kPathsMax = 1000;
 runtime::Task<Result<>> find_paths(Examination& x);
+
+/// A path of each of `objects` that is reached from the root; keys may change meanwhile. As costly as find_paths(). Errc::io. Suspends.
+runtime::Task<Result<std::map<InodeId, std::string>>> paths_of(runtime::KeyValue& keys, std::set<InodeId> objects);
 
 }  // namespace lockstep::fsck

@@ -243,14 +243,25 @@ Task<Result<>> FileReads::bring(const Piece& piece, MutableBytes into, bool else
     co_return Result<>{};
   }
   waited = true;
+  if (readable && co_await repaired_here(blocks, into)) {
+    ++state_.counters.bad_reads_repaired;
+    co_return Result<>{};
+  }
   ++state_.counters.reads_elsewhere;
   Result<> there = co_await bring_elsewhere(blocks, into);
   if (readable && there) {
-    ++state_.counters.bad_reads_repaired;
+    ++state_.counters.bad_reads_elsewhere;
     log::warning("blocks from {} of the area, {} of them: {}; answered from the other site", blocks.first, blocks.count,
                  here.error().text);
   }
   co_return there;
+}
+
+Task<bool> FileReads::repaired_here(BlockRange blocks, MutableBytes into) {
+  const Result<> repaired = co_await state_.changes.repair(blocks);
+  if (!repaired) co_return false;
+  const Result<> read = co_await state_.area.read(blocks, into);
+  co_return read.has_value();
 }
 
 Task<Result<>> FileReads::bring_elsewhere(BlockRange blocks, MutableBytes into) {

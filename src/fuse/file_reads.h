@@ -6,7 +6,7 @@
 // holds none and waits for its turn.
 //
 // Two waits may be long: until hosts are served, and for blocks that are to be read at the other site, because a
-// resynchronisation has not reached them or they are bad here. Drops leave the pages of such a read out (nobody can read
+// resynchronisation has not reached them or they are bad here. What is bad is repaired here first, where that can be. Drops leave the pages of such a read out (nobody can read
 // a page that is locked and not up to date); so it looks again before it is answered, at the map and at whether the file
 // was written since, until nothing has changed. It holds no memory that reads of this site's medium need.
 #pragma once
@@ -39,6 +39,8 @@ class FileReads {
   runtime::Task<Attempt> attempt(const runtime::HostRequest& request, std::uint64_t period, bool elsewhere, Buffer& buffer);
   /// Brings the blocks of `piece`. What is wrong with it says nothing if the file was moved meanwhile.
   runtime::Task<Result<>> bring(const volume::Piece& piece, MutableBytes into, bool elsewhere, bool& waited, bool& asks);
+  /// True: the blocks were bad here, are repaired, and stand in `into`.
+  runtime::Task<bool> repaired_here(BlockRange blocks, MutableBytes into);
   runtime::Task<Result<>> bring_elsewhere(BlockRange blocks, MutableBytes into);
   /// Drops that wait for the pages of `pending` go on without them.
   void waits(InodeId inode, PendingRead& pending);

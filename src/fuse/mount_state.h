@@ -31,7 +31,8 @@ struct HostCounters {
   std::uint64_t names_late = 0, epochs = 0, retries = 0;
   std::uint64_t answered_early = 0;   ///< write-backs that a drop waited for
   std::uint64_t bad_reads = 0;        ///< answered with EIO
-  std::uint64_t bad_reads_repaired = 0;   ///< pieces that are bad here and were answered from the other site
+  std::uint64_t bad_reads_repaired = 0;   ///< pieces that were bad here and were repaired before the answer
+  std::uint64_t bad_reads_elsewhere = 0;  ///< pieces that are bad here and were answered from the other site
   std::uint64_t reads_elsewhere = 0;  ///< pieces that were read at the other site
   std::uint64_t held = 0;             ///< requests that waited until hosts are served
   std::uint64_t closings = 0, mounted_again = 0;

@@ -29,10 +29,14 @@ Result<> Link::start() {
   return {};
 }
 
-runtime::Task<void> Link::stop() {
+void Link::end() {
   stop_.request();
   if (listener_) listener_->shutdown();
   if (current_ != nullptr) current_->shutdown();
+}
+
+runtime::Task<void> Link::stop() {
+  end();
   co_await scope_.join();
 }
 

@@ -69,7 +69,9 @@ class Link {
 
   /// Starts. Errc::refused: the address can't be listened on.
   Result<> start();
-  /// Ends the session and the listening. Suspends.
+  /// Ends the session and the listening, and waits for nothing: no connection is made any more.
+  void end();
+  /// end(), and waits for what runs. Suspends.
   runtime::Task<void> stop();
 
   /// Takes the next message that is not a ping. The user's receive.

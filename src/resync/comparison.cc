@@ -36,11 +36,10 @@ runtime::Task<wire::VerifyAnswer> Comparison::ask_blocks(wire::VerifyAsk questio
     co_return answer;
   }
   std::vector<std::byte> bytes(blocks.count * kBlockBytes);
-  const Result<> read = co_await area_.read_raw(blocks, bytes);
+  const Result<std::vector<bool>> bad = co_await area_.check(blocks, bytes);
   for (std::uint64_t i = 0; i < blocks.count; ++i) {
-    const std::uint64_t digest = read ? checksum(Bytes(bytes).subspan(i * kBlockBytes, kBlockBytes)) : 0;
-    answer.block_digests.push_back(digest);
-    if (!read || digest != area_.stored_checksum(blocks.first + i)) answer.bad.push_back(blocks.first + i);
+    answer.block_digests.push_back(bad ? checksum(Bytes(bytes).subspan(i * kBlockBytes, kBlockBytes)) : 0);
+    if (!bad || (*bad)[i]) answer.bad.push_back(blocks.first + i);
   }
   co_return answer;
 }

@@ -4,7 +4,9 @@
 //            ranges are compared; where they differ the range is halved down to single keys
 //   blocks   one stretch after the other: no effect in flight touches it, none may start; both sites digest its bytes
 //
-// It repairs nothing. Cost: reads both areas once; a write waits at most for the digest of 1 MiB at both sites.
+// With `repair` a block that differs, or is bad, is put right while nobody writes it (verdict.h says which copy counts) and compared
+// again; what the report says of blocks is what is left. Keys are not repaired here: the secondary is to be made equal again.
+// Cost: reads both areas once; a write waits at most for the digest of 1 MiB at both sites.
 #pragma once
 
 #include <functional>
@@ -25,6 +27,9 @@ struct VerifyReport {
   std::vector<std::string> keys_named;
   std::vector<std::uint64_t> blocks_named;
   std::vector<std::uint64_t> bad_here, bad_there;  ///< blocks that do not match their own checksum
+  std::uint64_t repaired_here = 0, repaired_there = 0;
+  std::vector<std::uint64_t> conflicts;  ///< the first few blocks that were good at both sites and different: the primary's copy was taken
+  std::uint64_t conflicts_met = 0;
   [[nodiscard]] bool equal() const {
     return complete && keys_differ == 0 && blocks_differ == 0 && bad_here.empty() && bad_there.empty();
   }
@@ -35,7 +40,7 @@ class Verify {
   Verify(runtime::World& world, controller::Controller& controller);
 
   /// One at a time. `progress(done, all)` is called now and then, in blocks. Suspends.
-  runtime::Task<VerifyReport> run(std::function<void(std::uint64_t, std::uint64_t)> progress);
+  runtime::Task<VerifyReport> run(bool repair, std::function<void(std::uint64_t, std::uint64_t)> progress);
   [[nodiscard]] bool running() const { return running_; }
 
  private:
@@ -43,7 +48,10 @@ class Verify {
   runtime::Task<std::optional<wire::VerifyAnswer>> ask(wire::VerifyAsk question);
   runtime::Task<bool> compare_keys(VerifyReport& report);
   runtime::Task<bool> compare_range(std::string from, std::string to, std::uint32_t limit, VerifyReport& report);
-  runtime::Task<bool> compare_blocks(VerifyReport& report, std::function<void(std::uint64_t, std::uint64_t)> progress);
+  runtime::Task<bool> compare_blocks(bool repair, VerifyReport& report, std::function<void(std::uint64_t, std::uint64_t)> progress);
+  /// What both sites say of `blocks`, which nobody may write. False: the other site went away. Suspends.
+  runtime::Task<bool> ask_both(BlockRange blocks, wire::VerifyAnswer& mine, wire::VerifyAnswer& theirs);
+  runtime::Task<bool> put_right(BlockRange blocks, const wire::VerifyAnswer& mine, const wire::VerifyAnswer& theirs, VerifyReport& report);
 
   runtime::World& world_;
   controller::Controller& controller_;

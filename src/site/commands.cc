@@ -30,6 +30,7 @@ const char* word_of(controller::Controller::State state) {
     case State::resync: return "resync";
     case State::suspended: return "suspended";
     case State::diverged: return "diverged";
+    case State::detached: return "detached";
   }
   return "?";
 }
@@ -45,6 +46,8 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
   if (command == "takeover") co_return co_await take_over(std::move(request));
   if (command == "replace") co_return co_await replace(std::move(request));
   if (command == "resolve") co_return co_await resolve(std::move(request));
+  if (command == "scrub") co_return co_await run_scrub(std::move(request), stream);
+  if (command == "mistrust-keys" && control::is_true(request, "remote")) co_return co_await mistrust_keys();
   if (command == "verify" || command == "switchover") {
     // Carried out by the primary, whoever was asked.
     if (controller_->primary() == nullptr) {
@@ -54,11 +57,11 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
       if (command == "switchover" && answer.contains("error")) co_return co_await after_switchover(std::move(answer), stream);
       co_return answer;
     }
-    if (command == "verify") co_return co_await run_verify(stream);
+    if (command == "verify") co_return co_await run_verify(std::move(request), stream);
     co_return co_await switch_over(std::move(request), stream);
   }
-  co_return json{{"error", fmt::format("there is no command \"{}\"; commands are status, verify, trace, switchover, takeover, replace, "
-                                       "resolve", command)}};
+  co_return json{{"error", fmt::format("there is no command \"{}\"; commands are status, verify, scrub, trace, switchover, takeover, "
+                                       "replace, resolve", command)}};
 }
 
 json Site::status() {
@@ -150,7 +153,9 @@ json Site::status() {
   const wire::SiteState& remembered = c.keeper().state();
   answer["unproven"] = remembered.unproven;
   answer["incomplete"] = remembered.incomplete;
+  if (c.replica().failed()) answer["failure"] = c.replica().failure();
   if (!c.connected()) answer["alone"] = std::string(controller::name_of(c.finding()));
+  say_integrity(answer);
   if (surroundings_.memory_bytes) answer["memory_bytes"] = surroundings_.memory_bytes();
   return answer;
 }
@@ -203,33 +208,6 @@ runtime::Task<json> Site::resolve(json request) {
   const std::string failed = co_await controller_->discard();
   if (!failed.empty()) co_return json{{"error", failed}};
   co_return json{{"ok", true}, {"text", fmt::format("what {} has of its own goes; it is made equal to the other site when they meet", name)}};
-}
-
-runtime::Task<json> Site::run_verify(control::Stream& stream) {
-  const Seq seq = controller_->seq();
-  const resync::VerifyReport report = co_await verify_->run({});
-  if (!report.complete) co_return json{{"error", "verify ended early: " + report.problem}};
-  json first = json::array();
-  for (const std::string& key : report.keys_named) first.push_back("key " + key);
-  for (const std::uint64_t block : report.blocks_named) first.push_back(fmt::format("block {}", block));
-  const std::string& here = config_.at(self_).name;
-  const std::string& there = config_.at(config_.other(self_)).name;
-  for (const std::uint64_t block : report.bad_here) {
-    if (first.size() < 32) first.push_back(fmt::format("block {} at {}: does not match its checksum", block, here));
-  }
-  for (const std::uint64_t block : report.bad_there) {
-    if (first.size() < 32) first.push_back(fmt::format("block {} at {}: does not match its checksum", block, there));
-  }
-  (void)stream;
-  co_return json{{"equal", report.equal()},
-                 {"seq", seq.value},
-                 {"blocks", report.blocks},
-                 {"bytes", report.blocks * kBlockBytes},
-                 {"keys", report.keys},
-                 {"keys_differ", report.keys_differ},
-                 {"blocks_differ", report.blocks_differ},
-                 {"differences", report.keys_differ + report.blocks_differ + report.bad_here.size() + report.bad_there.size()},
-                 {"first_differences", std::move(first)}};
 }
 
 json Site::step_line(const controller::StepEvent& event) const {

@@ -8,6 +8,8 @@ namespace {
 
 /// How long stop() waits for requests that are under way between the sites.
 constexpr Duration kStopPatience = std::chrono::seconds(5);
+/// How long leave() waits for the mount.
+constexpr Duration kLeavePatience = std::chrono::seconds(3);
 
 }  // namespace
 
@@ -53,10 +55,17 @@ runtime::Task<Result<>> Site::start() {
   host.strict = config_.options.coherence == config::Coherence::strict;
   host_side_.emplace(world_, *area_, *volume_, *controller_, host);
   verify_.emplace(world_, *controller_);
+  scrub_.emplace(world_, *controller_);
+  damage_.emplace(world_);
+  damage_->start();
+  controller_->replica().on_mend = [this](std::uint64_t block, const std::string& why) { damage_->note(block, why); };
   comparison_.emplace(world_, *area_);
   remote_.emplace(world_, *controller_, static_cast<control::Commands&>(*this));
   controller_->comparison = &*comparison_;
   controller_->commands = &*remote_;
+  controller_->on_detached = [this](bool leave) {
+    if (leave && surroundings_.detached) surroundings_.detached();
+  };
 
   peer::LinkOptions link;
   if (self_ < other) {
@@ -137,13 +146,39 @@ runtime::Task<void> Site::stop() {
   co_await unmounting.join();
   if (host_side_) co_await host_side_->stop();
   if (control_) co_await control_->stop();
-  if (controller_ && area_) {
-    // Everything appended is in the log already; a clean superblock spares the next start the look at what was in flight.
-    co_await controller_->replica().checkpoint();
-    const bool doubts = controller_->replica().doubts();
-    const Result<> closed = doubts ? co_await area_->close_doubtful() : co_await area_->close();
-    if (!closed) log::error("closing the area failed: {}", closed.error().text);
+  if (damage_) co_await damage_->stop();
+  if (controller_ && area_ && !failed()) {
+    last_ = std::make_unique<runtime::Scope>(world_.scheduler);
+    last_->spawn(close_area());
+    while (!closed_ && !failed()) co_await world_.clock.sleep_until(world_.clock.now() + std::chrono::milliseconds(5), never);
+    if (closed_) co_await last_->join();
   }
+}
+
+/// Everything appended is in the log already; a clean superblock spares the next start the look at what was in flight.
+runtime::Task<void> Site::close_area() {
+  co_await controller_->replica().checkpoint();
+  const bool doubts = controller_->replica().doubts();
+  const Result<> closed = doubts ? co_await area_->close_doubtful() : co_await area_->close();
+  if (!closed) log::error("closing the area failed: {}", closed.error().text);
+  closed_ = true;
+}
+
+runtime::Task<void> Site::leave() {
+  stopping_ = true;
+  link_->end();
+  last_ = std::make_unique<runtime::Scope>(world_.scheduler);
+  if (mounted_) last_->spawn(take_mount_away());
+  runtime::Stop never;
+  const Instant patience_ends = world_.clock.now() + kLeavePatience;
+  while (mounted_ && !mount_away_ && world_.clock.now() < patience_ends) {
+    co_await world_.clock.sleep_until(world_.clock.now() + std::chrono::milliseconds(5), never);
+  }
+}
+
+runtime::Task<void> Site::take_mount_away() {
+  co_await host_side_->unmount();
+  mount_away_ = true;
 }
 
 std::string Site::site_name(SiteId id) const {

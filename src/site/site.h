@@ -16,6 +16,8 @@
 #include "controller/controller.h"
 #include "fuse/host_side.h"
 #include "peer/link.h"
+#include "resync/damage.h"
+#include "resync/scrub.h"
 #include "resync/verify.h"
 #include "runtime/world.h"
 #include "site/remote_commands.h"
@@ -31,6 +33,7 @@ struct Surroundings {
   controller::Costs (*costs)(void*) = nullptr;       ///< for `trace --profile`
   void* costs_with = nullptr;
   bool control = true;                               ///< open the control socket
+  std::function<void()> detached;                    ///< called when the area has failed and the site has to leave(); null: nobody is told
 };
 
 class Site final : public control::Commands {
@@ -42,6 +45,14 @@ class Site final : public control::Commands {
   runtime::Task<Result<>> start();
   /// Takes the mount away, ends what runs, closes the area. Suspends.
   runtime::Task<void> stop();
+
+  /// The area has failed (Surroundings::detached was called, or the daemon is to end): takes the mount away and ends the connection, for a
+  /// bounded time; what waits for the area is left as it is, so the program has to end without destroying this. Suspends.
+  runtime::Task<void> leave();
+  /// The area has failed: the end is leave(), not stop().
+  [[nodiscard]] bool failed() const { return controller_ && controller_->replica().failed(); }
+  /// Requires: failed().
+  [[nodiscard]] std::string why_failed() const { return controller_->problem(); }
 
   runtime::Task<nlohmann::json> execute(nlohmann::json request, control::Stream& stream) override;
 
@@ -56,13 +67,20 @@ class Site final : public control::Commands {
 
  private:
   [[nodiscard]] controller::ControllerOptions controller_options() const;
+  runtime::Task<void> take_mount_away();
+  runtime::Task<void> close_area();
   nlohmann::json status();
   runtime::Task<nlohmann::json> switch_over(nlohmann::json request, control::Stream& stream);
   runtime::Task<nlohmann::json> after_switchover(nlohmann::json answer, control::Stream& stream);
   runtime::Task<nlohmann::json> take_over(nlohmann::json request);
   runtime::Task<nlohmann::json> replace(nlohmann::json request);
   runtime::Task<nlohmann::json> resolve(nlohmann::json request);
-  runtime::Task<nlohmann::json> run_verify(control::Stream& stream);
+  // scrub_commands.cc
+  runtime::Task<nlohmann::json> run_verify(nlohmann::json request, control::Stream& stream);
+  runtime::Task<std::string> retake_keys(control::Stream& stream);
+  runtime::Task<nlohmann::json> mistrust_keys();
+  runtime::Task<nlohmann::json> run_scrub(nlohmann::json request, control::Stream& stream);
+  void say_integrity(nlohmann::json& status) const;
   runtime::Task<nlohmann::json> run_trace(nlohmann::json request, control::Stream& stream);
   nlohmann::json step_line(const controller::StepEvent& event) const;
   [[nodiscard]] std::string site_name(SiteId id) const;
@@ -78,6 +96,8 @@ class Site final : public control::Commands {
   std::optional<fuse::HostSide> host_side_;
   std::optional<peer::Link> link_;
   std::optional<resync::Verify> verify_;
+  std::optional<resync::Scrub> scrub_;
+  std::optional<resync::Damage> damage_;
   std::optional<resync::Comparison> comparison_;
   std::optional<RemoteCommands> remote_;
   std::optional<control::Server> control_;
@@ -85,6 +105,9 @@ class Site final : public control::Commands {
   bool started_ = false;
   bool mounted_ = false;
   bool ready_ = false;
+  bool mount_away_ = false;
+  bool closed_ = false;
+  std::unique_ptr<runtime::Scope> last_;  ///< what may never end when the area has failed
   Instant since_;
 };
 

@@ -33,6 +33,7 @@ W=$T/west
 CONFIG=$T/lockstep.toml
 declare -A PID=()
 HELPERS=() # processes of the test that must not outlive it
+MEDIA=()   # mounts of the test that areas are on
 
 cleanup() {
   local status=$? site
@@ -50,6 +51,7 @@ cleanup() {
   for pid in "${HELPERS[@]}"; do kill -9 "$pid" 2>/dev/null; done
   for site in "${!PID[@]}"; do kill -9 "${PID[$site]}" 2>/dev/null; done
   for site in east west; do take_mount_away "$T/$site"; done
+  for medium in "${MEDIA[@]}"; do umount -l "$medium" 2>/dev/null; done
   if [[ -n ${LOCKSTEP_TEST_KEEP:-} && $status -ne 0 ]]; then
     echo "kept: $T" >&2
   else

@@ -36,8 +36,33 @@ TEST_CASE("a block that is bad here is answered from the other site, and counted
   CHECK(s.read_text(s.a, kBlockBytes, 3) == "ttt");
   s.area.in_memory = false;
   CHECK(s.read_text(s.a, kBlockBytes, 3) == "ttt");
-  CHECK(s.host.counters().bad_reads_repaired == 2);
+  CHECK(s.host.counters().bad_reads_elsewhere == 2);
+  CHECK(s.host.counters().bad_reads_repaired == 0);
   CHECK(s.host.counters().bad_reads == 0);
+}
+
+TEST_CASE("a block that is bad here is repaired, and then read here") {
+  TwoSites s;
+  s.area.bad = {s.first + 1};
+  std::uint64_t repairs = 0;
+  s.changes.mend = [&](BlockRange blocks) -> Result<> {
+    ++repairs;
+    for (std::uint64_t b = blocks.first; b < blocks.end(); ++b) s.area.bad.erase(b);
+    return {};
+  };
+  CHECK(s.read_text(s.a, kBlockBytes, 3) == "hhh");
+  CHECK(s.read_text(s.a, kBlockBytes, 3) == "hhh");
+  CHECK(repairs == 1);
+  CHECK(s.changes.reads_elsewhere == 0);
+  CHECK(s.host.counters().bad_reads_repaired == 1);
+}
+
+TEST_CASE("a block that stays bad whatever is written to it is answered from the other site") {
+  TwoSites s;
+  s.area.bad = {s.first + 1};
+  s.changes.mend = [](BlockRange) { return Result<>{}; };
+  CHECK(s.read_text(s.a, kBlockBytes, 3) == "ttt");
+  CHECK(s.host.counters().bad_reads_elsewhere == 1);
 }
 
 TEST_CASE("a read that waits for the other site looks again when the file was written meanwhile") {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -77,7 +78,9 @@ class FakeArea final : public area::Area {
   area::Suspects& suspects() override { std::abort(); }
   std::uint64_t stored_checksum(std::uint64_t) const override { std::abort(); }
   Task<Result<std::vector<std::uint64_t>>> stored_checksums(BlockRange) override { std::abort(); }
-  std::optional<Result<area::Composed>> compose(std::span<const wire::AreaWrite>, Bytes) override { std::abort(); }
+  std::optional<Result<area::Composed>> compose(std::span<const wire::AreaWrite>, Bytes, std::span<const std::uint64_t>) override {
+    std::abort();
+  }
   Task<Result<>> warm(std::vector<wire::AreaWrite>) override { std::abort(); }
   Result<> write(const area::Composed&) override { std::abort(); }
   Task<Result<>> sync(std::vector<ByteRange>, bool) override { std::abort(); }
@@ -255,6 +258,13 @@ class FakeChanges final : public controller::Changes {
     co_await link.wait();
     std::memcpy(into.data(), then.data(), then.size());
     co_return Result<>{};
+  }
+  /// Null: the other site is away.
+  std::function<Result<>(BlockRange)> mend;
+  Task<Result<>> repair(BlockRange blocks) override {
+    if (!mend) co_return fail(Errc::unavailable, "away");
+    Result<> done = mend(blocks);
+    co_return done;
   }
   /// An effect of the other site changed data of `inode`.
   void publish(InodeId inode) { written[inode] = ++published; }

@@ -1,0 +1,206 @@
+// C7: after a failed write or sync a site gives up its part; the other one goes on, and no host gets an error for it.
+#include <fcntl.h>
+
+#include "bin/simulator/cluster.h"
+#include "core/log.h"
+#include "scene.h"
+#include "sim/storage.h"
+
+using namespace lockstep;
+using namespace lockstep::write_path;
+using State = controller::Controller::State;
+
+namespace {
+
+constexpr Duration kLimit = std::chrono::minutes(2);
+
+struct Write {
+  bool ended = false;
+  std::optional<int> error;
+};
+
+runtime::Task<void> write_block(sim::Process& process, std::uint64_t block, std::uint64_t value, Write& result) {
+  sim::Host host(process);
+  const Result<sim::FileHandle> file = co_await host.open("/data", O_RDWR, 0);
+  if (file) {
+    const Result<std::uint64_t> written = co_await host.write(*file, block * kBlockBytes, text_of(value, kBlockBytes));
+    if (!written) result.error = written.error().posix;
+    co_await host.close(*file);
+  } else {
+    result.error = file.error().posix;
+  }
+  result.ended = true;
+}
+
+runtime::Task<void> read_file(sim::Process& process, std::string& text, bool& ended) {
+  sim::Host host(process);
+  const Result<sim::FileHandle> file = co_await host.open("/data", O_RDONLY, 0);
+  if (file) {
+    const Result<std::string> bytes = co_await host.read(*file, 0, kDataBlocks * kBlockBytes);
+    if (bytes) text = *bytes;
+    co_await host.close(*file);
+  }
+  ended = true;
+}
+
+runtime::Task<void> set_up(sim::Process& process, bool& made, bool& ended) {
+  co_await make_files(process, made);
+  ended = true;
+}
+
+/// Two sites with hosts; the primary may go on alone.
+struct Sites {
+  simulator::Cluster cluster;
+  sim::Process* hosts[2] = {};
+  explicit Sites(std::uint64_t seed, bool arbiter = false) : cluster(seed, {.area_bytes = 8u << 20, .arbiter = arbiter}) {
+    log::set_up("test", log::Level::error);
+    log::silence();
+    REQUIRE(cluster.format());
+    for (const std::size_t site : {kEast, kWest}) {
+      cluster.start(site);
+      hosts[site] = &cluster.machine(site).start("applications");
+    }
+    REQUIRE(run_until([&] { return cluster.in_sync(); }));
+    bool made = false, ended = false;
+    hosts[kEast]->spawn(set_up(*hosts[kEast], made, ended));
+    REQUIRE(run_until([&] { return ended; }));
+    REQUIRE(made);
+    cluster.universe().run_for(std::chrono::seconds(3));
+  }
+  ~Sites() {
+    for (const std::size_t site : {kEast, kWest}) {
+      if (cluster.up(site)) cluster.kill(site);
+    }
+  }
+  bool run_until(const std::function<bool()>& when) { return cluster.universe().run_until(when, kLimit); }
+  sim::DiskWeather& weather(std::size_t site) { return cluster.machine(site).storage().weather; }
+  State state(std::size_t site) { return cluster.site(site).controller().state(); }
+  void start(std::size_t site, std::uint64_t block, std::uint64_t value, Write& result) {
+    hosts[site]->spawn(write_block(*hosts[site], block, value, result));
+  }
+  std::string content(std::size_t site) {
+    std::string text;
+    bool ended = false;
+    hosts[site]->spawn(read_file(*hosts[site], text, ended));
+    REQUIRE(run_until([&] { return ended; }));
+    return text;
+  }
+  /// The medium of `site` is mended, and its daemon started again: both are in sync and equal, with `expected` at the first blocks.
+  void mend(std::size_t site, const std::vector<std::uint64_t>& expected) {
+    weather(site) = {};
+    cluster.kill(site);
+    hosts[site] = &cluster.machine(site).start("applications");
+    cluster.start(site);
+    REQUIRE(run_until([&] { return cluster.in_sync(); }));
+    cluster.universe().run_for(std::chrono::seconds(3));
+    std::string all = text_of(kOld, kDataBlocks * kBlockBytes);
+    for (std::size_t i = 0; i < expected.size(); ++i) all.replace(i * kBlockBytes, kBlockBytes, text_of(expected[i], kBlockBytes));
+    for (const std::size_t at : {kEast, kWest}) CHECK(content(at) == all);
+    REQUIRE(run_until([&] { return cluster.in_sync(); }));
+    const std::optional<std::string> difference = cluster.difference();
+    CHECK(difference.value_or("none") == "none");
+  }
+};
+
+}  // namespace
+
+TEST_CASE("C7, the secondary's medium fails: the primary goes on, and nothing acknowledged is lost", "[detach]") {
+  const bool sync = GENERATE(false, true);
+  const std::size_t writer = GENERATE(kEast, kWest);
+  Sites sites(500 + writer);
+  Write first, second;
+  (sync ? sites.weather(kWest).sync_error_permille : sites.weather(kWest).write_error_permille) = 1000;
+  sites.start(writer, 0, 1, first);
+  REQUIRE(sites.run_until([&] { return sites.state(kWest) == State::detached; }));
+  REQUIRE(sites.run_until([&] { return sites.state(kEast) == State::alone; }));
+  sites.start(kEast, 1, 2, second);
+  REQUIRE(sites.run_until([&] { return second.ended; }));
+  CHECK(!second.error);
+  // An error of a sync may come after the acknowledgement; a write that can't be written is never acknowledged by this site.
+  if (writer == kEast) {
+    REQUIRE(sites.run_until([&] { return first.ended; }));
+    CHECK(!first.error);
+  } else if (!sync) {
+    CHECK(!first.ended);
+  }
+  const std::string now = sites.content(kEast);
+  const bool took_place = now.substr(0, kBlockBytes) == text_of(1, kBlockBytes);
+  CHECK((took_place || !first.ended));
+  sites.mend(kWest, {took_place ? 1 : kOld, 2});
+}
+
+TEST_CASE("C7, the primary's medium fails for a moment: it hands over, and its host has its answer", "[detach]") {
+  const std::size_t writer = GENERATE(kEast, kWest);
+  Sites sites(510 + writer);
+  // The write of the data fails; what is written down after that does not.
+  sim::Storage& storage = sites.cluster.machine(kEast).storage();
+  unsigned writes = 0;
+  storage.before_write = [&](std::uint64_t) { sites.weather(kEast).write_error_permille = writes++ == 0 ? 1000 : 0; };
+  Write first, second;
+  sites.start(writer, 0, 1, first);
+  REQUIRE(sites.run_until([&] { return sites.state(kEast) == State::detached; }));
+  REQUIRE(sites.run_until([&] { return sites.state(kWest) == State::alone; }));
+  REQUIRE(sites.run_until([&] { return first.ended; }));
+  CHECK(!first.error);
+  sites.start(kWest, 1, 2, second);
+  REQUIRE(sites.run_until([&] { return second.ended; }));
+  CHECK(!second.error);
+  CHECK(sites.content(kWest).substr(0, 2 * kBlockBytes) == text_of(1, kBlockBytes) + text_of(2, kBlockBytes));
+  storage.before_write = nullptr;
+  sites.mend(kEast, {1, 2});
+}
+
+TEST_CASE("C7, the primary's medium fails for good: the other site goes on when it is told to", "[detach]") {
+  Sites sites(520);
+  sites.weather(kEast).write_error_permille = 1000;
+  Write first, second;
+  sites.start(kEast, 0, 1, first);
+  REQUIRE(sites.run_until([&] { return sites.state(kEast) == State::detached; }));
+  sites.cluster.universe().run_for(std::chrono::seconds(20));
+  CHECK(sites.state(kWest) == State::suspended);  // no arbiter: it can't know that east does not go on
+  CHECK(!first.ended);
+  bool forced = false;
+  std::string problem;
+  const auto force = [](simulator::Cluster& cluster, std::string& why, bool& done) -> runtime::Task<void> {
+    why = co_await cluster.site(kWest).controller().take_over_forced();
+    done = true;
+  };
+  sites.cluster.process(kWest).spawn(force(sites.cluster, problem, forced));
+  REQUIRE(sites.run_until([&] { return forced; }));
+  CHECK(problem.empty());
+  REQUIRE(sites.run_until([&] { return sites.state(kWest) == State::alone; }));
+  sites.start(kWest, 1, 2, second);
+  REQUIRE(sites.run_until([&] { return second.ended; }));
+  CHECK(!second.error);
+  const bool took_place = sites.content(kWest).substr(0, kBlockBytes) == text_of(1, kBlockBytes);
+  sites.mend(kEast, {took_place ? 1 : kOld, 2});
+}
+
+TEST_CASE("C7, the primary's medium fails for good, with an arbiter: the other site goes on by itself", "[detach]") {
+  Sites sites(530, true);
+  sites.weather(kEast).write_error_permille = 1000;
+  Write first, second;
+  sites.start(kEast, 0, 1, first);
+  REQUIRE(sites.run_until([&] { return sites.state(kEast) == State::detached; }));
+  REQUIRE(sites.run_until([&] { return sites.state(kWest) == State::alone; }));
+  sites.start(kWest, 1, 2, second);
+  REQUIRE(sites.run_until([&] { return second.ended; }));
+  CHECK(!second.error);
+  CHECK(!first.ended);
+  const bool took_place = sites.content(kWest).substr(0, kBlockBytes) == text_of(1, kBlockBytes);
+  sites.mend(kEast, {took_place ? 1 : kOld, 2});
+}
+
+TEST_CASE("C7, the only member's medium fails: changes wait, reads go on, and status says why", "[detach]") {
+  Sites sites(540);
+  sites.cluster.kill(kWest);
+  REQUIRE(sites.run_until([&] { return sites.state(kEast) == State::alone; }));
+  sites.weather(kEast).write_error_permille = 1000;
+  Write first;
+  sites.start(kEast, 0, 1, first);
+  REQUIRE(sites.run_until([&] { return sites.state(kEast) == State::detached; }));
+  sites.cluster.universe().run_for(std::chrono::seconds(20));
+  CHECK(!first.ended);
+  CHECK(sites.content(kEast).substr(kBlockBytes, kBlockBytes) == text_of(kOld, kBlockBytes));
+  CHECK(sites.cluster.site(kEast).controller().problem().find("failed") != std::string::npos);
+}
