@@ -193,6 +193,7 @@ class Primary final : runtime::PassHook {
   runtime::Task<Result<>> copy_granules(std::uint64_t session);
   runtime::Task<Result<>> copy_granule(std::uint64_t granule, std::uint64_t session);
   runtime::Task<Result<>> send_copy(std::uint64_t granule, BlockRange blocks, std::uint64_t session);
+  runtime::Task<Result<>> send_lost(std::uint64_t granule, BlockRange block, std::uint64_t session);
   runtime::Task<void> pace(std::uint64_t bytes);
   runtime::Task<Result<>> checkpoint_all(std::uint64_t session);
   runtime::Task<void> answer_keys(wire::KeysFetch fetch, std::uint64_t session);

@@ -24,6 +24,7 @@
 #include "controller/key_digest.h"
 #include "controller/primary.h"
 #include "core/log.h"
+#include "core/probe.h"
 #include "wire/bounds.h"
 
 namespace lockstep::controller {
@@ -34,6 +35,8 @@ constexpr std::uint64_t kCopyBlocks = 256;
 constexpr std::uint64_t kSuspectsAtOnce = 8 * 32768;   // granules in one SUSPECTS
 constexpr std::uint32_t kKeysAtOnce = 1024;
 constexpr std::uint64_t kKeysBytesAtOnce = 1u << 20;
+
+Probe lost_block("a block was lost at the only site that had its last contents");
 
 }  // namespace
 
@@ -224,8 +227,7 @@ runtime::Task<Result<>> Primary::copy_granule(std::uint64_t granule, std::uint64
   co_return Result<>{};
 }
 
-/// Sends blocks; of those that are bad here, those that the target has good are taken from there, the others stay as they are
-/// at both sites, and a read of them says so.
+/// Sends blocks; those that are bad here are told apart one by one.
 runtime::Task<Result<>> Primary::send_copy(std::uint64_t granule, BlockRange blocks, std::uint64_t session) {
   auto data = std::make_shared<std::vector<std::byte>>(blocks.count * kBlockBytes);
   const Result<> read = co_await replica_.area.read(blocks, *data);
@@ -246,20 +248,31 @@ runtime::Task<Result<>> Primary::send_copy(std::uint64_t granule, BlockRange blo
     }
     co_return Result<>{};
   }
+  if (!replica_.doubtful(blocks)) co_return co_await send_lost(granule, blocks, session);
+  // Its write was under way when this site was stopped: whatever it holds, it was never acknowledged.
   const Result<std::vector<std::byte>> theirs = co_await fetch(blocks);
   if (!theirs && theirs.error().code == Errc::unavailable) co_return std::unexpected(theirs.error());
   if (theirs) {
     const Result<> repaired = co_await replica_.replace(blocks, *theirs);
-    if (repaired) log::warning("block {} was bad here, and taken from the other site", blocks.first);
+    if (repaired) log::warning("block {} was torn here, and taken from the other site", blocks.first);
     co_return repaired;
   }
-  if (replica_.doubtful(blocks)) {
-    // Its write was under way when this site was stopped: whatever it holds, it was never acknowledged.
-    const Result<> adopted = co_await replica_.adopt(blocks);
-    if (!adopted || over(session)) co_return adopted ? gone() : adopted;
-    co_return co_await send_copy(granule, blocks, session);
-  }
-  log::error("block {} is bad at both sites: reads of it answer EIO; lockstep fsck --data names the file", blocks.first);
+  const Result<> adopted = co_await replica_.adopt(blocks);
+  if (!adopted || over(session)) co_return adopted ? gone() : adopted;
+  co_return co_await send_copy(granule, blocks, session);
+}
+
+/// The block was written here while the target was away, and is bad now: what the target has is older, and would take an acknowledged
+/// write back unseen. So it becomes bad there, too.
+runtime::Task<Result<>> Primary::send_lost(std::uint64_t granule, BlockRange block, std::uint64_t session) {
+  auto data = std::make_shared<std::vector<std::byte>>(kBlockBytes);
+  (void)co_await replica_.area.read_raw(block, *data);  // or zeros, if nothing can be read
+  if (over(session)) co_return gone();
+  lost_block.hit();
+  log::error("block {} is bad here, and what the other site has is older: reads of it answer EIO until it is written anew; lockstep fsck "
+             "--data names the file", block.first);
+  session_->send(wire::Copy{granule, block, {replica_.area.stored_checksum(block.first)}, false, true}, *data, data);
+  session_->flush();
   co_return Result<>{};
 }
 

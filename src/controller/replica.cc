@@ -291,12 +291,13 @@ runtime::Task<Result<std::vector<std::byte>>> Replica::data_of(wire::Effect& eff
   co_return std::move(data);
 }
 
-runtime::Task<Result<>> Replica::replace(BlockRange blocks, Bytes bytes) {
+runtime::Task<Result<>> Replica::replace(BlockRange blocks, Bytes bytes, std::vector<std::uint64_t> checksums) {
   wire::Effect effect;
   effect.writes.push_back({.address = blocks.first * kBlockBytes, .length = blocks.count * kBlockBytes});
   for (;;) {
-    const Result<area::Composed> composed = co_await compose(effect, bytes);
+    Result<area::Composed> composed = co_await compose(effect, bytes);
     if (!composed) co_return std::unexpected(composed.error());
+    if (!checksums.empty()) composed->checksums = checksums;
     if (!suspected(effect)) {
       co_await suspect(effect);
       continue;

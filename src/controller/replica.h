@@ -111,8 +111,9 @@ class Replica {
   runtime::Task<Result<std::vector<std::byte>>> data_of(wire::Effect& effect);
   /// Makes the checksums of `blocks` those of their bytes, whatever the table said. Suspends.
   runtime::Task<Result<>> adopt(BlockRange blocks);
-  /// Puts `bytes` into whole `blocks`, with their checksums. Nobody else may write them meanwhile. Suspends.
-  runtime::Task<Result<>> replace(BlockRange blocks, Bytes bytes);
+  /// Puts `bytes` into whole `blocks`, with their checksums; or with `checksums`, one a block, so that what does not match is bad. Nobody
+  /// else may write them meanwhile. Suspends.
+  runtime::Task<Result<>> replace(BlockRange blocks, Bytes bytes, std::vector<std::uint64_t> checksums = {});
 
   // Bad blocks (C8).
   /// Those of `blocks` (at most area::kCheckBlocksMax) that do not match their checksum or can't be read. Suspends.

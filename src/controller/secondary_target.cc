@@ -286,13 +286,13 @@ runtime::Task<Result<>> Secondary::take_copy(const wire::Copy& message, Bytes pa
     co_return fail(Errc::invalid, "a COPY of blocks that are not there");
   }
   if (message.blocks.count > 0) {
-    for (std::uint64_t i = 0; i < message.blocks.count; ++i) {
+    for (std::uint64_t i = 0; i < message.blocks.count && !message.bad; ++i) {
       if (checksum(payload.subspan(i * kBlockBytes, kBlockBytes)) != message.checksums[i]) {
         co_return fail(Errc::invalid, "a COPY whose data does not match its checksums");
       }
     }
     const std::vector<std::byte> bytes(payload.begin(), payload.end());
-    const Result<> written = co_await replica_.replace(message.blocks, bytes);
+    const Result<> written = co_await replica_.replace(message.blocks, bytes, message.checksums);
     if (!written) co_return written;
     if (!target_) co_return fail(Errc::unavailable, "the connection ended");
     progress_->bytes_copied += bytes.size();

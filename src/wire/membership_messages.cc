@@ -170,7 +170,7 @@ void unpack(const schema::Want& t, std::uint32_t, Want& m, Faults& faults) {
 Packed<schema::Copy> pack(Builder& builder, const Copy& m) {
   const auto checksums = pack_numbers(builder, m.checksums);
   const auto blocks = pack(m.blocks);
-  return schema::CreateCopy(builder, m.granule, &blocks, checksums, m.last);
+  return schema::CreateCopy(builder, m.granule, &blocks, checksums, m.last, m.bad);
 }
 
 void unpack(const schema::Copy& t, std::uint32_t payload_bytes, Copy& m, Faults& faults) {
@@ -178,6 +178,8 @@ void unpack(const schema::Copy& t, std::uint32_t payload_bytes, Copy& m, Faults&
   m.blocks = unpack(t.blocks(), "blocks", faults);
   unpack_numbers(t.checksums(), kFetchBlocksMax, m.checksums, "checksums", faults);
   m.last = t.last();
+  m.bad = t.bad();
+  faults.require(!m.bad || m.blocks.count == 1, "blocks", "more than one that is bad");
   faults.require(m.blocks.count <= kFetchBlocksMax && (m.blocks.count != 0 || m.last), "blocks", "count out of range");
   faults.require(m.checksums.size() == m.blocks.count, "checksums", "not one for each block");
   faults.require(payload_bytes == m.blocks.count * kBlockBytes, "payload", "not as long as the blocks");

@@ -261,7 +261,8 @@ struct Compare { std::uint64_t granule = 0; std::vector<std::uint64_t> checksums
 /// Target -> source: a bit for each block that is different here.
 struct Want { std::uint64_t granule = 0; std::string bits; };
 /// Source -> target: blocks as they are at this place of the stream; payload. `last`: the granule is equal now; may have no blocks.
-struct Copy { std::uint64_t granule = 0; BlockRange blocks; std::vector<std::uint64_t> checksums; bool last = false; };
+/// `bad`: the block is lost, the payload does not match its checksum and is to be kept like that: reads say so at both sites.
+struct Copy { std::uint64_t granule = 0; BlockRange blocks; std::vector<std::uint64_t> checksums; bool last = false; bool bad = false; };
 /// Target -> source: these granules are equal and stable here.
 struct Copied { std::vector<std::uint64_t> granules; };
 

@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "area/suspects.h"
 #include "area/table_format.h"
+#include "bin/simulator/unread.h"
 #include "fsck/fsck.h"
 #include "sim/storage.h"
 
@@ -77,7 +79,7 @@ runtime::Task<void> collect_keys(runtime::KeyValue& keys, std::vector<runtime::K
 
 }  // namespace
 
-std::optional<std::string> difference(Cluster& cluster) {
+std::optional<std::string> difference(Cluster& cluster, bool blocks_too) {
   std::array<std::vector<runtime::KeyPair>, 2> keys;
   for (std::size_t i = 0; i < 2; ++i) {
     bool done = false;
@@ -101,6 +103,7 @@ std::optional<std::string> difference(Cluster& cluster) {
                          east == maps[0].end() ? "nothing" : hex(east->second), west == maps[1].end() ? "nothing" : hex(west->second));
     }
   }
+  if (!blocks_too) return std::nullopt;
   const Bytes east = cluster.machine(0).storage().peek("extents");
   const Bytes west = cluster.machine(1).storage().peek("extents");
   for (std::size_t at = 0; at < east.size(); at += kBlockBytes) {
@@ -126,6 +129,25 @@ std::optional<std::string> unsound(Cluster& cluster, std::size_t site) {
   cluster.machine(site).end(process);
   if (wrong.empty()) return std::nullopt;
   return fmt::format("fsck of {}: {}", kSites[site], wrong);
+}
+
+namespace {
+
+runtime::Task<void> run_scrub(site::Site& site, Unread& unread, nlohmann::json& answer, bool& done) {
+  answer = co_await site.execute({{"command", "scrub"}}, unread);
+  done = true;
+}
+
+}  // namespace
+
+std::optional<std::string> scrubbed(Cluster& cluster, std::size_t site) {
+  sim::Process& process = cluster.process(site);
+  nlohmann::json answer;
+  bool done = false;
+  process.spawn(run_scrub(cluster.site(site), process.make<Unread>(), answer, done));
+  if (!cluster.universe().run_until([&] { return done; }, std::chrono::minutes(10))) return "a scrub does not end";
+  if (!answer.value("good", false)) return fmt::format("scrub of {}: {}", kSites[site], answer.dump());
+  return std::nullopt;
 }
 
 }  // namespace lockstep::simulator

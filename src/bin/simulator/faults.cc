@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "bin/simulator/checks.h"
+#include "bin/simulator/unread.h"
 #include "sim/storage.h"
 
 namespace lockstep::simulator {
@@ -17,19 +20,9 @@ constexpr Duration kLongerMax = seconds(15);
 
 runtime::Task<void> hand_over(site::Site& site) { co_await site.controller().switch_over(); }
 
-/// Nobody reads what a command sends while it runs.
-class Unread final : public control::Stream {
- public:
-  runtime::Task<bool> send(nlohmann::json) override { co_return true; }
-  runtime::Stop& gone() override { return gone_; }
-
- private:
-  runtime::Stop gone_;
-};
-
 runtime::Task<void> run_verify(site::Site& site, Unread& unread, Stage& stage) {
   const nlohmann::json answer = co_await site.execute({{"command", "verify"}}, unread);
-  if (answer.contains("equal") && !answer["equal"].get<bool>()) stage.fail("verify: " + answer.dump());
+  if (answer.contains("equal") && !answer["equal"].get<bool>() && !stage.rot) stage.fail("verify: " + answer.dump());
   if (answer.contains("equal")) ++stage.verified;
 }
 
@@ -44,20 +37,21 @@ const std::vector<Faults::Kind> Faults::kKinds = {
     {"partition one way", 200, &Faults::partition_one_way},
     {"slow link", 150, &Faults::slow_link},
     {"slow disk", 150, &Faults::slow_disk},
-    {"kill", 400, &Faults::kill},
-    {"kill of both", 150, &Faults::kill_both},
+    {"kill", 400, &Faults::kill, true},
+    {"kill of both", 150, &Faults::kill_both, true},
     {"stop signal", 200, &Faults::stop_signal},
-    {"long absence", 200, &Faults::absence},
+    {"long absence", 200, &Faults::absence, true},
     {"orderly stop", 150, &Faults::orderly_stop},
-    {"loss of power", 250, &Faults::lose_power},
-    {"loss of power of both", 150, &Faults::lose_power_of_both},
-    {"area lost and replaced", 80, &Faults::lose_area},
+    {"loss of power", 250, &Faults::lose_power, true},
+    {"loss of power of both", 150, &Faults::lose_power_of_both, true},
+    {"area lost and replaced", 80, &Faults::lose_area, true},
     {"jump of the calendar", 100, &Faults::jump_of_calendar},
     {"switchover", 300, &Faults::switchover},
     {"verify", 200, &Faults::verify},
     {"arbiter away or back", 400, &Faults::arbiter_away},
     {"arbiter out of reach or back", 400, &Faults::arbiter_out_of_reach},
     {"rest", 100, &Faults::rest},
+    {"silent corruption", 100, &Faults::rot},
 };
 
 Faults::Faults(Cluster& cluster, Stage& stage, Crowd& crowd, sim::Prng& prng, std::map<std::string, std::uint64_t>& counts)
@@ -71,6 +65,10 @@ void Faults::draw() {
   for (const Kind& kind : kKinds) {
     if (prng_.chance(kind.permille)) mix_.push_back(&kind);
   }
+  rots_ = std::ranges::any_of(mix_, [](const Kind* kind) { return kind->strike == &Faults::rot; });
+  if (rots_) std::erase_if(mix_, [](const Kind* kind) { return kind->stops; });
+  rotten_ = prng_.below(2);
+  stage_.rot = rots_;
   length_ = draw_between(milliseconds(500), milliseconds(4500));
   sim::NetWeather& net = network().weather;
   net.delay_min = draw_between(microseconds(20), microseconds(520));
@@ -101,7 +99,7 @@ void Faults::trouble() {
     cluster_.universe().run_for(draw_between(microseconds(500), milliseconds(300)));
     start_what_is_down();
     if (!mix_.empty()) (this->*mix_[prng_.below(mix_.size())]->strike)();
-    if (n == look_at && !cluster_.replacing()) {
+    if (n == look_at && !cluster_.replacing() && !rots_) {
       if (const auto wrong = not_suspect(cluster_)) stage_.fail(*wrong);
     }
   }
@@ -286,6 +284,18 @@ void Faults::verify() {
   sim::Process& process = cluster_.process(which);
   process.spawn(run_verify(cluster_.site(which), process.make<Unread>(), stage_));
   count("verify");
+}
+
+/// Bytes of a block change on the medium of one site, which nobody is told.
+void Faults::rot() {
+  if (!cluster_.in_sync()) return;
+  sim::Storage& storage = cluster_.machine(rotten_).storage();
+  const std::uint64_t blocks = storage.peek("extents").size() / kBlockBytes;
+  // Files begin at the start of the area.
+  const std::uint64_t block = prng_.below(prng_.chance(800) ? std::min<std::uint64_t>(blocks, 64) : blocks);
+  const std::uint64_t at = prng_.below(kBlockBytes - 16);
+  storage.corrupt("extents", {block * kBlockBytes + at, 1 + prng_.below(16)});
+  count("silent corruption");
 }
 
 void Faults::arbiter_away() {

@@ -35,6 +35,7 @@ class Faults {
     const char* name;
     unsigned permille;  ///< of the seeds have it
     void (Faults::*strike)();
+    bool stops = false;  ///< a daemon stops uncleanly: not where blocks go bad, for what nobody else has is taken as it is then
   };
   static const std::vector<Kind> kKinds;
 
@@ -58,6 +59,7 @@ class Faults {
   void jump_of_calendar();
   void switchover();
   void verify();
+  void rot();
   void arbiter_away();
   void arbiter_out_of_reach();
   void rest();
@@ -81,6 +83,8 @@ class Faults {
   Duration length_{};
   Instant end_, last_end_;
   Duration delay_max_{};
+  bool rots_ = false;
+  std::size_t rotten_ = 0;  ///< the site whose blocks go bad
   std::array<Instant, 2> down_until_{};
 };
 

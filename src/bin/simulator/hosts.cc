@@ -25,6 +25,7 @@ std::string record_text(std::uint64_t number) { return fmt::format("record {:016
 
 bool lost(const Error& error) { return error.posix == ENOTCONN || error.code != Errc::posix; }
 bool no_space(const Stage& stage, const Error& error) { return stage.fills && error.posix == ENOSPC; }
+bool bad_block(const Stage& stage, const Error& error) { return stage.rot && error.posix == EIO; }
 
 Instant now(sim::Process& process) { return process.universe().now(); }
 
@@ -82,7 +83,7 @@ runtime::Task<void> read_block(sim::Process& process, Stage& stage, FileHandle f
   const Instant from = now(process);
   const Result<std::string> bytes = co_await host.read(file, block * kBlockBytes, kBlockBytes);
   if (!bytes) {
-    if (!lost(bytes.error())) stage.fail(fmt::format("a read failed with errno {}", bytes.error().posix));
+    if (!lost(bytes.error()) && !bad_block(stage, bytes.error())) stage.fail(fmt::format("a read failed with errno {}", bytes.error().posix));
     co_return;
   }
   say(stage, process, fmt::format("read {} block {} = {}{} from {}", path, block, value_of(*bytes).value_or(0), (file->flags & O_DIRECT) ? " direct" : "", from.ns / 1000));
@@ -96,7 +97,7 @@ runtime::Task<void> append_record(sim::Process& process, Stage& stage, FileHandl
   const Result<std::uint64_t> written = co_await host.write(file, 0, record_text(record));
   if (written) {
     stage.history.append_ended(path, record, now(process));
-  } else if (no_space(stage, written.error())) {
+  } else if (no_space(stage, written.error()) || bad_block(stage, written.error())) {
     stage.history.append_refused(path, record);
   } else if (!lost(written.error())) {
     stage.fail(fmt::format("an append failed with errno {}", written.error().posix));

@@ -23,6 +23,7 @@ struct Stage {
   bool verbose = false;
   bool fsyncs = false, directs = false, names = true, appends = true;
   bool fills = false;               ///< hosts fill the area, and take ENOSPC for an answer
+  bool rot = false;                 ///< blocks of one site go bad: EIO is an answer while no other one is in sync
   std::uint64_t full = 0;           ///< how often one of them did
   std::uint64_t verified = 0;       ///< comparisons of both sites that ended
 
