@@ -163,6 +163,8 @@ class FakeVolume final : public volume::Volume {
     if (out.size() > limit) out.resize(limit);
     co_return out;
   }
+  volume::LockTable table;
+  const volume::LockTable& locks() const override { return table; }
   volume::Statistics statistics() const override { return {1000, 400, objects.size()}; }
 
   // Not of the host's side.
