@@ -45,6 +45,8 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
   if (command == "takeover") co_return co_await take_over(std::move(request));
   if (command == "replace") co_return co_await replace(std::move(request));
   if (command == "resolve") co_return co_await resolve(std::move(request));
+  if (command == "locks") co_return co_await list_locks(std::move(request), stream);
+  if (command == "locks-break") co_return co_await break_locks(std::move(request));
   if (command == "verify" || command == "switchover") {
     // Carried out by the primary, whoever was asked.
     if (controller_->primary() == nullptr) {
@@ -58,7 +60,7 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
     co_return co_await switch_over(std::move(request), stream);
   }
   co_return json{{"error", fmt::format("there is no command \"{}\"; commands are status, verify, trace, switchover, takeover, replace, "
-                                       "resolve", command)}};
+                                       "resolve, locks, locks-break", command)}};
 }
 
 json Site::status() {

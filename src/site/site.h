@@ -62,6 +62,8 @@ class Site final : public control::Commands {
   runtime::Task<nlohmann::json> take_over(nlohmann::json request);
   runtime::Task<nlohmann::json> replace(nlohmann::json request);
   runtime::Task<nlohmann::json> resolve(nlohmann::json request);
+  runtime::Task<nlohmann::json> list_locks(nlohmann::json request, control::Stream& stream);
+  runtime::Task<nlohmann::json> break_locks(nlohmann::json request);
   runtime::Task<nlohmann::json> run_verify(control::Stream& stream);
   runtime::Task<nlohmann::json> run_trace(nlohmann::json request, control::Stream& stream);
   nlohmann::json step_line(const controller::StepEvent& event) const;

@@ -242,6 +242,7 @@ class FakeChanges final : public controller::Changes {
     }
     co_return out;
   }
+  wire::LockOwner lock_owner(std::uint64_t owner) const override { return {SiteId{0}, 7, owner}; }
   Task<void> wait_readable(InodeId, ByteRange) override { co_await readable.wait(); }
   bool readable_here(BlockRange blocks) const override {
     const auto first = pending.lower_bound(blocks.first);
