@@ -5,6 +5,8 @@
 
 #include <cstring>
 
+#include "wire/messages.h"
+
 namespace lockstep::simulator {
 namespace {
 
@@ -201,6 +203,45 @@ runtime::Task<void> work(sim::Process& process, Stage& stage, std::uint64_t numb
       }
       if (stage.fsyncs && stage.prng.chance(50)) co_await host.fsync(file, stage.prng.chance(500));
       if (stage.prng.chance(300)) co_await process.delay(std::chrono::microseconds(stage.prng.below(3000)));
+    }
+    co_await host.close(file);
+  }
+}
+
+runtime::Task<void> count_under_lock(sim::Process& process, Stage& stage, std::uint64_t number) {
+  Host host(process, number + 1);
+  runtime::HostLock lock;
+  lock.last = wire::kLockLastMax;
+  while (!stage.quiet && stage.failure.empty()) {
+    FileHandle file = co_await open_some_time(process, stage, "/counter", O_RDWR | O_CREAT);
+    if (!file) break;
+    while (!stage.quiet && !file->mount->gone()) {
+      lock.type = runtime::HostLock::Type::write;
+      lock.wait = stage.prng.chance(800);
+      if (lock.wait && stage.prng.chance(100)) file->mount->signal();
+      const Result<> taken = co_await host.lock(file, lock);
+      if (!taken) {
+        if (lost(taken.error())) break;
+        const int error = taken.error().posix;
+        if (error != EAGAIN && error != EINTR) stage.fail(fmt::format("a lock failed with errno {}", error));
+        co_await process.delay(std::chrono::microseconds(stage.prng.below(2000)));
+        continue;
+      }
+      if (stage.holder && !stage.holder->gone()) stage.fail("two hosts have one lock");
+      stage.holder = file->mount;
+      const Result<std::string> bytes = co_await host.read(file, 0, kBlockBytes);
+      const std::optional<Value> value = !bytes ? std::nullopt : bytes->empty() ? std::optional<Value>(0) : value_of(*bytes);
+      if (bytes && !value) stage.fail("the counter holds no number");
+      if (value && *value < stage.counted) stage.fail(fmt::format("under a lock {} was read, and {} had been written", *value, stage.counted));
+      if (value) {
+        const Result<std::uint64_t> written = co_await host.write(file, 0, block_of(*value + 1));
+        if (written) stage.counted = std::max(stage.counted, *value + 1);
+      }
+      if (stage.holder == file->mount) stage.holder = nullptr;
+      lock.type = runtime::HostLock::Type::unlock;
+      const Result<> given = co_await host.lock(file, lock);
+      if (!given && !lost(given.error())) stage.fail(fmt::format("an unlock failed with errno {}", given.error().posix));
+      co_await process.delay(std::chrono::microseconds(stage.prng.below(4000)));
     }
     co_await host.close(file);
   }

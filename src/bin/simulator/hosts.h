@@ -20,6 +20,9 @@ struct Stage {
   std::uint64_t files = 0, blocks = 0, doomed = 0;
   std::string failure;              ///< the first thing that may not be
   bool verbose = false;
+  // Counting under a lock.
+  Value counted = 0;                ///< the highest number whose write was acknowledged
+  std::shared_ptr<sim::Mount> holder;  ///< the mount of who has the lock; null: nobody
   bool fsyncs = false, mappings = false, directs = false, names = true, appends = true;
 
   void fail(const std::string& what) {
@@ -34,6 +37,9 @@ struct Stage {
 
 /// Works until the stage is quiet: reads and writes blocks, appends records, makes and removes names.
 runtime::Task<void> work(sim::Process& process, Stage& stage, std::uint64_t number);
+/// Adds one to the number in a file under a lock of all of it, until the stage is quiet: nobody else has it then, and no number is
+/// lost. `number` tells the lockers of a site apart.
+runtime::Task<void> count_under_lock(sim::Process& process, Stage& stage, std::uint64_t number);
 /// Makes the files that hosts write blocks of. Suspends.
 runtime::Task<void> set_up(sim::Process& process, Stage& stage, bool& done);
 /// Reads everything back through this machine's mount and says what may not be.

@@ -23,6 +23,7 @@ struct Mix {
   bool arbiter = false;     ///< it goes away, is cut off, loses requests and answers
   bool switchovers = false;
   std::uint64_t hosts_per_site = 1;
+  std::uint64_t lockers_per_site = 0;
   Duration length{};
 };
 
@@ -52,6 +53,7 @@ Mix draw_mix(sim::Prng& prng, Stage& stage, Cluster& cluster) {
     sim::DiskWeather& disk = cluster.machine(i).storage().weather;
     disk.miss_permille = static_cast<unsigned>(prng.below(400));
   }
+  if (prng.chance(400)) mix.lockers_per_site = 1 + prng.below(2);
   return mix;
 }
 
@@ -134,6 +136,7 @@ class Runner {
 
   void start_hosts(std::size_t i) {
     for (std::uint64_t n = 0; n < mix_.hosts_per_site; ++n) hosts_[i]->spawn(work(*hosts_[i], stage_, n));
+    for (std::uint64_t n = 0; n < mix_.lockers_per_site; ++n) hosts_[i]->spawn(count_under_lock(*hosts_[i], stage_, n));
   }
 
   void draw_arbiter() {
