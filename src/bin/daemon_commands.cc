@@ -6,10 +6,10 @@
 #include <chrono>
 #include <cstdio>
 
+#include "bin/asking.h"
 #include "bin/status_view.h"
 #include "bin/trace_view.h"
 #include "bin/units.h"
-#include "control/client.h"
 #include "control/lines.h"
 #include "control/members.h"
 
@@ -21,30 +21,6 @@ using control::flag, control::is_true, control::member, control::number, control
 
 /// A daemon answers status from memory; one that needs longer is stuck.
 constexpr std::chrono::seconds kStatusPatience{10};
-
-void complain(std::string_view text) { fmt::print(stderr, "lockstep: {}\n", text); }
-
-void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
-
-/// Asks, and complains when there is no answer or the answer is an error; null then.
-json ask(const std::string& control, const json& request, const std::function<void(const json&)>& on_line,
-         std::optional<std::chrono::milliseconds> patience) {
-  Result<control::Client> client = control::Client::connect(control);
-  if (!client) {
-    complain(client.error().text);
-    return nullptr;
-  }
-  Result<json> answer = client->call(request, on_line, patience);
-  if (!answer) {
-    complain(answer.error().text);
-    return nullptr;
-  }
-  if (answer->contains("error")) {
-    complain(text(*answer, "error"));
-    return nullptr;
-  }
-  return std::move(*answer);
-}
 
 void show_progress(const json& line) {
   const json& progress = member(line, "progress");

@@ -8,6 +8,7 @@
 #include "bin/exit_status.h"
 #include "bin/format_command.h"
 #include "bin/fsck_command.h"
+#include "bin/lock_commands.h"
 #include "bin/scrub_command.h"
 #include "config/config.h"
 
@@ -26,6 +27,7 @@ struct Options {
   FsckCommand fsck;
   ScrubCommand scrub;
   bool repair = false;
+  LocksCommand locks;
 };
 
 ExitStatus complain(std::string_view text) {
@@ -103,6 +105,13 @@ int run(int argc, char** argv) {
   CLI::App* resolve_command = app.add_subcommand("resolve", "after a divergence: whose changes go");
   resolve_command->add_option("--discard", options.other, "the site that is made equal to the other one")->required()->type_name("NAME");
 
+  CLI::App* locks_command = app.add_subcommand("locks", "who holds advisory locks (fcntl, flock), and who waits for them");
+  locks_command->add_option("path", options.locks.path, "of this file only")->type_name("PATH");
+  locks_command->add_flag("--json", options.locks.json, "one line for programs");
+  CLI::App* locks_break = locks_command->add_subcommand("break", "take the locks on a file away; files through which they were held get EIO");
+  locks_break->add_option("path", options.locks.path, "the file")->required()->type_name("PATH");
+  locks_break->add_option("--holder", options.locks.holder, "only those of this site's hosts")->type_name("NAME");
+
   CLI::App* fsck = app.add_subcommand("fsck", "examine a storage area that no daemon has");
   fsck->add_option("area", options.fsck.area, "directory of the area")->required()->type_name("AREA");
   fsck->add_flag("--repair", options.fsck.repair, "mend what can be mended without guessing");
@@ -133,6 +142,9 @@ int run(int argc, char** argv) {
     if (take_over_command->parsed()) return take_over(control, options.force, options.yes);
     if (replace_command->parsed()) return replace(control, options.other);
     if (resolve_command->parsed()) return resolve(control, options.other);
+    const std::string& mount = config.at(site).mount;
+    if (locks_break->parsed()) return break_locks(control, mount, options.locks);
+    if (locks_command->parsed()) return show_locks(control, mount, options.locks);
     return trace(control, options.trace);
   });
 }

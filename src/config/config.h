@@ -66,6 +66,7 @@ struct Timing {
   Duration takeover_delay = std::chrono::seconds(1);    ///< a secondary asks the arbiter so much later than a primary
   Duration patience = std::chrono::minutes(10);         ///< a host's request waits so long for a site to serve; 0: for ever
   Duration slow_peer = std::chrono::seconds(30);        ///< a peer that takes longer for an answer is removed; 0: never
+  Duration lock_grace = std::chrono::seconds(30);       ///< locks of a site that was left behind are kept so long
   bool operator==(const Timing&) const = default;
 };
 

@@ -108,6 +108,7 @@ constexpr Setting kSettings[] = {
     timing<&Timing::takeover_delay>("takeover_delay", {.least = 0 * us, .most = 10 * min, .agree = agree}),
     timing<&Timing::patience>("patience", {.least = 0 * us, .most = 24 * h, .agree = agree}),
     timing<&Timing::slow_peer>("slow_peer", {.least = 0 * us, .most = 1 * h, .agree = agree}),
+    timing<&Timing::lock_grace>("lock_grace", {.least = 0 * us, .most = 24 * h, .agree = agree}),
     timing<&Timing::connect_timeout>("connect_timeout", {.least = 50 * ms, .most = 1 * min}),
     timing<&Timing::reconnect>("reconnect", {.least = 10 * ms, .most = 1 * min}),
     timing<&Timing::reconnect_max>("reconnect_max", {.least = 10 * ms, .most = 5 * min}),

@@ -25,6 +25,13 @@ struct Asked {
   }
 };
 
+/// Of a start of a daemon, as ids of requests and locks name it.
+[[nodiscard]] constexpr std::uint64_t boot_of(const Uuid& start) {
+  std::uint64_t boot = 0;
+  for (std::size_t i = 0; i < 8; ++i) boot = boot << 8 | start.bytes[i];
+  return boot;
+}
+
 /// What a role made of a request: an answer for the host, or none because the role ended.
 enum class Fate { answered, role_over };
 

@@ -20,6 +20,8 @@ class Changes {
   /// long as anybody may read it. This site has published the change when it returns. Suspends.
   virtual runtime::Task<wire::Outcome> change(wire::Operation operation, Bytes payload,
                                               std::shared_ptr<runtime::Lease> lease) = 0;
+  /// Whom a lock of `owner`, as this site's kernel names it, belongs to.
+  [[nodiscard]] virtual wire::LockOwner lock_owner(std::uint64_t owner) const = 0;
   /// Returns when no write has `range` of `inode` exclusive here. Only for readers that hold no page locks. Suspends.
   virtual runtime::Task<void> wait_readable(InodeId inode, ByteRange range) = 0;
   /// The last handle of an object without a name was closed here: it may be reaped once no other site has it open.

@@ -21,7 +21,7 @@ Controller::Controller(runtime::World& world, volume::Volume& volume, area::Area
       away_since_(world.clock.now() + options_.start_patience),
       lone_changed_(world.scheduler),
       scope_(world.scheduler) {
-  for (std::size_t i = 0; i < 8; ++i) boot_ = boot_ << 8 | options_.start.bytes[i];
+  boot_ = boot_of(options_.start);
   replica_.on_failure = [this] { failed_.set(); };
   keeper_.on_failure = [this](const Error& error) { replica_.fail_area("writing down the membership", error); };
 }
@@ -205,9 +205,7 @@ peer::Pulse Controller::pulse() {
 void Controller::pulse_of_peer(const peer::Pulse& pulse) {
   replica_.peer_stable(pulse.stable);
   if (peer_) {
-    std::uint64_t boot = 0;
-    for (std::size_t i = 0; i < 8; ++i) boot = boot << 8 | peer_->start.bytes[i];
-    replica_.results.waits_from(options_.peer, boot, pulse.waits_from);
+    replica_.results.waits_from(options_.peer, boot_of(peer_->start), pulse.waits_from);
   }
   if (pulse.urgent) replica_.sync_soon([this] { link_->ping_now(); });
 }

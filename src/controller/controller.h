@@ -53,6 +53,7 @@ struct ControllerOptions {
   Duration takeover{};
   Duration takeover_delay{};
   Duration slow_peer{};          ///< 0: never
+  Duration lock_grace{};         ///< locks of a site that was left behind are kept so long
   bool alone = true;             ///< alone = "primary"
   bool stable = false;           ///< ack = "stable": every write is flushed before it is acknowledged
 };
@@ -74,6 +75,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   // Changes
   runtime::Task<wire::Outcome> change(wire::Operation operation, Bytes payload,
                                       std::shared_ptr<runtime::Lease> lease) override;
+  [[nodiscard]] wire::LockOwner lock_owner(std::uint64_t owner) const override { return {options_.self, boot_, owner}; }
   runtime::Task<void> wait_readable(InodeId inode, ByteRange range) override;
   void orphan_closed(InodeId inode) override;
   [[nodiscard]] bool readable_here(BlockRange blocks) const override;

@@ -16,6 +16,8 @@ class HostCaches {
   virtual bool drop_now(std::span<const wire::Drop> drops) = 0;
   /// The rest. Ends in bounded time whatever the kernel's locks are held by. Suspends.
   virtual runtime::Task<void> drop(std::vector<wire::Drop> drops) = 0;
+  /// Locks of `inode` were published that are not those of before. Must not suspend.
+  virtual void locks_changed(InodeId inode) = 0;
   /// A host of this site has `inode` open.
   [[nodiscard]] virtual bool is_open(InodeId inode) = 0;
 

@@ -130,6 +130,8 @@ runtime::Task<void> Controller::become_primary() {
   p.requests_max = options_.requests_max;
   p.resync_rate = options_.resync_rate;
   p.settle = options_.settle;
+  p.boot = boot_;
+  p.lock_grace = options_.lock_grace;
   primary_.emplace(replica_, keeper_, static_cast<RoleUser&>(*this), p);
   primary_->start();
   role_changed_.notify_all();

@@ -123,6 +123,7 @@ runtime::Task<void> Primary::go_alone() {
   }
   update_ready();
   reap_.notify_all();
+  scope_.spawn(locks_left_behind());
   if (!looked_for_orphans_) co_await look_for_orphans({});
 }
 

@@ -15,7 +15,7 @@
 //       may serve reads any more (alone). It is never both.
 //
 // primary.cc has requests and the window, primary_session.cc a session with a member, primary_target.cc one with a site that
-// is made equal to this one, primary_upkeep.cc what runs by itself.
+// is made equal to this one, primary_upkeep.cc what runs by itself, primary_locks.cc what becomes of locks whose site is gone.
 #pragma once
 
 #include <map>
@@ -39,6 +39,8 @@ struct PrimaryOptions {
   std::uint64_t requests_max = 0;   ///< forwarded requests in work; more break the protocol
   std::uint64_t resync_rate = 0;    ///< bytes a second that are compared; 0: no limit
   Duration settle{};                ///< how long times may stay in memory only
+  std::uint64_t boot = 0;           ///< of this start, as in the ids of its host's requests
+  Duration lock_grace{};            ///< locks of a site that was left behind are kept so long
 };
 
 class Primary final : runtime::PassHook {
@@ -146,6 +148,7 @@ class Primary final : runtime::PassHook {
     Target() {}
     Seq common;
     Seq theirs_last;
+    std::uint64_t boot = 0;                  // of its start
     Seq mark;
     bool whole = false;
     bool yielded = false, caught_up = false, suspects_whole = false;
@@ -209,6 +212,13 @@ class Primary final : runtime::PassHook {
   runtime::Task<void> reap_loop();
   runtime::Task<void> clear_loop();
   runtime::Task<void> clear_some();
+
+  // primary_locks.cc
+  /// The other site is there, in its start `boot`: locks of other starts, of both sites, go. Suspends.
+  runtime::Task<void> locks_of_earlier_starts(std::uint64_t boot);
+  /// The other site was left behind: who waits there waits no longer; after lock_grace its locks go. Suspends.
+  runtime::Task<void> locks_left_behind();
+  runtime::Task<std::uint64_t> break_locks(SiteId site, std::uint64_t stays, bool waits_only);
 
   Replica& replica_;
   Keeper& keeper_;

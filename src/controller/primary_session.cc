@@ -30,6 +30,7 @@ runtime::Task<void> Primary::serve_member(peer::Link& link, peer::Session& sessi
     update_ready();
     reap_.notify_all();
     scope_.spawn(settle_times());  // a secondary that was restarted has lost those that were only in memory
+    scope_.spawn(locks_of_earlier_starts(boot_of(theirs.start)));
     if (!looked_for_orphans_) co_await look_for_orphans(theirs.orphans_open);
     log::info("in sync with the secondary at seq {}", seq_.value);
     replica_.made_equal();
@@ -74,6 +75,7 @@ void Primary::end_session() {
   session_changed_.notify_all();
   replica_.changed.notify_all();
   guard_.changed().notify_all();
+  if (alone_) scope_.spawn(locks_left_behind());
 }
 
 runtime::Task<bool> Primary::recorded(Epoch number) {
@@ -318,6 +320,10 @@ Result<> Primary::handle(peer::Incoming incoming) {
       return fail(Errc::invalid, "a FORWARD with another amount of data than it says");
     }
     if (forward->with_payload && !write) return fail(Errc::invalid, "a FORWARD with data that is no write");
+    const bool of_owner = forward->operation.kind == wire::OpKind::lock || forward->operation.kind == wire::OpKind::cancel_lock;
+    if (of_owner && forward->operation.lock.owner.site != options_.peer) {
+      return fail(Errc::invalid, "a FORWARD about a lock of another site");
+    }
     if (!live_ && target_) return fail(Errc::invalid, "a FORWARD before SYNCED");
     ++forwarded_in_work_;
     scope_.spawn(forwarded(std::move(*forward), incoming.payload, sessions_));

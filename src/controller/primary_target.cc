@@ -46,6 +46,7 @@ runtime::Task<void> Primary::serve_target(peer::Link& link, peer::Session& sessi
   target_->common = common;
   target_->theirs_last = theirs.logged;
   target_->whole = theirs.state.incomplete;
+  target_->boot = boot_of(theirs.start);
   progress_.emplace();
   progress_->stage = "metadata";
   progress_->since = progress_->moved = replica_.world.clock.now();
@@ -176,6 +177,7 @@ void Primary::go_live() {
   live_ = met_ = true;
   progress_->stage = "blocks";
   update_ready();
+  scope_.spawn(locks_of_earlier_starts(target.boot));
 }
 
 runtime::Task<Result<>> Primary::copy_granules(std::uint64_t session) {

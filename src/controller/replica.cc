@@ -240,6 +240,7 @@ void Replica::put_into_force(const wire::Effect& effect, const area::Composed& c
   if (!applied) return fail_area("changing the metadata", applied.error());
   if (effect.request.n != 0) results.note(effect.request, effect.seq, effect.outcome);
   applied_ = std::max(applied_, effect.seq);
+  for (const InodeId inode : volume::locks_changed(effect)) caches->locks_changed(inode);
   for (const wire::Drop& drop : effect.drops) {
     if (drop.kind == wire::Drop::Kind::pages) recent_.note(drop.inode);
   }

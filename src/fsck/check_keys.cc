@@ -30,7 +30,8 @@ InodeId object_of(const KeyCursor& at) {
     case 'D':
     case 'E':
     case 'X':
-    case 'O': return InodeId{at.number()};
+    case 'O':
+    case 'L': return InodeId{at.number()};
     default: return kNoInode;
   }
 }
@@ -123,6 +124,19 @@ void check_counter_of_group(Examination& x, const KeyCursor& at) {
   }
 }
 
+/// Locks can be taken again; what keeps a volume from being opened, or stays for ever, goes.
+Task<Result<>> check_locks(Examination& x, const KeyCursor& at) {
+  const runtime::KeyBatch without{{at.key(), std::nullopt}};
+  if (const Result<volume::LocksValue> locks = volume::unpack_locks(at.value()); !locks) {
+    co_return x.mend(of_value(at, reason_of(locks.error()), "the advisory locks of a file"), without);
+  }
+  const Result<std::optional<std::string>> object = co_await x.keys().get(volume::inode_key(InodeId{at.number()}));
+  if (!object) co_return std::unexpected(object.error());
+  if (*object) co_return Result<>{};
+  co_return x.mend({.rule = Rule::locks, .place = key_place(at.key()), .found = "advisory locks of a file that is not there", .expected = "none"},
+                   without);
+}
+
 Task<Result<>> check_one(Examination& x, const KeyCursor& at) {
   const std::string& key = at.key();
   if (!well_formed(key)) {
@@ -145,6 +159,7 @@ Task<Result<>> check_one(Examination& x, const KeyCursor& at) {
     case 'O':
       if (!at.value().empty()) co_return x.mend(of_value(at, "a value", "none"), {{key, std::string()}});
       break;
+    case 'L': co_return co_await check_locks(x, at);
     case 'N': {
       const Result<std::uint64_t> bound = volume::unpack_u64(at.value());
       x.inode_bound_known = bound.has_value();

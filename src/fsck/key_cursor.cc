@@ -13,7 +13,8 @@ bool well_formed(std::string_view key) {
     case '\0': return true;
     case 'I':
     case 'R':
-    case 'O': return key.size() == 9;
+    case 'O':
+    case 'L': return key.size() == 9;
     case 'D': return key.size() >= 18;
     case 'E': return key.size() == 13;
     case 'X': return key.size() > 9;

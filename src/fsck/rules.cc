@@ -14,7 +14,7 @@ constexpr std::array kRules{
     RuleText{Rule::log_record, "log-record", "the records of the log can be read, in rising order of seq", {}},
     RuleText{Rule::log_gap, "log-gap", "the log continues what the keys contain", {}},
     RuleText{Rule::key, "key", "every key is of a kind that is known", {}},
-    RuleText{Rule::value, "value", "every value can be understood", "makes R, G, N and O keys anew"},
+    RuleText{Rule::value, "value", "every value can be understood", "makes R, G, N and O keys anew, drops locks"},
     RuleText{Rule::entry_place, "entry-place", "a name stands under its own hash, and may be a name", "puts it there"},
     RuleText{Rule::entry_target, "entry-target", "a name is the name of an object that exists",
              "takes the name away, if nothing is left of the object"},
@@ -49,13 +49,14 @@ constexpr std::array kRules{
     RuleText{Rule::next_inode, "next-inode", "the next inode number is above every one in use", "moves it"},
     RuleText{Rule::files, "files", "the number of objects is what is counted", "counts them"},
     RuleText{Rule::bad_block, "bad-block", "an allocated block matches its checksum", {}},
+    RuleText{Rule::locks, "locks", "advisory locks are of a file that exists", "drops them"},
 };
 
 constexpr bool in_order() {
   for (std::size_t i = 0; i < kRules.size(); ++i) {
     if (static_cast<std::size_t>(kRules[i].rule) != i) return false;
   }
-  return kRules.size() == static_cast<std::size_t>(Rule::bad_block) + 1;
+  return kRules.size() == static_cast<std::size_t>(Rule::locks) + 1;
 }
 static_assert(in_order());
 

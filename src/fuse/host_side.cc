@@ -27,11 +27,13 @@ HostSide::HostSide(World& world, area::Area& area, volume::Volume& volume, contr
       changing_(state_, reading_),
       writes_(state_),
       drops_(state_, writes_),
+      locks_(state_),
       mounting_(world.scheduler) {}
 
 void HostSide::open() {
   CHECK(!closing_);
   state_.serving.open();
+  locks_.all_changed();  // the volume may be another site's now
 }
 
 Task<void> HostSide::close() {
@@ -102,6 +104,7 @@ void HostSide::handle(HostRequest request) {
   switch (request.op) {
     case HostOp::release:
     case HostOp::releasedir:
+    case HostOp::flush:
     case HostOp::read:  // these two wait with what they hold locked
     case HostOp::write: return dispatch(std::move(request));
     default: break;
@@ -116,7 +119,24 @@ Task<void> HostSide::when_served(HostRequest request) {
   if (served) dispatch(std::move(request));
 }
 
+/// A lock that was taken through its handle is lost: who relied on it is told with each request.
+bool HostSide::fenced(const HostRequest& request) const {
+  switch (request.op) {
+    case HostOp::read:
+    case HostOp::write:
+    case HostOp::fsync:
+    case HostOp::setattr:
+    case HostOp::fallocate:
+    case HostOp::lseek:
+    case HostOp::getlk:
+    case HostOp::setlk: return locks_.fenced(request.handle);
+    case HostOp::copy_file_range: return locks_.fenced(request.handle) || locks_.fenced(request.other_handle);
+    default: return false;
+  }
+}
+
 void HostSide::dispatch(HostRequest request) {
+  if (fenced(request)) return state_.answer_error(request, EIO);
   switch (request.op) {
     case HostOp::lookup:
     case HostOp::getattr:
@@ -132,6 +152,9 @@ void HostSide::dispatch(HostRequest request) {
     case HostOp::read: return reads_.start(std::move(request));
     case HostOp::readdir: return listings_.start(std::move(request));
     case HostOp::release: return release(request);
+    case HostOp::flush: return locks_.flush(request);
+    case HostOp::getlk: return locks_.get(request);
+    case HostOp::setlk: return locks_.start_set(std::move(request));
     case HostOp::releasedir:
       listings_.closed(request.handle);
       return state_.answer_error(request, 0);
@@ -158,6 +181,7 @@ void HostSide::dispatch(HostRequest request) {
 
 void HostSide::release(const HostRequest& request) {
   state_.answer_error(request, 0);
+  locks_.released(request);
   std::uint32_t growths = 0;
   if (state_.inodes.closed(request.inode, growths)) changing_.last_handle_closed(request.inode, growths);
 }
@@ -171,6 +195,7 @@ void HostSide::unmounted(bool cut_off) {
   const std::vector<InodeId> open = state_.inodes.all_open();
   state_.inodes.clear();
   listings_.clear();
+  locks_.unmounted();
   for (const InodeId inode : open) changing_.last_handle_closed(inode, 0);
   if (cut_off && !leaving_.requested()) (void)mounting_.spawn(mount_again());
 }

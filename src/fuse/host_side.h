@@ -3,9 +3,10 @@
 //
 //   Reading, FileReads, Listings   answered from what this site has published
 //   Changing, FileWrites           handed to controller::Changes; answered when every site has it
+//   Locks                          advisory locks, which are changes too; see there for who waits
 //   CacheDrops                     HostCaches: called by the controller when another site's effect was published
 //
-// While the gate is closed, as it is at first, requests wait as tasks (RELEASE, FORGET and write-backs do not): a pause
+// While the gate is closed, as it is at first, requests wait as tasks (FLUSH, RELEASE, FORGET and write-backs do not): a pause
 // for applications, never an error. Readers that were under way look again when it is open. A change that was handed on
 // is answered whenever it is done, for what is acknowledged stays acknowledged; what such an answer says about an object
 // goes out without validity. (To drop it afterwards would not do: a host may read it before.) So when close() has returned
@@ -30,6 +31,7 @@
 #include "fuse/file_reads.h"
 #include "fuse/file_writes.h"
 #include "fuse/listings.h"
+#include "fuse/locks.h"
 #include "fuse/mount_state.h"
 #include "fuse/reading.h"
 
@@ -47,12 +49,14 @@ class HostSide final : public runtime::HostHandler, public controller::HostCache
 
   // HostHandler
   void handle(runtime::HostRequest request) override;
+  void interrupted(std::uint64_t unique) override { locks_.interrupted(unique); }
   void forget(InodeId inode, std::uint64_t count) override;
   void unmounted(bool cut_off) override;
 
   // HostCaches
   bool drop_now(std::span<const wire::Drop> drops) override { return drops_.now(drops); }
   runtime::Task<void> drop(std::vector<wire::Drop> drops) override { return drops_.wait(std::move(drops)); }
+  void locks_changed(InodeId inode) override { locks_.changed(inode); }
   bool is_open(InodeId inode) override;
 
   // HostGate
@@ -71,6 +75,7 @@ class HostSide final : public runtime::HostHandler, public controller::HostCache
   runtime::Task<void> when_served(runtime::HostRequest request);
   runtime::Task<void> mount_again();
   void dispatch(runtime::HostRequest request);
+  [[nodiscard]] bool fenced(const runtime::HostRequest& request) const;
   void release(const runtime::HostRequest& request);
 
   MountState state_;
@@ -80,6 +85,7 @@ class HostSide final : public runtime::HostHandler, public controller::HostCache
   Changing changing_;
   FileWrites writes_;
   CacheDrops drops_;
+  Locks locks_;
   bool closing_ = false;
   runtime::Scope mounting_;
   runtime::Stop leaving_;  ///< the mount is not made again

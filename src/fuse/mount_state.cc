@@ -45,15 +45,14 @@ AttributesReply MountState::attributes_of(const HostAttributes& attributes) cons
   return {attributes, serving.now() ? options.attributes_valid : Duration::zero()};
 }
 
-OpenReply MountState::open_of(std::uint32_t flags) const {
+OpenReply MountState::open_of(std::uint32_t flags) {
   OpenReply open;
   // The kernel places data of O_APPEND at the end that it knows, and would keep it there.
   const bool append = (flags & O_APPEND) != 0 && (flags & O_ACCMODE) != O_RDONLY;
   open.direct = options.strict || append || (flags & O_DIRECT) != 0;
   open.parallel_direct = open.direct && !append;
   open.keep_cache = true;
-  open.no_flush = true;
-  open.handle = open.direct ? kHandleDirect : 0;
+  open.handle = ++files_opened << 1 | (open.direct ? kHandleDirect : 0);
   return open;
 }
 

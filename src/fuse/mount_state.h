@@ -59,6 +59,7 @@ struct MountState {
   HostCounters counters;
   bool gone = false;    ///< the mount is not there any more
   std::uint64_t mounts = 1;     ///< goes up when it is there again
+  std::uint64_t files_opened = 0;
   Instant listing_answered_at;  ///< last time; in the machine's time
 
   /// Runs `task`, which answers request `unique`; at the end of the daemon the request is refused instead.
@@ -73,13 +74,13 @@ struct MountState {
   /// whenever it is done, and what it says may be old then.
   [[nodiscard]] runtime::EntryReply entry_of(const runtime::HostAttributes& attributes) const;
   [[nodiscard]] runtime::AttributesReply attributes_of(const runtime::HostAttributes& attributes) const;
-  /// How `inode` is opened with `flags` of open(2).
-  [[nodiscard]] runtime::OpenReply open_of(std::uint32_t flags) const;
+  /// How a file is opened with `flags` of open(2), under a handle of its own.
+  [[nodiscard]] runtime::OpenReply open_of(std::uint32_t flags);
   /// Answers with an object in `directory`, counted before the kernel knows. False: nobody took it.
   bool hand_out(const runtime::HostRequest& request, InodeId directory, const runtime::HostReply& reply, InodeId inode);
 };
 
-/// Bits of the handles of files.
+/// Bit of the handles of files; the others count.
 inline constexpr std::uint64_t kHandleDirect = 1;
 
 /// Awaits what `miss` names, for whoever looks again then; false: `request` was answered with the error.

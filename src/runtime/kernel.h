@@ -23,7 +23,17 @@ namespace lockstep::runtime {
 enum class HostOp : std::uint8_t {
   lookup, getattr, setattr, readlink, mknod, mkdir, symlink, unlink, rmdir, rename, link, open, read, write, release,
   fsync, opendir, readdir, releasedir, fsyncdir, statfs, setxattr, getxattr, listxattr, removexattr, create, fallocate,
-  lseek, copy_file_range, tmpfile,
+  lseek, copy_file_range, tmpfile, flush, getlk, setlk,
+};
+
+/// An advisory lock as a host names it.
+struct HostLock {
+  enum class Type : std::uint8_t { unlock, read, write } type{};
+  bool whole = false;            ///< flock(2)
+  bool wait = false;             ///< until it is free, or interrupted()
+  std::uint32_t pid = 0;
+  std::uint64_t owner = 0;       ///< a process or an open file; means nothing beyond this mount
+  std::uint64_t first = 0, last = 0;  ///< bytes, both included
 };
 
 struct Caller {
@@ -69,6 +79,7 @@ struct HostRequest {
   bool data_only = false;      ///< fsync: fdatasync
   bool plus = false;           ///< readdir: with attributes
   AttributeChange change;
+  HostLock lock;               ///< getlk, setlk; flush: owner
   std::shared_ptr<Lease> lease;
 };
 
@@ -83,7 +94,7 @@ struct ErrorReply { int number = 0; };  ///< an errno; 0: done, nothing to say
 /// Hands out an object: the kernel counts one more lookup of it. inode 0: no such name, not to be cached.
 struct EntryReply { HostAttributes attributes; Duration attributes_valid{}, entry_valid{}; };
 struct AttributesReply { HostAttributes attributes; Duration valid{}; };
-struct OpenReply { std::uint64_t handle = 0; bool direct = false, keep_cache = false, parallel_direct = false, cache_listing = false, no_flush = false; };
+struct OpenReply { std::uint64_t handle = 0; bool direct = false, keep_cache = false, parallel_direct = false, cache_listing = false; };
 struct CreateReply { EntryReply entry; OpenReply open; };
 struct DataReply { Bytes bytes; };   ///< must live until reply() returned
 struct CountReply { std::uint64_t count = 0; };  ///< written bytes, position (lseek), size of an xattr
@@ -96,15 +107,20 @@ struct ListedEntry {
 /// Entries in order; the kernel takes as many as fit. reply() returns how many were taken: each one taken with `plus`
 /// (but "." and "..") counts one lookup.
 struct ListingReply { std::vector<ListedEntry> entries; bool plus = false; std::uint64_t size = 0; };
+/// getlk: a lock that is in the way; type unlock: there is none.
+struct LockReply { HostLock lock; };
 
 using HostReply = std::variant<ErrorReply, EntryReply, AttributesReply, OpenReply, CreateReply, DataReply, CountReply,
-                               StatfsReply, ListingReply>;
+                               StatfsReply, ListingReply, LockReply>;
 
 /// Takes the requests of a mount.
 class HostHandler {
  public:
   /// Must not block; answers now or later with Kernel::reply, exactly once.
   virtual void handle(HostRequest request) = 0;
+  /// A signal came for whoever waits for setlk `unique`: it is to be answered soon, with EINTR if it still waits. May be of a
+  /// request that was answered.
+  virtual void interrupted(std::uint64_t unique) { (void)unique; }
   /// The kernel forgot `count` lookups of `inode`. Needs no answer.
   virtual void forget(InodeId inode, std::uint64_t count) = 0;
   /// The mount is gone, and so are the requests that were not answered. `cut_off`: nobody took it away, its connection was

@@ -32,8 +32,8 @@ using FileHandle = std::shared_ptr<OpenFile>;
 
 class Host {
  public:
-  /// Calls run in `process`, a process of the machine whose mount is meant.
-  explicit Host(Process& process) : process_(process) {}
+  /// Calls run in `process`, a process of the machine whose mount is meant; its locks are those of `lock_owner`.
+  explicit Host(Process& process, std::uint64_t lock_owner = 1) : process_(process), lock_owner_(lock_owner) {}
 
   runtime::Task<Result<runtime::HostAttributes>> stat(std::string path);
   runtime::Task<Result<runtime::HostAttributes>> fstat(FileHandle file);
@@ -46,6 +46,8 @@ class Host {
   runtime::Task<Result<>> store(FileHandle file, std::uint64_t offset, std::string bytes);
   runtime::Task<Result<>> msync(FileHandle file);
   runtime::Task<Result<>> fsync(FileHandle file, bool data_only);
+  /// Takes, changes or gives back an advisory lock; its owner is this one.
+  runtime::Task<Result<>> lock(FileHandle file, runtime::HostLock lock);
 
   runtime::Task<Result<>> truncate(std::string path, std::uint64_t size);
   runtime::Task<Result<>> setattr(std::string path, runtime::AttributeChange change);
@@ -83,6 +85,7 @@ class Host {
   runtime::Task<Result<std::uint64_t>> write_chunk(FileHandle file, std::uint64_t offset, std::string bytes);
 
   Process& process_;
+  std::uint64_t lock_owner_;
 };
 
 }  // namespace lockstep::sim

@@ -48,6 +48,12 @@ Task<Result<HostAttributes>> Host::fstat(FileHandle file) { co_return co_await a
 
 Task<Result<>> Host::close(FileHandle file) {
   const auto synced = co_await msync(file);
+  Request flush;
+  flush.op = HostOp::flush;
+  flush.inode = file->inode;
+  flush.handle = file->how.handle;
+  flush.lock.owner = lock_owner_;
+  co_await ask(file->mount, flush);
   Request request;
   request.op = HostOp::release;
   request.inode = file->inode;
@@ -226,6 +232,18 @@ Task<Result<>> Host::msync(FileHandle file) {
     if (reply.error() != 0) result = fail_posix(reply.error());
   }
   co_return result;
+}
+
+Task<Result<>> Host::lock(FileHandle file, runtime::HostLock lock) {
+  Request request;
+  request.op = HostOp::setlk;
+  request.inode = file->inode;
+  request.handle = file->how.handle;
+  request.lock = lock;
+  request.lock.owner = lock_owner_;
+  const OwnedReply reply = co_await ask(file->mount, request);
+  if (reply.error() != 0) co_return fail_posix(reply.error());
+  co_return Result<>{};
 }
 
 Task<Result<>> Host::fsync(FileHandle file, bool data_only) {

@@ -92,6 +92,8 @@ class Mount : public std::enable_shared_from_this<Mount> {
   /// Hands `request` to the daemon; `answered` is called with the reply, ENOTCONN when the mount goes first. Names and
   /// data are copied. Nothing is called after the death of `caller`, if one is given.
   void send(runtime::HostRequest request, Process* caller, Answered answered);
+  /// A signal for whoever waits for a lock: each is told to the daemon.
+  void signal();
   [[nodiscard]] std::size_t pending() const { return pending_.size(); }
   /// Requests ever sent, by kind.
   [[nodiscard]] std::uint64_t sent(runtime::HostOp op) const;

@@ -48,6 +48,8 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
   if (command == "resolve") co_return co_await resolve(std::move(request));
   if (command == "scrub") co_return co_await run_scrub(std::move(request), stream);
   if (command == "mistrust-keys" && control::is_true(request, "remote")) co_return co_await mistrust_keys();
+  if (command == "locks") co_return co_await list_locks(std::move(request), stream);
+  if (command == "locks-break") co_return co_await break_locks(std::move(request));
   if (command == "verify" || command == "switchover") {
     // Carried out by the primary, whoever was asked.
     if (controller_->primary() == nullptr) {
@@ -61,7 +63,7 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
     co_return co_await switch_over(std::move(request), stream);
   }
   co_return json{{"error", fmt::format("there is no command \"{}\"; commands are status, verify, scrub, trace, switchover, takeover, "
-                                       "replace, resolve", command)}};
+                                       "replace, resolve, locks, locks-break", command)}};
 }
 
 json Site::status() {

@@ -124,6 +124,7 @@ controller::ControllerOptions Site::controller_options() const {
   options.takeover = config_.timing.takeover;
   options.takeover_delay = config_.timing.takeover_delay;
   options.slow_peer = config_.timing.slow_peer;
+  options.lock_grace = config_.timing.lock_grace;
   options.alone = config_.options.alone == config::Alone::primary;
   options.stable = config_.options.acknowledge == config::Acknowledge::stable;
   return options;

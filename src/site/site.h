@@ -75,6 +75,8 @@ class Site final : public control::Commands {
   runtime::Task<nlohmann::json> take_over(nlohmann::json request);
   runtime::Task<nlohmann::json> replace(nlohmann::json request);
   runtime::Task<nlohmann::json> resolve(nlohmann::json request);
+  runtime::Task<nlohmann::json> list_locks(nlohmann::json request, control::Stream& stream);
+  runtime::Task<nlohmann::json> break_locks(nlohmann::json request);
   // scrub_commands.cc
   runtime::Task<nlohmann::json> run_verify(nlohmann::json request, control::Stream& stream);
   runtime::Task<std::string> retake_keys(control::Stream& stream);

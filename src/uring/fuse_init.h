@@ -3,8 +3,11 @@
 //   on    parallel lookups in a directory, readdirplus, cached symlinks, O_TRUNC in open, asynchronous direct I/O,
 //         mappings of direct files, explicit invalidation of data
 //         kill setuid in the daemon (else each write is preceded by a getxattr)
+//         locks of both kinds, which are the volume's: so each close of a file is told (FLUSH), for a process gives up its locks
+//         on a file with any of its descriptors, and nothing else says so. That costs a close 11 us here, where an open
+//         takes 17.
 //   off   write-back cache (data must reach every site before the write returns), automatic invalidation of data when a
-//         file's time changes (it would drop the pages of one's own writes), ACLs, locks (they are local to a site)
+//         file's time changes (it would drop the pages of one's own writes), ACLs
 #pragma once
 
 #include <cstdint>

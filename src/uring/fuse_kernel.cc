@@ -263,7 +263,18 @@ void FuseKernel::hand_out(runtime::HostRequest request, fuse_req* from, std::uin
   request.unique = std::uint64_t{slot.generation} << 32 | index;
   request.lease = arriving_.lease;
   ++counters_.requests;
+  const bool waits = request.op == runtime::HostOp::setlk && request.lock.wait && from != nullptr;
+  const std::uint64_t unique = request.unique;
   handler_->handle(std::move(request));
+  // Only now, since a signal that came before is told at once. The answer, if it is given already, has freed `from`.
+  Slot& handed = slots_[index];
+  if (waits && handed.used && handed.generation == unique >> 32) {
+    fuse_req_interrupt_func(from, signalled, reinterpret_cast<void*>(unique));
+  }
+}
+
+void FuseKernel::signalled(fuse_req* request, void* unique) {
+  static_cast<FuseKernel*>(fuse_req_userdata(request))->handler_->interrupted(reinterpret_cast<std::uint64_t>(unique));
 }
 
 void FuseKernel::gone() {

@@ -110,6 +110,8 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
 
   /// Hands `request` to the handler, to be answered as what libfuse calls `from`.
   void hand_out(runtime::HostRequest request, fuse_req* from, std::uint64_t raw = 0);
+  /// libfuse: a signal came for the caller of `request`.
+  static void signalled(fuse_req* request, void* unique);
   /// What the answer to an open, if it is one, opens.
   [[nodiscard]] static std::optional<InodeId> opens(const Slot& slot, const runtime::HostReply& reply);
   [[nodiscard]] int send(const Slot& slot, int error, Bytes bytes);

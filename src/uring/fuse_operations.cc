@@ -1,5 +1,7 @@
 #include "uring/fuse_operations.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 namespace lockstep::uring {
@@ -150,6 +152,21 @@ void FuseOperations::copy(Request r, fuse_ino_t inode, off_t offset, fuse_file_i
   hand_out(r, std::move(request));
 }
 
+void FuseOperations::lock(Request r, HostOp op, fuse_ino_t inode, bool wait) {
+  HostRequest request = begin(r, op, inode);
+  const auto& in = raw<fuse_lk_in>(r);
+  using Type = runtime::HostLock::Type;
+  request.handle = in.fh;
+  request.lock.type = in.lk.type == F_RDLCK ? Type::read : in.lk.type == F_WRLCK ? Type::write : Type::unlock;
+  request.lock.whole = (in.lk_flags & FUSE_LK_FLOCK) != 0;
+  request.lock.wait = wait;
+  request.lock.pid = in.lk.pid;
+  request.lock.owner = in.owner;
+  request.lock.first = in.lk.start;
+  request.lock.last = in.lk.end;
+  hand_out(r, std::move(request));
+}
+
 void FuseOperations::forget(Request r, fuse_ino_t inode, std::uint64_t count) {
   kernel(r).handler_->forget(InodeId{inode}, count);
   fuse_reply_none(r);
@@ -195,6 +212,16 @@ const fuse_lowlevel_ops& FuseOperations::table() {
     ops.open = open;
     ops.read = read;
     ops.write = write;
+    ops.flush = [](Request r, fuse_ino_t inode, fuse_file_info*) {
+      HostRequest request = begin(r, HostOp::flush, inode);
+      const auto& in = raw<fuse_flush_in>(r);
+      request.handle = in.fh;
+      request.lock.owner = in.lock_owner;
+      hand_out(r, std::move(request));
+    };
+    ops.getlk = [](Request r, fuse_ino_t inode, fuse_file_info*, struct flock*) { lock(r, HostOp::getlk, inode, false); };
+    ops.setlk = [](Request r, fuse_ino_t inode, fuse_file_info*, struct flock*, int wait) { lock(r, HostOp::setlk, inode, wait != 0); };
+    ops.flock = [](Request r, fuse_ino_t inode, fuse_file_info*, int how) { lock(r, HostOp::setlk, inode, (how & LOCK_NB) == 0); };
     ops.release = [](Request r, fuse_ino_t inode, fuse_file_info* fi) { handled(r, HostOp::release, inode, fi); };
     ops.fsync = [](Request r, fuse_ino_t inode, int data_only, fuse_file_info* fi) {
       HostRequest request = begin(r, HostOp::fsync, inode);

@@ -38,6 +38,7 @@ struct FuseOperations {
   static void rename(Request r, fuse_ino_t parent, const char* name, fuse_ino_t to, const char* new_name, unsigned flags);
   static void copy(Request r, fuse_ino_t inode, off_t offset, fuse_file_info* fi, fuse_ino_t to, off_t to_offset,
                    fuse_file_info* to_fi, std::size_t length, int flags);
+  static void lock(Request r, runtime::HostOp op, fuse_ino_t inode, bool wait);
   static void forget(Request r, fuse_ino_t inode, std::uint64_t count);
   static void forget_multi(Request r, std::size_t count, fuse_forget_data* forgets);
   static void link(Request r, fuse_ino_t inode, fuse_ino_t parent, const char* name);

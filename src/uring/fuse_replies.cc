@@ -1,5 +1,6 @@
 // How a HostReply becomes the bytes that the kernel reads.
 
+#include <fcntl.h>
 #include <sys/uio.h>
 
 #include <cerrno>
@@ -62,7 +63,6 @@ fuse_open_out to_wire(const runtime::OpenReply& o) {
   if (o.direct) out.open_flags |= FOPEN_DIRECT_IO;
   if (o.keep_cache) out.open_flags |= FOPEN_KEEP_CACHE;
   if (o.cache_listing) out.open_flags |= FOPEN_CACHE_DIR;
-  if (o.no_flush) out.open_flags |= FOPEN_NOFLUSH;
   if (o.parallel_direct) out.open_flags |= FOPEN_PARALLEL_DIRECT_WRITES;
   return out;
 }
@@ -125,6 +125,15 @@ struct Encoder {
     st.st.bsize = st.st.frsize = static_cast<std::uint32_t>(r.block_bytes);
     st.st.namelen = 255;
     out.put(st);
+  }
+  void operator()(const runtime::LockReply& r) const {
+    using Type = runtime::HostLock::Type;
+    fuse_lk_out lock{};
+    lock.lk.type = r.lock.type == Type::unlock ? F_UNLCK : r.lock.type == Type::read ? F_RDLCK : F_WRLCK;
+    lock.lk.start = r.lock.first;
+    lock.lk.end = r.lock.last;
+    lock.lk.pid = r.lock.pid;
+    out.put(lock);
   }
   void operator()(const runtime::ListingReply&) const { CHECK(false); }  // send_listing()
 };

@@ -293,6 +293,7 @@ Planned Draft::finish(wire::Outcome outcome, const Object* about) {
     } else if (object.fate == Object::Fate::removed) {
       erase(inode_key(object.id));
       erase(orphan_key(object.id));
+      if (!state.locks.of(object.id).empty()) erase(locks_key(object.id));
     }
   }
   for (const auto& [group, change] : group_change_) {

@@ -32,6 +32,9 @@ Step<Planned> dispatch(Draft& draft, const wire::Operation& operation) {
     case OpKind::trim: return plan_trim(draft, operation);
     case OpKind::reap: return plan_reap(draft, operation);
     case OpKind::settle: return plan_settle(draft, operation);
+    case OpKind::lock: return plan_lock(draft, operation);
+    case OpKind::cancel_lock: return plan_cancel_lock(draft, operation);
+    case OpKind::break_locks: return plan_break_locks(draft, operation);
   }
   return refuse(EINVAL);
 }
@@ -49,6 +52,9 @@ Turn name_turn(InodeId directory, std::string_view name) {
 /// No name has the hash 0: it stands for the attributes of an object.
 Turn attributes_turn(InodeId inode) { return {Turn::Kind::names, inode, 0, 1}; }
 
+/// Nor 1: for its locks. What is answered about a lock rests on nothing that is still on its way to the other site.
+Turn locks_turn(InodeId inode) { return {Turn::Kind::names, inode, 1, 1}; }
+
 }  // namespace
 
 std::vector<InodeId> orphans_made(const wire::Effect& effect) {
@@ -64,6 +70,15 @@ std::vector<InodeId> orphans_ended(const wire::Effect& effect) {
   std::vector<InodeId> found;
   for (const runtime::KeyChange& change : effect.batch) {
     if (change.value || !change.key.starts_with('O')) continue;
+    if (const Result<InodeId> inode = parse_inode_key(change.key)) found.push_back(*inode);
+  }
+  return found;
+}
+
+std::vector<InodeId> locks_changed(const wire::Effect& effect) {
+  std::vector<InodeId> found;
+  for (const runtime::KeyChange& change : effect.batch) {
+    if (!change.key.starts_with('L')) continue;
     if (const Result<InodeId> inode = parse_inode_key(change.key)) found.push_back(*inode);
   }
   return found;
@@ -100,6 +115,11 @@ std::vector<Turn> FileVolume::turns(const wire::Operation& op) {
     case OpKind::trim:
     case OpKind::reap:
     case OpKind::settle: return {};
+    case OpKind::lock:
+    case OpKind::cancel_lock: return {locks_turn(op.inode)};
+    case OpKind::break_locks:
+      if (op.inode != kNoInode) return {locks_turn(op.inode)};
+      return {};
   }
   return {};
 }
@@ -155,6 +175,12 @@ Result<> FileVolume::take_over(const runtime::KeyBatch& batch) {
         progress.next_inode = inode->value + 1;
         state_.dirty.clean(*inode);
       }
+    } else if (change.key.starts_with('L')) {
+      const Result<InodeId> inode = parse_inode_key(change.key);
+      if (!inode) return std::unexpected(inode.error());
+      Result<LocksValue> locks = change.value ? unpack_locks(*change.value) : LocksValue{};
+      if (!locks) return std::unexpected(locks.error());
+      state_.locks.replace(*inode, FileLocks(std::move(*locks)));
     } else if (change.key == kNextInodeKey && change.value) {
       const Result<std::uint64_t> bound = unpack_u64(*change.value);
       if (!bound) return std::unexpected(bound.error());

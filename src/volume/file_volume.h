@@ -30,6 +30,7 @@ class FileVolume final : public Volume {
   runtime::Task<Result<std::string>> xattr_names(InodeId inode) override;
   runtime::Task<Result<std::vector<Entry>>> list(InodeId directory, std::uint64_t cookie, std::size_t limit) override;
   [[nodiscard]] Statistics statistics() const override;
+  [[nodiscard]] const LockTable& locks() const override { return state_.locks; }
 
   [[nodiscard]] std::vector<Turn> turns(const wire::Operation& operation) override;
   Attempt<Planned> plan(const wire::Operation& operation, WallTime now) override;
@@ -50,11 +51,12 @@ class FileVolume final : public Volume {
   friend class Volume;
   Attempt<Inode> inode(InodeId id);
   runtime::Task<Result<>> load_group(std::uint64_t group);
-  /// What the keys say of free space, inode numbers and seq.
+  /// What the keys say of free space, inode numbers, seq and locks.
   struct Counters {
     area::Allocator free_space;
     Progress progress;
     std::uint64_t inode_bound = 0;
+    LockTable locks;
   };
   runtime::Task<Result<Counters>> read_counters();
   void take_counters(Counters counters);

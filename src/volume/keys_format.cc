@@ -13,6 +13,8 @@ namespace {
 constexpr std::uint8_t kVersion = 1;
 constexpr std::uint64_t kUnwrittenBit = std::uint64_t{1} << 63;
 constexpr std::size_t kExtentBytes = 12;
+constexpr std::uint8_t kWholeBit = 0x80;
+constexpr std::size_t kLockBytes = 46;
 
 template <std::unsigned_integral T>
 void append_big(std::string& to, T n) {
@@ -109,6 +111,7 @@ std::string group_key(std::uint32_t group) {
 }
 
 std::string orphan_key(InodeId inode) { return numbered('O', inode.value); }
+std::string locks_key(InodeId inode) { return numbered('L', inode.value); }
 
 std::uint64_t name_hash(std::string_view name) {
   const std::uint64_t hash = checksum(std::as_bytes(std::span(name.data(), name.size()))) >> 1;
@@ -129,6 +132,8 @@ KeySpan xattrs_of(InodeId inode) { return {numbered('X', inode.value), behind('X
 KeySpan blocks_in(std::uint64_t first, std::uint64_t end) { return {block_key(first), block_key(end)}; }
 KeySpan groups_from(std::uint32_t first) { return {group_key(first), "H"}; }
 KeySpan all_orphans() { return {"O", "P"}; }
+
+KeySpan all_locks() { return {"L", "M"}; }
 
 Result<EntryKey> parse_entry_key(std::string_view key) {
   if (key.size() < 18 || key[0] != 'D') return corrupt("a directory entry's key is too short");
@@ -286,6 +291,57 @@ Result<Owner> unpack_owner(std::string_view value) {
   if (!in.done() || version != kVersion || owner.count == 0 || owner.count > kChunkBlocks)
     return corrupt("the owner of a block is not readable");
   return owner;
+}
+
+// u8 version, u16 held, u16 waiting, then for each: u8 site, u64 boot, u64 owner, u8 1 read, 2 write | bit 7: whole, u32 pid,
+// u64 first, u64 last, u64 ticket (0: held)
+std::string pack_locks(const LocksValue& locks) {
+  std::string value;
+  append(value, kVersion);
+  append(value, static_cast<std::uint16_t>(locks.held.size()));
+  append(value, static_cast<std::uint16_t>(locks.waiting.size()));
+  for (const auto* some : {&locks.held, &locks.waiting}) {
+    for (const wire::LockRequest& lock : *some) {
+      append(value, lock.owner.site.value);
+      append(value, lock.owner.boot);
+      append(value, lock.owner.id);
+      append(value, static_cast<std::uint8_t>(static_cast<std::uint8_t>(lock.type) | (lock.whole ? kWholeBit : 0)));
+      append(value, lock.pid);
+      append(value, lock.first);
+      append(value, lock.last);
+      append(value, lock.ticket);
+    }
+  }
+  return value;
+}
+
+Result<LocksValue> unpack_locks(std::string_view value) {
+  Taker in(value);
+  const auto version = in.take<std::uint8_t>();
+  const std::size_t held = in.take<std::uint16_t>();
+  const std::size_t waiting = in.take<std::uint16_t>();
+  if (!in.ok() || version != kVersion || held + waiting == 0 || held + waiting > kLocksPerFileMax || in.rest().size() != (held + waiting) * kLockBytes)
+    return corrupt("the locks of a file are not readable");
+  LocksValue locks;
+  for (std::size_t i = 0; i < held + waiting; ++i) {
+    wire::LockRequest lock;
+    lock.owner.site = SiteId{in.take<std::uint8_t>()};
+    lock.owner.boot = in.take<std::uint64_t>();
+    lock.owner.id = in.take<std::uint64_t>();
+    const auto type = in.take<std::uint8_t>();
+    lock.type = static_cast<wire::LockType>(type & ~kWholeBit);
+    lock.whole = (type & kWholeBit) != 0;
+    lock.pid = in.take<std::uint32_t>();
+    lock.first = in.take<std::uint64_t>();
+    lock.last = in.take<std::uint64_t>();
+    lock.ticket = in.take<std::uint64_t>();
+    lock.wait = i >= held;
+    const bool good = lock.owner.site.value < SiteSet::kSitesMax && (lock.type == wire::LockType::read || lock.type == wire::LockType::write) &&
+                      lock.first <= lock.last && lock.last <= wire::kLockLastMax && (lock.ticket != 0) == lock.wait;
+    if (!good) return corrupt("a lock of a file is not readable");
+    (lock.wait ? locks.waiting : locks.held).push_back(lock);
+  }
+  return locks;
 }
 
 std::string pack_progress(const Progress& progress) {

@@ -12,6 +12,7 @@
 //   R block8               -> u8 version, u64 inode, u64 block of the file, u16 blocks
 //   G group4               -> u32 free blocks
 //   O ino8                 -> empty
+//   L ino8                 -> advisory locks of a file, see pack_locks()
 //   N                      -> u64: every inode number in use is below it
 //   \0 seq                 -> of this site only: u64 seq of the last applied effect with a batch, u64 number of objects,
 //                             u64 next inode number
@@ -28,6 +29,7 @@
 #include "area/allocator.h"
 #include "core/result.h"
 #include "core/types.h"
+#include "wire/messages.h"
 
 namespace lockstep::volume {
 
@@ -54,6 +56,7 @@ std::string xattr_key(InodeId inode, std::string_view name);
 std::string block_key(std::uint64_t block);
 std::string group_key(std::uint32_t group);
 std::string orphan_key(InodeId inode);
+std::string locks_key(InodeId inode);
 
 /// Hash of a name: 63 bits, never below 16. The cookie of listings, and what a turn names.
 std::uint64_t name_hash(std::string_view name);
@@ -70,6 +73,7 @@ KeySpan xattrs_of(InodeId inode);
 KeySpan blocks_in(std::uint64_t first, std::uint64_t end);
 KeySpan groups_from(std::uint32_t first);
 KeySpan all_orphans();
+KeySpan all_locks();
 
 struct EntryKey {
   std::uint64_t hash = 0;
@@ -79,7 +83,7 @@ Result<EntryKey> parse_entry_key(std::string_view key);
 Result<std::uint32_t> parse_chunk_key(std::string_view key);
 Result<std::uint64_t> parse_block_key(std::string_view key);
 Result<std::uint32_t> parse_group_key(std::string_view key);
-/// Of I and O keys.
+/// Of I, O and L keys.
 Result<InodeId> parse_inode_key(std::string_view key);
 /// The name in an X key.
 std::string_view parse_xattr_key(std::string_view key);
@@ -154,6 +158,16 @@ struct Owner {
 };
 std::string pack_owner(const Owner& owner);
 Result<Owner> unpack_owner(std::string_view value);
+
+/// What `L` stores, in the order of file_locks.h; those that wait in the order in which they came.
+struct LocksValue {
+  std::vector<wire::LockRequest> held, waiting;
+  bool operator==(const LocksValue&) const = default;
+};
+/// At most so many together.
+inline constexpr std::size_t kLocksPerFileMax = 1024;
+std::string pack_locks(const LocksValue& locks);
+Result<LocksValue> unpack_locks(std::string_view value);
 
 /// How far this site has come.
 struct Progress {

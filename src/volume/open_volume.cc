@@ -10,6 +10,7 @@ namespace lockstep::volume {
 namespace {
 
 constexpr std::uint64_t kReplayBytes = 4u << 20;
+constexpr std::size_t kLockKeysAtOnce = 256;
 constexpr std::size_t kKeysBesides = 32;  // keys that are read at the same time
 
 std::uint64_t groups_of(std::uint64_t blocks) { return (blocks + kGroupBlocks - 1) / kGroupBlocks; }
@@ -43,6 +44,26 @@ runtime::Task<Result<std::vector<std::uint64_t>>> read_groups(runtime::KeyValue&
   if (free.size() != groups)
     co_return fail(Errc::corrupt, fmt::format("the metadata count {} groups of blocks, the area has {}", free.size(), groups));
   co_return free;
+}
+
+/// Locks of every file.
+runtime::Task<Result<LockTable>> read_locks(runtime::KeyValue& store) {
+  LockTable table;
+  KeySpan span = all_locks();
+  for (;;) {
+    const Result<std::vector<runtime::KeyPair>> page = co_await store.scan(span.from, span.to, kLockKeysAtOnce, nullptr);
+    if (!page) co_return std::unexpected(page.error());
+    for (const runtime::KeyPair& pair : *page) {
+      const Result<InodeId> inode = parse_inode_key(pair.key);
+      if (!inode) co_return std::unexpected(inode.error());
+      Result<LocksValue> locks = unpack_locks(pair.value);
+      if (!locks) co_return std::unexpected(locks.error());
+      table.replace(*inode, FileLocks(std::move(*locks)));
+    }
+    if (table.size() > kLocksMax) co_return fail(Errc::corrupt, fmt::format("the metadata have more than {} locks", kLocksMax));
+    if (page->size() < kLockKeysAtOnce) co_return table;
+    span.from = page->back().key + '\0';
+  }
 }
 
 }  // namespace
@@ -89,6 +110,8 @@ runtime::Task<Result<FileVolume::Counters>> FileVolume::read_counters() {
   if (!allocator) co_return std::unexpected(allocator.error());
   const Result<std::uint64_t> bound = co_await read_counter(store, kNextInodeKey);
   if (!bound) co_return std::unexpected(bound.error());
+  Result<LockTable> locks = co_await read_locks(store);
+  if (!locks) co_return std::unexpected(locks.error());
   Progress progress;
   if (source_counts_) {
     progress = *source_counts_;
@@ -99,13 +122,14 @@ runtime::Task<Result<FileVolume::Counters>> FileVolume::read_counters() {
     if (!mine) co_return std::unexpected(mine.error());
     progress = *mine;
   }
-  co_return Counters{std::move(*allocator), progress, *bound};
+  co_return Counters{std::move(*allocator), progress, *bound, std::move(*locks)};
 }
 
 void FileVolume::take_counters(Counters counters) {
   state_.free_space = std::move(counters.free_space);
   state_.progress = counters.progress;
   state_.inode_bound = counters.inode_bound;
+  state_.locks = std::move(counters.locks);
 }
 
 runtime::Task<Result<>> FileVolume::replay(area::Log& log) {

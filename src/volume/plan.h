@@ -25,6 +25,11 @@ Step<Planned> plan_set_xattr(Draft& draft, const wire::Operation& operation);
 Step<Planned> plan_remove_xattr(Draft& draft, const wire::Operation& operation);
 Step<Planned> plan_settle(Draft& draft, const wire::Operation& operation);
 
+// Advisory locks (plan_locks.cc).
+Step<Planned> plan_lock(Draft& draft, const wire::Operation& operation);
+Step<Planned> plan_cancel_lock(Draft& draft, const wire::Operation& operation);
+Step<Planned> plan_break_locks(Draft& draft, const wire::Operation& operation);
+
 // What several of them do.
 /// The name may stand in a directory: EINVAL, ENAMETOOLONG, ENOENT (empty).
 Step<> check_name(std::string_view name);

@@ -12,6 +12,7 @@
 #include "volume/homes.h"
 #include "volume/keys_format.h"
 #include "volume/known_keys.h"
+#include "volume/lock_table.h"
 
 namespace lockstep::volume {
 
@@ -32,6 +33,7 @@ struct State {
   Progress progress;                           ///< its next_inode is above every inode number ever used
   std::uint64_t inode_bound = 0;               ///< what N says; >= next_inode
   std::map<InodeId, wire::LazyTimes> lazy;     ///< at most kLazyTimesMax
+  LockTable locks;                             ///< what the L keys say
   DirtyRanges dirty;
   Homes homes;
 

@@ -7,7 +7,7 @@
 //   every site: apply(effect)                      keys, free space, caches; not the data
 //
 // Keys (lockstep-format(5)): I inode, D directory entry, E chunk of an extent map, X xattr, R block -> inode, G group of
-// blocks, O object without a name, N next inode number; keys that start with a zero byte belong to one site.
+// blocks, O object without a name, L locks of a file, N next inode number; keys that start with a zero byte belong to one site.
 #pragma once
 
 #include <memory>
@@ -18,6 +18,7 @@
 #include "area/area.h"
 #include "core/result.h"
 #include "runtime/world.h"
+#include "volume/lock_table.h"
 #include "wire/messages.h"
 
 namespace lockstep::volume {
@@ -83,6 +84,8 @@ using wire::Turn;
 /// Objects that `effect` leaves without a name, and those without a name that it removes for good.
 [[nodiscard]] std::vector<InodeId> orphans_made(const wire::Effect& effect);
 [[nodiscard]] std::vector<InodeId> orphans_ended(const wire::Effect& effect);
+/// Files whose advisory locks `effect` changes.
+[[nodiscard]] std::vector<InodeId> locks_changed(const wire::Effect& effect);
 /// The operation that removes `inodes`, which have no name and are open nowhere. Its outcome's value is 1 when some are
 /// left (each effect is bounded): ask again.
 [[nodiscard]] wire::Operation reap_of(std::span<const InodeId> inodes);
@@ -118,12 +121,15 @@ class Volume {
   /// else changes. Suspends.
   virtual runtime::Task<Result<std::vector<Entry>>> list(InodeId directory, std::uint64_t cookie, std::size_t limit) = 0;
   [[nodiscard]] virtual Statistics statistics() const = 0;
+  /// Advisory locks, as this site has published them.
+  [[nodiscard]] virtual const LockTable& locks() const = 0;
 
   // Changing.
   // Operations that may take several effects say so in outcome.value, so that none is large:
   //   allocate        bytes done; fewer than asked for: plan the rest (offset + value, length - value)
   //   set_attributes  1: the size is set, space behind it waits for a trim
   //   trim, reap, settle  1: not finished, plan it again
+  //   break_locks     how many it took away; above 0: there may be more, plan it again
 
   /// What `operation` must have exclusive, all at once (R1). None: it conflicts with nothing.
   [[nodiscard]] virtual std::vector<Turn> turns(const wire::Operation& operation) = 0;

@@ -36,7 +36,36 @@ enum class OpKind : std::uint8_t {
   trim,         ///< inode: space ahead of its end is given back
   reap,         ///< inode (0: those in text, volume::reap_of): objects without a name that no site has open are removed
   settle,       ///< the lazily kept times are written
+  lock,         ///< inode, lock: taken, changed or given back; value 1: it waits in line under its ticket, ask again whether still
+  cancel_lock,  ///< inode, lock.owner, lock.ticket: waits in line no longer; value 1: it did
+  break_locks,  ///< inode (0: every file), lock.owner.site: its locks are taken away but for those of its start lock.owner.boot
+                ///< (0: of none), and so are its waits; lock.wait: only these. value: how many; above 0: ask again
 };
+
+/// Whom a lock belongs to: what the kernel of a site calls an owner (a process, or an open file), in one start of its daemon.
+struct LockOwner {
+  SiteId site{};
+  std::uint64_t boot = 0;
+  std::uint64_t id = 0;
+  constexpr auto operator<=>(const LockOwner&) const = default;
+};
+
+enum class LockType : std::uint8_t { unlock, read, write };
+
+/// An advisory lock on bytes of a file, asked for or held. Locks that are whole (flock(2)) and those that are not do not meet.
+struct LockRequest {
+  LockOwner owner;
+  LockType type{};
+  bool whole = false;
+  bool wait = false;           ///< in line, where somebody else holds it; else EAGAIN
+  std::uint32_t pid = 0;       ///< at the owner's site, to be shown
+  std::uint64_t first = 0;     ///< bytes, both included
+  std::uint64_t last = 0;
+  std::uint64_t ticket = 0;    ///< names the wait among those of its owner's start
+  bool operator==(const LockRequest&) const = default;
+};
+/// The last byte that a lock may reach; a lock without an end reaches it.
+inline constexpr std::uint64_t kLockLastMax = (std::uint64_t{1} << 63) - 1;
 
 /// A change that a host (or the primary itself) asks for. Which fields count is said at OpKind.
 struct Operation {
@@ -59,6 +88,7 @@ struct Operation {
   bool kill_suid_gid = false;
   bool data_only = false;    ///< sync: fdatasync
   AttributeChange change;
+  LockRequest lock;
 };
 
 /// What became of it: `error` is an errno, 0 is success.

@@ -5,7 +5,7 @@
 namespace lockstep::wire {
 namespace {
 
-static_assert(static_cast<int>(OpKind::settle) == static_cast<int>(schema::OpKind::MAX));
+static_assert(static_cast<int>(OpKind::break_locks) == static_cast<int>(schema::OpKind::MAX));
 constexpr int kErrnoMax = 4095;
 
 Packed<schema::AttributeChange> pack(Builder& builder, const AttributeChange& change) {
@@ -52,6 +52,28 @@ void unpack(const schema::AttributeChange* packed, AttributeChange& into, Faults
   faults.require(into.size <= kFileBytesMax, "operation.change.size", "no file is that long");
 }
 
+Packed<schema::LockRequest> pack(Builder& builder, const LockRequest& lock) {
+  return schema::CreateLockRequest(builder, lock.owner.site.value, lock.owner.boot, lock.owner.id, static_cast<schema::LockType>(lock.type),
+                                   lock.whole, lock.wait, lock.pid, lock.first, lock.last, lock.ticket);
+}
+
+void unpack(const schema::LockRequest* packed, LockRequest& into, Faults& faults) {
+  if (packed == nullptr) return;
+  if (!faults.require(packed->type() <= schema::LockType::MAX, "operation.lock.type", "unknown")) return;
+  into.owner = {SiteId(packed->site()), packed->boot(), packed->owner()};
+  into.type = static_cast<LockType>(packed->type());
+  into.whole = packed->whole();
+  into.wait = packed->wait();
+  into.pid = packed->pid();
+  into.first = packed->first();
+  into.last = packed->last();
+  into.ticket = packed->ticket();
+  faults.require(packed->site() < kSitesMax, "operation.lock.site", "a site that no volume has");
+  faults.require(into.first <= into.last && into.last <= kLockLastMax, "operation.lock", "no range of bytes");
+}
+
+bool is_about_locks(OpKind kind) { return kind == OpKind::lock || kind == OpKind::cancel_lock || kind == OpKind::break_locks; }
+
 std::size_t text_bytes_max(OpKind kind) {
   switch (kind) {
     case OpKind::create: return kTargetBytesMax;
@@ -94,6 +116,8 @@ Packed<schema::Operation> pack(Builder& builder, const Operation& operation) {
   const auto name = pack_bytes(builder, operation.name);
   const auto text = pack_bytes(builder, operation.text);
   const auto change = pack(builder, operation.change);
+  Packed<schema::LockRequest> lock;
+  if (is_about_locks(operation.kind)) lock = pack(builder, operation.lock);
   schema::OperationBuilder b(builder);
   b.add_kind(static_cast<schema::OpKind>(operation.kind));
   b.add_inode(operation.inode.value);
@@ -114,6 +138,7 @@ Packed<schema::Operation> pack(Builder& builder, const Operation& operation) {
   b.add_kill_suid_gid(operation.kill_suid_gid);
   b.add_data_only(operation.data_only);
   b.add_change(change);
+  if (!lock.IsNull()) b.add_lock(lock);
   return b.Finish();
 }
 
@@ -138,6 +163,8 @@ void unpack(const schema::Operation& packed, Operation& into, Faults& faults) {
   into.kill_suid_gid = packed.kill_suid_gid();
   into.data_only = packed.data_only();
   unpack(packed.change(), into.change, faults);
+  unpack(packed.lock(), into.lock, faults);
+  faults.require(is_about_locks(into.kind) == (packed.lock() != nullptr), "operation.lock", "of another operation, or missing");
 
   // Each at most 2^63 - 1, so that no sum of two of them overflows.
   faults.require(into.offset <= kFileBytesMax, "operation.offset", "no file is that long");

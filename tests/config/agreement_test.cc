@@ -29,6 +29,7 @@ TEST_CASE("the text of what must agree") {
         "timing.takeover_delay=1s\n"
         "timing.patience=10min\n"
         "timing.slow_peer=30s\n"
+        "timing.lock_grace=30s\n"
         "options.ack=written\n"
         "options.coherence=cached\n"
         "options.alone=primary\n");

@@ -46,6 +46,7 @@ takeover = "4s"
 takeover_delay = "2s"
 patience = "8s"
 slow_peer = "9s"
+lock_grace = "1min"
 connect_timeout = "700ms"
 reconnect = "20ms"
 reconnect_max = "2s"
@@ -62,7 +63,7 @@ io = "buffered"
 log_level = "debug"
 )"));
   CHECK(config.limits == Limits{8ull << 30, 128 << 20, 16 << 10, 32 << 20, 100, 256 << 20, 10 << 20});
-  CHECK(config.timing == Timing{100ms, 1s, 700ms, 20ms, 2s, 0us, 2ms, 1s, 1min, 2min, 1500ms, 4s, 2s, 8s, 9s});
+  CHECK(config.timing == Timing{100ms, 1s, 700ms, 20ms, 2s, 0us, 2ms, 1s, 1min, 2min, 1500ms, 4s, 2s, 8s, 9s, 1min});
   CHECK(config.options == Options{Acknowledge::stable, Coherence::strict, Io::buffered, log::Level::debug, Alone::never});
 }
 

@@ -69,6 +69,13 @@ const Damage kDamages[] = {
        t.put(volume::orphan_key(InodeId{~std::uint64_t{0} - 1}), "");
        t.edit_progress([](volume::Progress& it) { ++it.files; });
      }},
+    {"locks that can't be read", Rule::value, true, [](Scene& t) { t.put(volume::locks_key(t.f), "x"); }},
+    {"locks of a file that is gone", Rule::locks, true,
+     [](Scene& t) {
+       volume::LocksValue locks;
+       locks.held.push_back({.owner = {SiteId{0}, 1, 2}, .type = wire::LockType::read});
+       t.put(volume::locks_key(InodeId{77777}), volume::pack_locks(locks));
+     }},
     {"a group behind the end", Rule::key, false, [](Scene& t) { t.put(volume::group_key(7), volume::pack_u32(0)); }},
     {"an inode", Rule::value, false, [](Scene& t) { t.put(volume::inode_key(t.f), "nonsense"); }},
     {"the inode of a directory", Rule::value, false, [](Scene& t) { t.put(volume::inode_key(t.e), "nonsense"); }},

@@ -167,6 +167,8 @@ class FakeVolume final : public volume::Volume {
     if (out.size() > limit) out.resize(limit);
     co_return out;
   }
+  volume::LockTable table;
+  const volume::LockTable& locks() const override { return table; }
   volume::Statistics statistics() const override { return {1000, 400, objects.size()}; }
 
   // Not of the host's side.
@@ -244,6 +246,7 @@ class FakeChanges final : public controller::Changes {
     }
     co_return out;
   }
+  wire::LockOwner lock_owner(std::uint64_t owner) const override { return {SiteId{0}, 7, owner}; }
   Task<void> wait_readable(InodeId, ByteRange) override { co_await readable.wait(); }
   bool readable_here(BlockRange blocks) const override {
     const auto first = pending.lower_bound(blocks.first);

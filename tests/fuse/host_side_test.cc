@@ -70,7 +70,7 @@ TEST_CASE("opens say how a file is cached") {
   HostRequest open = s.request(HostOp::open, a);
   open.flags = O_RDWR;
   OpenReply reply = s.ask_for<OpenReply>(open);
-  CHECK((reply.keep_cache && reply.no_flush && !reply.direct));
+  CHECK((reply.keep_cache && !reply.direct));
   open.flags = O_WRONLY | O_APPEND;
   reply = s.ask_for<OpenReply>(open);
   CHECK((reply.direct && !reply.parallel_direct));

@@ -52,7 +52,7 @@ class TinyTree final : public HostHandler {
         return answer(r, EntryReply{});
       case HostOp::getattr: return answer(r, AttributesReply{attributes(r.inode, r.inode == kFile ? content.size() : 0), 1h});
       case HostOp::readlink: return answer(r, DataReply{std::as_bytes(std::span("hello", 5))});
-      case HostOp::open: return answer(r, OpenReply{.handle = 7, .keep_cache = true, .no_flush = true});
+      case HostOp::open: return answer(r, OpenReply{.handle = 7, .keep_cache = true});
       case HostOp::opendir: return answer(r, OpenReply{.handle = 8, .keep_cache = true, .cache_listing = true});
       case HostOp::read: {
         const auto from = std::min<std::uint64_t>(r.offset, content.size());

@@ -244,7 +244,7 @@ TEST_CASE("operations that break a rule are refused by name") {
              Contains("operation.text: too long"));
   CHECK_THAT(refusal_of_operation(OpKind::create, [](Operation& o) { o.anonymous = true; }),
              Contains("operation.name"));
-  CHECK_THAT(refusal_of_operation(OpKind::sync, [](Operation& o) { o.kind = OpKind{15}; }), Contains("operation.kind"));
+  CHECK_THAT(refusal_of_operation(OpKind::sync, [](Operation& o) { o.kind = OpKind{18}; }), Contains("operation.kind"));
   CHECK_THAT(refusal_of_operation(OpKind::allocate, [](Operation& o) { o.offset = std::uint64_t{1} << 63; }),
              Contains("operation.offset"));
   CHECK_THAT(refusal_of_operation(OpKind::copy, [](Operation& o) { o.other_offset = ~std::uint64_t{0}; }),
@@ -255,6 +255,11 @@ TEST_CASE("operations that break a rule are refused by name") {
              Contains("operation.length"));
   CHECK_THAT(refusal_of_operation(OpKind::set_attributes, [](Operation& o) { o.change.size = ~std::uint64_t{0}; }),
              Contains("operation.change.size"));
+  CHECK_THAT(refusal_of_operation(OpKind::lock, [](Operation& o) { o.lock.owner.site = SiteId{32}; }), Contains("operation.lock.site"));
+  CHECK_THAT(refusal_of_operation(OpKind::lock, [](Operation& o) { o.lock.type = LockType{3}; }), Contains("operation.lock.type"));
+  CHECK_THAT(refusal_of_operation(OpKind::lock, [](Operation& o) { o.lock.first = 1; }), Contains("operation.lock: no range"));
+  CHECK_THAT(refusal_of_operation(OpKind::cancel_lock, [](Operation& o) { o.lock.last = kLockLastMax + 1; }),
+             Contains("operation.lock: no range"));
 
   Forward forward;
   forward.operation.length = 10;

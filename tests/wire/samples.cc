@@ -17,6 +17,11 @@ Operation operation_of(OpKind kind) {
   auto operation = filled<Operation>();
   operation.kind = kind;
   operation.anonymous = false;
+  if (kind >= OpKind::lock) {
+    operation.lock.owner.site = SiteId{1};
+  } else {
+    operation.lock = {};
+  }
   if (kind == OpKind::write) operation.length = 8192;
   if (kind != OpKind::create && kind != OpKind::rename && kind != OpKind::set_xattr) operation.text.clear();
   return operation;
@@ -101,10 +106,11 @@ std::vector<Sample> all() {
   add("refuse", filled<Refuse>());
 
   auto forward = filled<Forward>();
+  forward.waits_from = 0x1700000018;  // stays, whatever fields an operation gets
   forward.operation = operation_of(OpKind::write);
   add("forward", forward, 8192);
   forward.with_payload = false;
-  for (int kind = 0; kind <= static_cast<int>(OpKind::settle); ++kind) {
+  for (int kind = 0; kind <= static_cast<int>(OpKind::break_locks); ++kind) {
     forward.operation = operation_of(static_cast<OpKind>(kind));
     add("forward_" + std::to_string(kind), forward);
   }

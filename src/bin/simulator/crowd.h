@@ -35,6 +35,7 @@ class Crowd {
  private:
   void start_hosts(std::size_t machine) {
     for (std::uint64_t n = 0; n < per_site_; ++n) at(machine).spawn(work(at(machine), stage_, n));
+    for (std::uint64_t n = 0; n < stage_.lockers; ++n) at(machine).spawn(count_under_lock(at(machine), stage_, n));
   }
 
   Cluster& cluster_;

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "sim/storage.h"
+#include "wire/messages.h"
 
 namespace lockstep::simulator {
 namespace {
@@ -224,6 +225,9 @@ runtime::Task<void> set_up(sim::Process& process, Stage& stage, bool& done) {
   }
   const Result<> made = co_await host.mkdir("/names", 0755);
   if (!made) stage.fail("making a directory failed");
+  FileHandle counter = co_await open_some_time(process, stage, "/counter", O_CREAT | O_RDWR);
+  if (!counter) co_return;
+  co_await host.close(counter);
   FileHandle records = co_await open_some_time(process, stage, "/records", O_CREAT | O_RDWR);
   if (!records) co_return;
   const Result<> stable = co_await host.fsync(records, false);  // and the directory: one log holds both
@@ -288,6 +292,52 @@ runtime::Task<void> look_at_blocks(sim::Process& process, Stage& stage, std::str
     }
   }
   co_await host.close(*file);
+}
+
+runtime::Task<void> count_under_lock(sim::Process& process, Stage& stage, std::uint64_t number) {
+  Host host(process, number + 1);
+  runtime::HostLock lock;
+  lock.last = wire::kLockLastMax;
+  while (!stage.quiet && stage.failure.empty()) {
+    FileHandle file = co_await open_some_time(process, stage, "/counter", O_RDWR);
+    if (!file) break;
+    while (!stage.quiet && !file->mount->gone()) {
+      if (stage.resting) {
+        co_await process.delay(kWhileResting);
+        continue;
+      }
+      lock.type = runtime::HostLock::Type::write;
+      lock.wait = stage.prng.chance(800);
+      if (lock.wait && stage.prng.chance(100)) file->mount->signal();
+      const Result<> taken = co_await host.lock(file, lock);
+      if (!taken) {
+        if (lost(taken.error())) break;
+        const int error = taken.error().posix;
+        const bool answer = error == EAGAIN || error == EINTR || no_space(stage, taken.error()) || bad_block(stage, taken.error());
+        if (!answer) stage.fail(fmt::format("a lock failed with errno {}", error));
+        co_await process.delay(std::chrono::microseconds(stage.prng.below(2000)));
+        continue;
+      }
+      // A lock that was not stable is lost like everything else when nobody is left who held it in memory.
+      const bool judged = !stage.history.lost_power();
+      if (judged && stage.holder && !stage.holder->gone()) stage.fail("two hosts have one lock");
+      stage.holder = file->mount;
+      const Result<std::string> bytes = co_await host.read(file, 0, kBlockBytes);
+      const std::optional<Value> value = !bytes ? std::nullopt : bytes->empty() ? std::optional<Value>(0) : value_of(*bytes);
+      if (judged && bytes && !value) stage.fail("the counter holds no number");
+      if (judged && value && *value < stage.counted) stage.fail(fmt::format("under a lock {} was read, and {} had been written", *value, stage.counted));
+      if (value) {
+        const Result<std::uint64_t> written = co_await host.write(file, 0, block_of(*value + 1));
+        if (written) stage.counted = std::max(stage.counted, *value + 1);
+      }
+      if (stage.holder == file->mount) stage.holder = nullptr;
+      lock.type = runtime::HostLock::Type::unlock;
+      const Result<> given = co_await host.lock(file, lock);
+      if (!given && !lost(given.error())) stage.fail(fmt::format("an unlock failed with errno {}", given.error().posix));
+      co_await process.delay(std::chrono::microseconds(stage.prng.below(4000)));
+    }
+    co_await host.close(file);
+  }
 }
 
 runtime::Task<void> look_at_all(sim::Process& process, Stage& stage, std::string site, bool& done) {

@@ -26,6 +26,10 @@ struct Stage {
   bool rot = false;                 ///< blocks of one site go bad: EIO is an answer while no other one is in sync
   std::uint64_t full = 0;           ///< how often one of them did
   std::uint64_t verified = 0;       ///< comparisons of both sites that ended
+  // Counting under a lock.
+  std::uint64_t lockers = 0;        ///< hosts of each site that do
+  Value counted = 0;                ///< the highest number whose write was acknowledged
+  std::shared_ptr<sim::Mount> holder;  ///< the mount of who has the lock; null: nobody
 
   void fail(const std::string& what) {
     if (failure.empty()) failure = what;
@@ -39,6 +43,9 @@ struct Stage {
 
 /// Works until the stage is quiet: reads and writes blocks, appends records, makes and removes names.
 runtime::Task<void> work(sim::Process& process, Stage& stage, std::uint64_t number);
+/// Adds one to the number in a file under a lock of all of it, until the stage is quiet: nobody else has it then, and no number is
+/// lost. `number` tells the lockers of a site apart.
+runtime::Task<void> count_under_lock(sim::Process& process, Stage& stage, std::uint64_t number);
 /// Makes the files that hosts write blocks of. Suspends.
 runtime::Task<void> set_up(sim::Process& process, Stage& stage, bool& done);
 /// Reads everything back through this machine's mount and says what may not be.

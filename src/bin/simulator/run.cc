@@ -64,6 +64,7 @@ class Runner {
     stage_.names = prng_.chance(700);
     stage_.appends = prng_.chance(700);
     stage_.fills = prng_.chance(100);
+    if (prng_.chance(300)) stage_.lockers = 1 + prng_.below(2);
     if (cluster_.options().stable) stage_.history.always_stable();
   }
 
