@@ -48,6 +48,8 @@ enum class Rule : std::uint8_t {
   files,
   // Contents, with --data.
   bad_block,
+  // Reservations.
+  reservation,
 };
 
 struct RuleText {

@@ -12,6 +12,7 @@
 #include "volume/homes.h"
 #include "volume/keys_format.h"
 #include "volume/known_keys.h"
+#include "volume/reservations.h"
 
 namespace lockstep::volume {
 
@@ -33,6 +34,7 @@ struct State {
   std::uint64_t inode_bound = 0;               ///< what N says; >= next_inode
   std::map<InodeId, wire::LazyTimes> lazy;     ///< at most kLazyTimesMax
   DirtyRanges dirty;
+  Reservations reservations;                   ///< what the V keys say
   Homes homes;
 
   /// Kept back from plans, so that the last file of a full volume does not meet a full log or key store at once.

@@ -36,6 +36,8 @@ enum class OpKind : std::uint8_t {
   trim,         ///< inode: space ahead of its end is given back
   reap,         ///< inode (0: those in text, volume::reap_of): objects without a name that no site has open are removed
   settle,       ///< the lazily kept times are written
+  reserve,      ///< inode, offset, length (0: the whole object), text = its path for people, flags of volume/reservations.h
+  release,      ///< inode, offset, length (0: all reservations of the object), flags of volume/reservations.h
 };
 
 /// A change that a host (or the primary itself) asks for. Which fields count is said at OpKind.
@@ -92,11 +94,12 @@ struct Drop {
   bool operator==(const Drop&) const = default;
 };
 
-/// One turn that a request asks of the status table: blocks of a file, or names (hashes) of a directory.
+/// One turn that a request asks of the status table: blocks of a file, names (hashes) of a directory, or a directory with
+/// everything below it.
 struct Turn {
-  enum class Kind : std::uint8_t { data, names } kind{};
+  enum class Kind : std::uint8_t { data, names, tree } kind{};
   InodeId object;
-  std::uint64_t first = 0;  ///< block of the file, or hash of the name
+  std::uint64_t first = 0;  ///< block of the file, or hash of the name; tree: 0
   std::uint64_t count = 0;  ///< ~0: to the end
   bool operator==(const Turn&) const = default;
 };
@@ -193,8 +196,9 @@ struct Data { RequestId request; };
 /// `dropped`: the primary's kernel keeps nothing stale; else a DROPPED follows, and the host is answered only then.
 struct Commit { Effect effect; bool dropped = true; };
 struct DroppedAt { Seq seq; };
-/// Primary -> secondary: a forwarded request changed nothing: an error, or nothing to do.
-struct Refusal { RequestId request; Outcome outcome; };
+/// Primary -> secondary: a forwarded request changed nothing: an error, or nothing to do. `held`: a reservation holds it back,
+/// which the secondary has applied before this arrives; it is to be forwarded again when reservations have changed.
+struct Refusal { RequestId request; Outcome outcome; bool held = false; };
 /// Primary -> secondary: an effect with its payload (W1 step 3). Without: the receiver is a target, and every block of the
 /// effect is one that it will be sent.
 struct Mirror { Effect effect; bool without_payload = false; std::uint64_t waits_from = 0; };
