@@ -32,4 +32,13 @@ nlohmann::json ask(const std::string& control, const nlohmann::json& request,
   return std::move(*answer);
 }
 
+bool confirmed(std::string_view question) {
+  fmt::print(stderr, "{} Type \"yes\" to go on: ", question);
+  std::fflush(stderr);
+  char answer[16] = {};
+  if (std::fgets(answer, sizeof answer, stdin) != nullptr && std::string_view(answer) == "yes\n") return true;
+  complain("nothing was changed");
+  return false;
+}
+
 }  // namespace lockstep::cli

@@ -70,10 +70,6 @@ ExitStatus say(const json& answer) {
 
 }  // namespace
 
-json ask_daemon(const std::string& control, const json& request, const std::function<void(const json&)>& on_line) {
-  return ask(control, request, on_line, std::nullopt);
-}
-
 ExitStatus show_status(const std::string& control, bool as_json) {
   const json answer = ask(control, {{"command", "status"}}, {}, kStatusPatience);
   if (answer.is_null()) return kCouldNot;
@@ -110,15 +106,7 @@ ExitStatus take_over(const std::string& control, bool force, bool yes) {
   }
   fmt::print(stderr, "This site will go on alone. What that may lose:\n");
   for (const std::string& loss : texts(first, "losses")) fmt::print(stderr, "  - {}\n", loss);
-  if (!yes) {
-    fmt::print(stderr, "Type \"yes\" to go on: ");
-    std::fflush(stderr);
-    char answer[16] = {};
-    if (std::fgets(answer, sizeof answer, stdin) == nullptr || std::string_view(answer) != "yes\n") {
-      complain("nothing was changed");
-      return kNo;
-    }
-  }
+  if (!yes && !confirmed("Go on?")) return kNo;
   return say(ask(control, {{"command", "takeover"}, {"confirmed", true}}, {}, std::nullopt));
 }
 

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "bin/exit_status.h"
@@ -16,10 +15,6 @@ struct TraceOptions {
   bool profile = false;      ///< costs of each step instead of steps
   std::uint64_t count = 0;   ///< so many lines at most; 0: all
 };
-
-/// Asks the daemon at `control`, for as long as it takes; lines before the last go to `on_line`. Null: an error was printed.
-[[nodiscard]] nlohmann::json ask_daemon(const std::string& control, const nlohmann::json& request,
-                                        const std::function<void(const nlohmann::json&)>& on_line);
 
 /// `control` is the path of the daemon's control socket; `json` prints the answer as it came.
 [[nodiscard]] ExitStatus show_status(const std::string& control, bool json);

@@ -4,11 +4,13 @@
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 
+#include "bin/asking.h"
 #include "bin/daemon_commands.h"
 #include "bin/exit_status.h"
 #include "bin/format_command.h"
 #include "bin/fsck_command.h"
 #include "bin/lock_commands.h"
+#include "bin/reserve_command.h"
 #include "bin/scrub_command.h"
 #include "config/config.h"
 
@@ -28,10 +30,11 @@ struct Options {
   ScrubCommand scrub;
   bool repair = false;
   LocksCommand locks;
+  ReserveCommand reserve;
 };
 
-ExitStatus complain(std::string_view text) {
-  fmt::print(stderr, "{}{}\n", text.starts_with("lockstep: ") ? "" : "lockstep: ", text);
+ExitStatus could_not(std::string_view text) {
+  complain(text.starts_with("lockstep: ") ? text.substr(std::string_view("lockstep: ").size()) : text);
   return kCouldNot;
 }
 
@@ -51,14 +54,14 @@ ExitStatus check_configuration(const Options& options) {
 template <class Command>
 ExitStatus at_site(const Options& options, Command command) {
   const Result<config::Config> config = config::load(options.config);
-  if (!config) return complain(config.error().text);
+  if (!config) return could_not(config.error().text);
   if (options.site.empty()) {
     std::string names;
     for (const config::Site& site : config->sites) names += (names.empty() ? "" : " or ") + site.name;
-    return complain(fmt::format("which site? give --site NAME (or set LOCKSTEP_SITE): {}", names));
+    return could_not(fmt::format("which site? give --site NAME (or set LOCKSTEP_SITE): {}", names));
   }
   const Result<SiteId> site = config->site(options.site);
-  if (!site) return complain(site.error().text);
+  if (!site) return could_not(site.error().text);
   return command(*config, *site);
 }
 
@@ -111,6 +114,19 @@ int run(int argc, char** argv) {
   CLI::App* locks_break = locks_command->add_subcommand("break", "take the locks on a file away; files through which they were held get EIO");
   locks_break->add_option("path", options.locks.path, "the file")->required()->type_name("PATH");
   locks_break->add_option("--holder", options.locks.holder, "only those of this site's hosts")->type_name("NAME");
+  CLI::App* reserve_command = app.add_subcommand("reserve", "keep other sites from changing a file, a part of it, or a directory tree");
+  reserve_command->add_option("path", options.reserve.path, "a file or directory in the mount of the site")->type_name("PATH");
+  reserve_command->add_option("--range", options.reserve.range, "bytes of a file, in whole blocks of 4096")->type_name("FIRST-LAST");
+  CLI::Option* wait = reserve_command->add_flag("--wait", options.reserve.wait, "what others change there waits (the default)");
+  reserve_command->add_flag("--busy", options.reserve.busy, "what others change there fails with EBUSY")->excludes(wait);
+  CLI::Option* list = reserve_command->add_flag("--list", options.reserve.list, "what is reserved, and by whom");
+  reserve_command->add_flag("--json", options.reserve.json, "with --list: one line for programs")->needs(list);
+  CLI::Option* breaks = reserve_command->add_flag("--break", options.reserve.breaks, "release it, whichever site holds it")->excludes(list);
+  reserve_command->add_flag("--force", options.reserve.force, "with --break: do not ask")->needs(breaks);
+
+  CLI::App* release_command = app.add_subcommand("release", "give up what this site has reserved");
+  release_command->add_option("path", options.reserve.path, "a file or directory in the mount of the site")->required()->type_name("PATH");
+  release_command->add_option("--range", options.reserve.range, "just the reservation of these bytes")->type_name("FIRST-LAST");
 
   CLI::App* fsck = app.add_subcommand("fsck", "examine a storage area that no daemon has");
   fsck->add_option("area", options.fsck.area, "directory of the area")->required()->type_name("AREA");
@@ -145,6 +161,8 @@ int run(int argc, char** argv) {
     const std::string& mount = config.at(site).mount;
     if (locks_break->parsed()) return break_locks(control, mount, options.locks);
     if (locks_command->parsed()) return show_locks(control, mount, options.locks);
+    if (reserve_command->parsed()) return reserve(config.at(site), options.reserve);
+    if (release_command->parsed()) return release(config.at(site), options.reserve);
     return trace(control, options.trace);
   });
 }

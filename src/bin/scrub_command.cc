@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "bin/daemon_commands.h"
+#include "bin/asking.h"
 #include "bin/units.h"
 #include "config/values.h"
 #include "control/lines.h"
@@ -54,7 +54,7 @@ ExitStatus scrub(const std::string& control, const ScrubCommand& command) {
     rate = *parsed;
   }
   const bool show = !command.json && ::isatty(STDERR_FILENO) == 1;
-  const json answer = ask_daemon(control, {{"command", "scrub"}, {"rate", rate}}, [&](const json& line) { if (show) show_progress(line); });
+  const json answer = ask(control, {{"command", "scrub"}, {"rate", rate}}, [&](const json& line) { if (show) show_progress(line); });
   if (show) fmt::print(stderr, "\r{:70}\r", "");
   if (answer.is_null()) return kCouldNot;
   if (!flag(answer, "good")) {

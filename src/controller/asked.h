@@ -1,6 +1,8 @@
 // asked.h - one request of this site's host, whichever role answers it.
 //
-// It outlives roles: one that ends without an answer hands it back, and the next one goes on with it under the same id.
+// It outlives roles: one that ends without an answer hands it back, and the next one goes on with it under the same
+// id. Only one that waited for a reservation, of which nothing can stand anywhere, goes on under a new one: results of later
+// requests are not kept for its sake.
 #pragma once
 
 #include <memory>
@@ -16,6 +18,7 @@ struct Asked {
   Bytes payload;
   std::shared_ptr<void> keep;  ///< what holds the payload; null: it is about to go away, own_payload() before suspending
   Instant since;
+  bool sent = false;           ///< forwarded under this id: it may have taken effect at another site
 
   void own_payload() {
     if (keep || payload.empty()) return;

@@ -129,7 +129,7 @@ runtime::Task<void> Controller::wait_readable(InodeId inode, ByteRange range) {
   turn.count = (range.end() + kBlockBytes - 1) / kBlockBytes - turn.first;
   if (replica_.table.status(turn, options_.self) != Status::exclusive) co_return;
   std::vector<wire::Turn> turns{turn};
-  co_await replica_.wait_until_neither(options_.self, std::move(turns));
+  co_await replica_.wait_until_neither(std::move(turns));
 }
 
 void Controller::orphan_closed(InodeId inode) {

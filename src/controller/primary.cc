@@ -1,6 +1,7 @@
 #include "controller/primary.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "core/log.h"
 #include "core/planted.h"
@@ -60,6 +61,7 @@ runtime::Task<void> Primary::stop() {
   ready_.notify_all();
   session_changed_.notify_all();
   replica_.changed.notify_all();
+  replica_.wake_held();
   guard_.changed().notify_all();
   for (auto& [id, request] : requests_) replica_.withdraw(request->claim);
   // What was committed and not answered is found by its id when the next role is asked for it.
@@ -143,7 +145,6 @@ runtime::Task<Fate> Primary::change(Asked& asked, wire::Outcome& outcome) {
   Request request;
   static_cast<Asked&>(request) = std::move(asked);
   request.turns = replica_.volume.turns(request.operation);
-  CHECK(requests_.emplace(request.id, &request).second);
   Steps& steps = replica_.steps;
   steps.note(Step::asked, request.id, {}, request.turns, Status::neither);
   const auto hand_back = [&] {
@@ -152,24 +153,33 @@ runtime::Task<Fate> Primary::change(Asked& asked, wire::Outcome& outcome) {
     return Fate::role_over;
   };
 
-  const StatusTable::Taken taken = replica_.take(replica_.self, request.turns);
-  request.claim = taken.id;
-  if (taken.verdict == Verdict::queued) {
-    steps.note(Step::queued, request.id, {}, request.turns, Status::exclusive);
-    request.own_payload();
-    const bool granted = co_await replica_.turn(taken.id);
-    if (!granted) co_return hand_back();
-  }
-  steps.note(Step::exclusive, request.id, {}, request.turns, Status::exclusive);
-
   Seq seq;
-  const Made made = co_await execute(request, outcome, seq);
-  if (made == Made::gone) {
-    replica_.release(request.claim);
-    co_return hand_back();
+  Made made = Made::held;
+  while (made == Made::held) {
+    const Replica::Passage passage = co_await replica_.pass(request, request.turns, 0, user_, stop_);
+    asked.id = request.id;
+    if (passage == Replica::Passage::stopped) co_return hand_back();
+    if (passage != Replica::Passage::free) {
+      outcome.error = passage == Replica::Passage::busy ? EBUSY : EIO;
+      steps.note(Step::refused, request.id, {}, request.turns, Status::reserved);
+      co_return Fate::answered;
+    }
+    CHECK(requests_.emplace(request.id, &request).second);
+    const StatusTable::Taken taken = replica_.take(request.turns);
+    request.claim = taken.id;
+    if (taken.verdict == Verdict::queued) {
+      steps.note(Step::queued, request.id, {}, request.turns, Status::exclusive);
+      request.own_payload();
+      const bool granted = co_await replica_.turn(taken.id);
+      if (!granted) co_return hand_back();
+    }
+    steps.note(Step::exclusive, request.id, {}, request.turns, Status::exclusive);
+    made = co_await execute(request, outcome, seq);
+    if (made != Made::committed) replica_.release(request.claim);
+    if (made == Made::held) requests_.erase(request.id);
   }
+  if (made == Made::gone) co_return hand_back();
   if (made == Made::refused) {
-    replica_.release(request.claim);
     steps.note(Step::refused, request.id, {}, request.turns, Status::neither);
   } else {
     const auto found = window_.find(seq);
@@ -225,7 +235,29 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
       co_await keeper_.set({.wrote = options_.epoch});
       continue;
     }
-    volume::Attempt<volume::Planned> attempt = replica_.volume.plan(request.operation, replica_.world.clock.wall());
+    volume::Attempt<const StatusTable::Reservation*> reserved = replica_.reserved(request.id.site, request.operation);
+    if (volume::Miss* miss = reserved.miss()) {
+      request.own_payload();
+      const Result<> loaded = co_await replica_.volume.load(std::move(*miss));
+      if (!loaded) {
+        log::error("reading metadata for a request failed: {}", loaded.error().text);
+        refused.error = EIO;
+        break;
+      }
+      continue;
+    }
+    if (const Error* error = reserved.error()) {
+      log::error("a request can't be compared with what is reserved: {}", error->text);
+      refused.error = EIO;
+      break;
+    }
+    if (const StatusTable::Reservation* by = *reserved.value(); by != nullptr) {
+      if (by->busy) refused.error = EBUSY;
+      made = by->busy ? Made::refused : Made::held;
+      break;
+    }
+    volume::Attempt<volume::Planned> attempt =
+        replica_.volume.plan(request.operation, replica_.world.clock.wall(), request.id.site);
     if (volume::Miss* miss = attempt.miss()) {
       request.own_payload();
       const Result<> loaded = co_await replica_.volume.load(std::move(*miss));
@@ -351,17 +383,21 @@ std::optional<Seq> Primary::commit(Request& request, wire::Effect& effect, area:
   window_.emplace(seq, std::move(made));
   note_orphans(entry.effect);
 
+  // A reservation waits for what was committed before it.
+  const bool reserves = request.operation.kind == wire::OpKind::reserve && in_flight_before(seq);
+  if (reserves) entry.dropped = false;
   if (!request.forwarded) send_effect(request, entry);
   replica_.put_into_force(entry.effect, composed);
   if (replica_.failed()) return seq;  // a forwarded request is made again by whoever goes on
   if (!blocks.empty()) steps.note(Step::area_written, request.id, seq, request.turns, Status::exclusive);
   steps.note(Step::published, request.id, seq, request.turns, Status::exclusive);
   if (request.forwarded) {
-    entry.dropped = entry.effect.drops.empty() || replica_.caches->drop_now(entry.effect.drops);
+    entry.dropped = !reserves && (entry.effect.drops.empty() || replica_.caches->drop_now(entry.effect.drops));
     if (entry.dropped) steps.note(Step::dropped, request.id, seq, request.turns, Status::exclusive);
     send_effect(request, entry);
-    if (!entry.dropped) scope_.spawn(drop_here(seq, entry.effect.drops));
+    if (!entry.dropped && !reserves) scope_.spawn(drop_here(seq, entry.effect.drops));
   }
+  if (reserves) scope_.spawn(earlier_left(seq));
   if (replica_.must_sync(entry.effect)) {
     entry.stable = false;
     scope_.spawn(sync_here(seq));
@@ -392,11 +428,26 @@ void Primary::send_effect(Request& request, InFlight& entry) {
 
 runtime::Task<void> Primary::drop_here(Seq seq, std::vector<wire::Drop> drops) {
   co_await replica_.caches->drop(std::move(drops));
+  dropped(seq);
+}
+
+bool Primary::in_flight_before(Seq seq) const {
+  return std::any_of(window_.begin(), window_.lower_bound(seq), [](const auto& item) { return !item.second->left.given(); });
+}
+
+/// A reservation is acknowledged when whatever was committed before it is: the holder meets nothing that is still under way.
+runtime::Task<void> Primary::earlier_left(Seq seq) {
+  while (!stop_.requested() && in_flight_before(seq)) co_await replica_.changed.wait();
+  dropped(seq);
+}
+
+/// This site's kernel keeps nothing of what was before the effect.
+void Primary::dropped(Seq seq) {
   InFlight& entry = *window_.at(seq);
   entry.dropped = true;
-  if (entry.left.given()) co_return;  // the role ends
+  if (entry.left.given()) return;  // the role ends
   replica_.steps.note(Step::dropped, entry.effect.request, seq, entry.effect.turns, Status::exclusive);
-  if (live_) {
+  if (live_ && entry.forwarded) {
     session_->send(wire::DroppedAt{seq});
     replica_.world.scheduler.at_end_of_pass(*this);
   }
@@ -468,7 +519,7 @@ runtime::Task<void> Primary::forwarded(wire::Forward forward, Bytes payload, std
   Steps& steps = replica_.steps;
   steps.note(Step::forward_received, request.id, {}, request.turns, Status::neither);
 
-  const StatusTable::Taken taken = replica_.take(options_.peer, request.turns);
+  const StatusTable::Taken taken = replica_.take(request.turns);
   request.claim = taken.id;
   bool have_payload = (forward.with_payload && !again) || request.operation.length == 0 || request.operation.kind != wire::OpKind::write;
   bool gone = false;
@@ -496,9 +547,10 @@ runtime::Task<void> Primary::forwarded(wire::Forward forward, Bytes payload, std
   Made made = Made::gone;
   if (!gone) made = co_await execute(request, refused, seq);
   if (made != Made::committed && claimed) replica_.release(request.claim);
-  if (made == Made::refused && !over(request.session)) {
-    session_->send(wire::Refusal{request.id, std::move(refused)});
-    steps.note(Step::refused, request.id, {}, request.turns, Status::neither);
+  if ((made == Made::refused || made == Made::held) && !over(request.session)) {
+    // Held: the secondary, which has the reservation's effect before this, lets it wait. Nothing of it stays in this line.
+    session_->send(wire::Refusal{request.id, std::move(refused), made == Made::held});
+    if (made == Made::refused) steps.note(Step::refused, request.id, {}, request.turns, Status::neither);
     replica_.world.scheduler.at_end_of_pass(*this);
   }
   requests_.erase(request.id);

@@ -2,7 +2,7 @@
 //
 // A request, of this site's host (W1) or forwarded (W2), goes through the steps of lockstep-internals(7):
 //
-//   claim its turns -> [GRANT, wait for DATA] -> execute: plan, compose, commit -> wait for MIRRORED -> release
+//   wait until nothing is reserved -> claim its turns -> [GRANT, wait for DATA] -> execute: plan, compose, commit -> wait for MIRRORED -> release
 //
 // Invariants:
 //   (1) Between plan and commit nothing suspends; commit gives the next seq, and effects leave in the order of their seq.
@@ -142,7 +142,7 @@ class Primary final : runtime::PassHook {
     runtime::OneShot<bool> left;
     explicit InFlight(runtime::Scheduler& s) : left(s) {}
   };
-  enum class Made { committed, refused, gone };
+  enum class Made { committed, refused, held, gone };  // held: by a reservation; nothing was done
   /// What make_equal() knows of the target.
   struct Target {
     Target() {}
@@ -166,6 +166,9 @@ class Primary final : runtime::PassHook {
   std::optional<Seq> commit(Request& request, wire::Effect& effect, area::Composed& composed);
   void send_effect(Request& request, InFlight& entry);
   runtime::Task<void> drop_here(Seq seq, std::vector<wire::Drop> drops);
+  [[nodiscard]] bool in_flight_before(Seq seq) const;
+  runtime::Task<void> earlier_left(Seq seq);
+  void dropped(Seq seq);
   runtime::Task<void> sync_here(Seq seq);
   void leave_if_done(Seq seq);
   void note_orphans(const wire::Effect& effect);

@@ -311,6 +311,7 @@ Result<> Primary::handle(peer::Incoming incoming) {
   if (auto* answered = std::get_if<wire::Mirrored>(&message)) return mirrored(*answered);
   if (auto* forward = std::get_if<wire::Forward>(&message)) {
     if (forwarded_in_work_ >= options_.requests_max) return fail(Errc::invalid, "more requests at once than agreed");
+    if (forward->request.site != options_.peer) return fail(Errc::invalid, "a FORWARD of a request that is not its host's");
     if (const auto known = requests_.find(forward->request);
         known != requests_.end() && (!known->second->forwarded || known->second->session == sessions_)) {
       return fail(Errc::invalid, "a FORWARD of a request that is in work");

@@ -22,6 +22,7 @@ Replica::Replica(runtime::World& w, volume::Volume& v, area::Area& a, SiteId s, 
       steps(w.clock),
       changed(w.scheduler),
       stable_(stable),
+      reservations_changed_(w.scheduler),
       log_room_(w.scheduler),
       scope_(w.scheduler),
       never_(w.scheduler),
@@ -32,6 +33,7 @@ Replica::Replica(runtime::World& w, volume::Volume& v, area::Area& a, SiteId s, 
     doubtful_.resize(area.suspects().granules());
     for (std::uint64_t g = 0; g < doubtful_.size(); ++g) doubtful_[g] = area.suspects().suspect(g);
   }
+  take_reservations();
 }
 
 Replica::~Replica() { CHECK(waiters_.empty()); }
@@ -121,8 +123,79 @@ runtime::Task<void> Replica::suspect(const wire::Effect& effect) {
   if (!marked) co_await halt("marking granules as suspect", marked.error());
 }
 
-StatusTable::Taken Replica::take(SiteId site, std::vector<wire::Turn> turns) {
-  const Result<StatusTable::Taken> taken = table.take({.site = site, .reservation = false, .turns = std::move(turns)});
+void Replica::take_reservations() {
+  const volume::Reservations& now = volume.reservations();
+  if (now.moment() == reservations_moment_) return;
+  reservations_moment_ = now.moment();
+  std::vector<StatusTable::Reservation> all;
+  for (const auto& [place, it] : now.all()) {
+    all.push_back({.site = it.site, .object = it.object, .busy = it.busy, .turns = volume::turns_of(it)});
+    if (it.tree) all.back().turns.push_back(volume::kAnyTree);
+  }
+  table.set_reservations(std::move(all));
+  reservations_changed_.notify_all();
+}
+
+volume::Attempt<const StatusTable::Reservation*> Replica::reserved(SiteId site, const wire::Operation& operation) {
+  const StatusTable::Reservation* none = nullptr;
+  if (!table.reserved_by_others(site) || volume.being_replaced()) return none;
+  volume::Attempt<std::vector<wire::Turn>> touched = volume.touched(operation);
+  if (volume::Miss* miss = touched.miss()) return std::move(*miss);
+  if (Error* error = touched.error()) {
+    if (error->code == Errc::posix) return none;  // it changes nothing: the plan says why
+    return std::move(*error);
+  }
+  return table.reserved(*touched.value(), site);
+}
+
+runtime::Task<Replica::Passage> Replica::pass(Asked& asked, std::span<const wire::Turn> turns, std::uint64_t moment,
+                                              RoleUser& user, const runtime::Stop& stop) {
+  const Instant since = world.clock.now();
+  const RequestId id = asked.id;
+  bool waited = false;
+  Passage passage = Passage::free;
+  SiteId noted = self;
+  while (!stop.requested()) {
+    volume::Attempt<const StatusTable::Reservation*> found = reserved(self, asked.operation);
+    if (volume::Miss* miss = found.miss()) {
+      asked.own_payload();
+      const Result<> loaded = co_await volume.load(std::move(*miss));
+      if (loaded) continue;
+      log::error("reading metadata for a request failed: {}", loaded.error().text);
+      passage = Passage::damaged;
+      break;
+    }
+    if (const Error* error = found.error()) {
+      log::error("a request can't be compared with what is reserved: {}", error->text);
+      passage = Passage::damaged;
+      break;
+    }
+    const StatusTable::Reservation* const by = *found.value();
+    if (by == nullptr && moment != reservations_moment_) break;
+    if (by != nullptr && by->busy) {
+      passage = Passage::busy;
+      break;
+    }
+    if (by != nullptr) {
+      held_[id] = {.holder = by->site, .object = by->object, .since = since};
+      if (noted != by->site) steps.note_held(id, turns, by->site);
+      noted = by->site;
+    }
+    asked.own_payload();
+    if (!waited) user.request_ended(id.n);
+    waited = true;
+    co_await reservations_changed_.wait();
+  }
+  held_.erase(id);
+  if (waited) {
+    asked.id.n = user.next_request();
+    steps.note(Step::asked, asked.id, {}, turns, Status::neither);
+  }
+  co_return stop.requested() ? Passage::stopped : passage;
+}
+
+StatusTable::Taken Replica::take(std::vector<wire::Turn> turns) {
+  const Result<StatusTable::Taken> taken = table.take({.turns = std::move(turns)});
   CHECK(taken.has_value());
   return *taken;
 }
@@ -149,8 +222,8 @@ void Replica::withdraw(ClaimId id) {
   release(id);
 }
 
-runtime::Task<void> Replica::wait_until_neither(SiteId site, std::vector<wire::Turn> turns) {
-  const StatusTable::Taken taken = take(site, std::move(turns));
+runtime::Task<void> Replica::wait_until_neither(std::vector<wire::Turn> turns) {
+  const StatusTable::Taken taken = take(std::move(turns));
   if (taken.verdict == Verdict::queued) co_await turn(taken.id);
   release(taken.id);
 }
@@ -238,6 +311,7 @@ void Replica::put_into_force(const wire::Effect& effect, const area::Composed& c
   }
   const Result<> applied = volume.apply(effect);
   if (!applied) return fail_area("changing the metadata", applied.error());
+  take_reservations();
   if (effect.request.n != 0) results.note(effect.request, effect.seq, effect.outcome);
   applied_ = std::max(applied_, effect.seq);
   for (const InodeId inode : volume::locks_changed(effect)) caches->locks_changed(inode);
@@ -402,6 +476,7 @@ runtime::Task<void> Replica::halt(const char* what, Error error) {
 }
 
 runtime::Task<Result<>> Replica::begin_anew(Seq seq) {
+  take_reservations();
   const Result<> flushed = co_await world.keys.flush();
   if (!flushed) co_await halt("making the metadata stable", flushed.error());
   // A record at `seq`, which changes nothing, says also after a restart that nothing before it can be had from this log.

@@ -15,9 +15,11 @@
 #include <vector>
 
 #include "area/area.h"
+#include "controller/asked.h"
 #include "controller/host_caches.h"
 #include "controller/recent_writes.h"
 #include "controller/results.h"
+#include "controller/role_user.h"
 #include "controller/status_table.h"
 #include "controller/steps.h"
 #include "runtime/sync.h"
@@ -45,15 +47,38 @@ class Replica {
   void start();
 
   // Turns.
+  /// What of another site's reservations holds `operation` of a host of `site` back, with what memory holds of the keys. Null:
+  /// nothing. An error: EIO for the host, metadata are damaged.
+  [[nodiscard]] volume::Attempt<const StatusTable::Reservation*> reserved(SiteId site, const wire::Operation& operation);
+  /// What may be done with a request, as far as reservations go.
+  enum class Passage { free, busy, damaged, stopped };
+  /// Waits until no reservation holds `asked`, a request of this site's host, back, or `stop`: wake_held() then. Where one says
+  /// so it is refused instead (busy). Not free while the reservations are those of `moment`. One that waited has a new id.
+  /// Requires: it took no effect. Suspends.
+  runtime::Task<Passage> pass(Asked& asked, std::span<const wire::Turn> turns, std::uint64_t moment, RoleUser& user,
+                              const runtime::Stop& stop);
+  void wake_held() { reservations_changed_.notify_all(); }
+  /// The table says what the volume's keys say; to be called when they may have changed.
+  void take_reservations();
+  /// Goes up when reservations change.
+  [[nodiscard]] std::uint64_t reservations_moment() const { return reservations_moment_; }
+  struct HeldRequest {
+    SiteId holder;
+    InodeId object;  ///< that is reserved
+    Instant since;
+  };
+  /// Requests of this site's host that wait in pass().
+  [[nodiscard]] const std::map<RequestId, HeldRequest>& held() const { return held_; }
+
   /// Takes or queues; queued: await turn(). Requires: the number of requests in work is bounded below the table's limit.
-  [[nodiscard]] StatusTable::Taken take(SiteId site, std::vector<wire::Turn> turns);
+  [[nodiscard]] StatusTable::Taken take(std::vector<wire::Turn> turns);
   /// True: the claim is granted; false: it was withdrawn. Suspends.
   runtime::Task<bool> turn(ClaimId id);
   void release(ClaimId id);
   /// Ends a queued claim; its turn() answers false.
   void withdraw(ClaimId id);
   /// Waits until no earlier request of any site holds `turns`; takes nothing. Suspends.
-  runtime::Task<void> wait_until_neither(SiteId site, std::vector<wire::Turn> turns);
+  runtime::Task<void> wait_until_neither(std::vector<wire::Turn> turns);
 
   // Effects.
   /// Blocks and checksums of `effect`. Waits where edge blocks must be read. Errc::corrupt, Errc::io. Suspends.
@@ -162,6 +187,9 @@ class Replica {
 
  private:
   bool stable_;
+  runtime::Event reservations_changed_;
+  std::uint64_t reservations_moment_ = 0;  // of those in the table
+  std::map<RequestId, HeldRequest> held_;
   std::map<ClaimId, runtime::OneShot<bool>*> waiters_;
   runtime::Event log_room_;
   runtime::Scope scope_;

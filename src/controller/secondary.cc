@@ -1,6 +1,7 @@
 #include "controller/secondary.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "core/checksum.h"
 #include "core/log.h"
@@ -48,9 +49,7 @@ void Secondary::end_of_pass() {
   }
   if (session_ != nullptr) session_->flush();
   for (const std::uint64_t n : std::exchange(completed_, {})) {
-    if (const auto found = pending_.find(n); found != pending_.end() && !found->second->done.given()) {
-      found->second->done.give(true);
-    }
+    if (const auto found = pending_.find(n); found != pending_.end()) found->second->end(Ended::done);
   }
 }
 
@@ -58,9 +57,10 @@ runtime::Task<void> Secondary::stop() {
   CHECK(session_ == nullptr);
   stop_.request();
   for (auto& [n, pending] : pending_) {
-    if (!pending->done.given()) pending->done.give(false);
+    pending->end(Ended::role_over);
   }
   changed_.notify_all();
+  replica_.wake_held();
   co_await scope_.join();
   co_await callers_.idle();
 }
@@ -90,14 +90,27 @@ runtime::Task<Fate> Secondary::change(Asked& asked, wire::Outcome& outcome) {
   Steps& steps = replica_.steps;
   steps.note(Step::asked, pending.id, {}, pending.turns, Status::neither);
   pending.own_payload();
-  co_await replica_.wait_until_neither(replica_.self, pending.turns);
-  pending_.emplace(pending.id.n, &pending);
-  if (ready_) forward_more();
-  const bool done = !stop_.requested() && co_await pending.done.take();
-  pending_.erase(pending.id.n);
-  if (pending.forwarded) --forwarded_;
-  if (ready_) forward_more();
-  if (!done) {
+  Ended ended = Ended::held;
+  while (ended == Ended::held) {
+    // What may have taken effect elsewhere is asked for again as it was.
+    Replica::Passage passage = Replica::Passage::free;
+    if (!pending.sent) passage = co_await replica_.pass(pending, pending.turns, pending.held_at, user_, stop_);
+    asked.id = pending.id;
+    if (passage == Replica::Passage::busy || passage == Replica::Passage::damaged) {
+      outcome.error = passage == Replica::Passage::busy ? EBUSY : EIO;
+      steps.note(Step::refused, pending.id, {}, pending.turns, Status::reserved);
+      co_return Fate::answered;
+    }
+    co_await replica_.wait_until_neither(pending.turns);
+    pending_.emplace(pending.id.n, &pending);
+    if (ready_) forward_more();
+    ended = stop_.requested() ? Ended::role_over : co_await pending.ended();
+    pending_.erase(pending.id.n);
+    if (pending.forwarded) --forwarded_;
+    pending.forwarded = false;
+    if (ready_) forward_more();
+  }
+  if (ended == Ended::role_over) {
     asked = static_cast<Asked&>(pending);
     co_return Fate::role_over;
   }
@@ -116,7 +129,7 @@ void Secondary::forward_more() {
 
 void Secondary::forward(Pending& pending) {
   if (planted(Planted::write_before_exclusive)) write_early(pending);
-  pending.forwarded = true;
+  pending.forwarded = pending.sent = true;
   ++forwarded_;
   const bool with_payload = !pending.payload.empty() && pending.payload.size() <= options_.inline_limit;
   wire::Message message = wire::Forward{pending.id, std::move(pending.operation), with_payload, user_.waits_from()};
@@ -180,7 +193,7 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
     payload = pending->payload;
   }
   Steps& steps = replica_.steps;
-  const StatusTable::Taken taken = replica_.take(effect.request.site, effect.turns);
+  const StatusTable::Taken taken = replica_.take(effect.turns);
   std::vector<std::byte> copy;
   if (taken.verdict == Verdict::queued) {
     copy.assign(payload.begin(), payload.end());

@@ -1,6 +1,6 @@
 // secondary.h - the site that writes nothing before the primary was asked.
 //
-// A request of its host (W2): wait until the range is neither here -> FORWARD -> [GRANT -> DATA] -> COMMIT -> apply ->
+// A request of its host (W2): wait until the range is neither reserved nor exclusive here -> FORWARD -> [GRANT -> DATA] -> COMMIT -> apply ->
 // MIRRORED -> answer the host. An effect of the primary (W1): MIRROR -> apply -> MIRRORED.
 //
 // Invariants:
@@ -79,6 +79,8 @@ class Secondary final : runtime::PassHook {
   Comparison* comparison = nullptr;
 
  private:
+  /// How a request's wait in pending_ ended. held: the primary found it held back by a reservation, it is to pass again.
+  enum class Ended { done, held, role_over };
   struct Pending : Asked {
     bool forwarded = false;   // in this session
     bool applied = false;
@@ -87,8 +89,22 @@ class Secondary final : runtime::PassHook {
     Seq seq;
     wire::Outcome outcome;
     std::vector<wire::Turn> turns;
-    runtime::OneShot<bool> done;
-    explicit Pending(runtime::Scheduler& s) : done(s) {}
+    std::uint64_t held_at = 0;  // moment of the reservations with which it was found held
+    explicit Pending(runtime::Scheduler& s) : scheduler_(s), shot_(std::in_place, s) {}
+    /// The first call counts, until ended() has returned.
+    void end(Ended how) {
+      if (!shot_->given()) shot_->give(how);
+    }
+    /// Suspends.
+    runtime::Task<Ended> ended() {
+      const Ended how = co_await shot_->take();
+      shot_.emplace(scheduler_);
+      co_return how;
+    }
+
+   private:
+    runtime::Scheduler& scheduler_;
+    std::optional<runtime::OneShot<Ended>> shot_;
   };
   /// This site is being made equal.
   struct Target {

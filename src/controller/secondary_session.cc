@@ -120,6 +120,13 @@ runtime::Task<Result<>> Secondary::handle(peer::Session& session, peer::Incoming
     if (pending == nullptr || pending->applied || pending->answered) {
       co_return fail(Errc::invalid, "a REFUSAL for a request that this site did not make");
     }
+    if (refusal->held) {
+      // Forwarded before this site had applied the reservation. It waits here, and takes no room in the primary's line.
+      pending->sent = false;
+      pending->held_at = replica_.reservations_moment();
+      pending->end(Ended::held);
+      co_return Result<>{};
+    }
     pending->outcome = std::move(refusal->outcome);
     pending->applied = pending->answered = pending->dropped = true;
     steps.note(Step::refused, pending->id, {}, pending->turns, Status::neither);

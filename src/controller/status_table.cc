@@ -5,21 +5,8 @@
 #include "core/check.h"
 
 namespace lockstep::controller {
-namespace {
-
-/// End of a turn's range; a count that would pass the end of numbers means "to the end".
-std::uint64_t end_of(const wire::Turn& turn) {
-  return turn.first + turn.count < turn.first ? ~std::uint64_t{0} : turn.first + turn.count;
-}
-
-}  // namespace
-
-bool overlap(const wire::Turn& a, const wire::Turn& b) {
-  return a.object == b.object && a.kind == b.kind && a.first < end_of(b) && b.first < end_of(a);
-}
 
 bool StatusTable::conflict(const Claim& earlier, const Claim& later) {
-  if (earlier.site == later.site && (earlier.reservation || later.reservation)) return false;
   for (const wire::Turn& a : earlier.turns) {
     for (const wire::Turn& b : later.turns) {
       if (overlap(a, b)) return true;
@@ -79,17 +66,48 @@ bool StatusTable::granted(ClaimId id) const {
 }
 
 Status StatusTable::status(const wire::Turn& turn, SiteId site) const {
-  const auto object = objects_.find(Object{turn.object, turn.kind});
-  Status worst = Status::neither;
-  if (object == objects_.end()) return worst;
-  for (const ClaimId id : object->second) {
-    const Claim& claim = claims_.at(id).claim;
-    if (claim.reservation && claim.site == site) continue;
-    if (std::none_of(claim.turns.begin(), claim.turns.end(), [&](const wire::Turn& t) { return overlap(t, turn); })) continue;
-    if (!claim.reservation) return Status::exclusive;
-    worst = Status::reserved;
+  if (const auto object = objects_.find(Object{turn.object, turn.kind}); object != objects_.end()) {
+    for (const ClaimId id : object->second) {
+      const Claim& claim = claims_.at(id).claim;
+      if (std::any_of(claim.turns.begin(), claim.turns.end(), [&](const wire::Turn& t) { return overlap(t, turn); })) {
+        return Status::exclusive;
+      }
+    }
   }
-  return worst;
+  return reserved(std::span(&turn, 1), site) != nullptr ? Status::reserved : Status::neither;
+}
+
+const StatusTable::Reservation* StatusTable::reserved(std::span<const wire::Turn> touched, SiteId site) const {
+  const Reservation* found = nullptr;
+  for (const wire::Turn& turn : touched) {
+    const auto object = reserved_.find(Object{turn.object, turn.kind});
+    if (object == reserved_.end()) continue;
+    for (const std::size_t place : object->second) {
+      const Reservation& it = reservations_[place];
+      if (it.site == site || (found != nullptr && (found->busy || !it.busy))) continue;
+      if (std::any_of(it.turns.begin(), it.turns.end(), [&](const wire::Turn& t) { return overlap(t, turn); })) found = &it;
+    }
+  }
+  return found;
+}
+
+bool StatusTable::reserved_by_others(SiteId site) const {
+  SiteSet others = holders_;
+  others.remove(site);
+  return !others.empty();
+}
+
+void StatusTable::set_reservations(std::vector<Reservation> reservations) {
+  reservations_ = std::move(reservations);
+  reserved_.clear();
+  holders_ = {};
+  for (std::size_t place = 0; place < reservations_.size(); ++place) {
+    holders_.add(reservations_[place].site);
+    for (const wire::Turn& turn : reservations_[place].turns) {
+      std::vector<std::size_t>& on_object = reserved_[Object{turn.object, turn.kind}];
+      if (on_object.empty() || on_object.back() != place) on_object.push_back(place);
+    }
+  }
 }
 
 void StatusTable::check_invariants() const {

@@ -7,6 +7,7 @@ namespace lockstep::controller {
 std::string_view name_of(Step step) {
   switch (step) {
     case Step::asked: return "asked";
+    case Step::held: return "held";
     case Step::queued: return "queued";
     case Step::forward_sent: return "forward-sent";
     case Step::forward_received: return "forward-received";
@@ -35,12 +36,25 @@ std::string_view name_of(Step step) {
 
 void Steps::note(Step step, const RequestId& request, Seq seq, std::span<const wire::Turn> turns, Status status) {
   StepEvent event;
-  event.number = next_++;
-  event.at = clock_.now();
   event.request = request;
   event.seq = seq;
   event.step = step;
   event.status = status;
+  keep(event, turns);
+}
+
+void Steps::note_held(const RequestId& request, std::span<const wire::Turn> turns, SiteId holder) {
+  StepEvent event;
+  event.request = request;
+  event.step = Step::held;
+  event.status = Status::reserved;
+  event.holder = holder;
+  keep(event, turns);
+}
+
+void Steps::keep(StepEvent event, std::span<const wire::Turn> turns) {
+  event.number = next_++;
+  event.at = clock_.now();
   if (probe_ != nullptr) event.costs = probe_(probe_with_);
   if (!turns.empty()) {
     event.object = turns.front().object;

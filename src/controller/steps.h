@@ -16,6 +16,7 @@ namespace lockstep::controller {
 
 enum class Step : std::uint8_t {
   asked,         ///< a host's request arrived
+  held,          ///< another site has reserved what it would change: it waits until that is released
   queued,        ///< its range is taken: it waits in line
   forward_sent,
   forward_received,
@@ -58,6 +59,7 @@ struct StepEvent {
   std::uint64_t first = 0;   ///< block or hash of the first turn
   std::uint64_t count = 0;
   Status status{};           ///< of the first turn, after the step
+  SiteId holder;             ///< held: the site whose reservation it is
   Costs costs;               ///< when probed
 };
 
@@ -76,6 +78,8 @@ class Steps {
   explicit Steps(runtime::Clock& clock) : clock_(clock), kept_(kStepsKept) {}
   /// Some 50 ns.
   void note(Step step, const RequestId& request, Seq seq, std::span<const wire::Turn> turns, Status status);
+  /// Step::held: by a reservation of `holder`.
+  void note_held(const RequestId& request, std::span<const wire::Turn> turns, SiteId holder);
   /// Steps with a number above `after`, as far as they are still kept.
   [[nodiscard]] std::vector<StepEvent> since(std::uint64_t after, std::size_t limit) const;
   [[nodiscard]] std::uint64_t last() const { return next_ - 1; }
@@ -88,6 +92,8 @@ class Steps {
   }
 
  private:
+  void keep(StepEvent event, std::span<const wire::Turn> turns);
+
   runtime::Clock& clock_;
   StepObserver* observer_ = nullptr;
   Costs (*probe_)(void*) = nullptr;

@@ -31,7 +31,8 @@ InodeId object_of(const KeyCursor& at) {
     case 'E':
     case 'X':
     case 'O':
-    case 'L': return InodeId{at.number()};
+    case 'L':
+    case 'V': return InodeId{at.number()};
     default: return kNoInode;
   }
 }
@@ -137,6 +138,21 @@ Task<Result<>> check_locks(Examination& x, const KeyCursor& at) {
                    without);
 }
 
+Task<Result<>> check_reservation(Examination& x, const KeyCursor& at) {
+  if (const Result<volume::Reservation> it = volume::unpack_reservation(at.key(), at.value()); !it) {
+    x.leave(of_value(at, reason_of(it.error()), "a reservation"));
+    co_return Result<>{};
+  }
+  const Result<std::optional<std::string>> object = co_await x.keys().get(volume::inode_key(InodeId{at.number()}));
+  if (!object) co_return std::unexpected(object.error());
+  if (*object) co_return Result<>{};
+  Finding finding{.rule = Rule::reservation,
+                  .object = InodeId{at.number()},
+                  .found = "a reservation of an object that is not there",
+                  .expected = "no such reservation"};
+  co_return x.mend(std::move(finding), {{at.key(), std::nullopt}});
+}
+
 Task<Result<>> check_one(Examination& x, const KeyCursor& at) {
   const std::string& key = at.key();
   if (!well_formed(key)) {
@@ -160,6 +176,7 @@ Task<Result<>> check_one(Examination& x, const KeyCursor& at) {
       if (!at.value().empty()) co_return x.mend(of_value(at, "a value", "none"), {{key, std::string()}});
       break;
     case 'L': co_return co_await check_locks(x, at);
+    case 'V': co_return co_await check_reservation(x, at);
     case 'N': {
       const Result<std::uint64_t> bound = volume::unpack_u64(at.value());
       x.inode_bound_known = bound.has_value();

@@ -42,6 +42,7 @@ class Names {
   Task<Result<>> nameless(const NamesWindow::Object& object);
   Task<Result<>> wrong_links(const NamesWindow::Object& object);
   Task<Result<>> wrong_parent(const NamesWindow::Directory& directory);
+  Task<Result<>> wrong_home(const NamesWindow::Object& object);
   Task<Result<>> wrong_root(const NamesWindow::Object& object);
   Result<> wrong_listing(const NamesWindow::Object& object);
   /// Takes away the names that directories have too many. Suspends.
@@ -228,6 +229,19 @@ Task<Result<>> Names::wrong_parent(const NamesWindow::Directory& directory) {
   co_return x_.mend(finding, {{volume::inode_key(id), volume::pack_inode(**inode)}});
 }
 
+Task<Result<>> Names::wrong_home(const NamesWindow::Object& object) {
+  const InodeId id{object.inode};
+  const Finding finding{.rule = Rule::parent,
+                        .object = id,
+                        .found = fmt::format("inode {} as its home, which has no name of it", object.home),
+                        .expected = "a directory with a name of it, or none"};
+  Result<std::optional<volume::Inode>> inode = co_await x_.inode(id);
+  if (!inode) co_return std::unexpected(inode.error());
+  if (!*inode) co_return Result<>{};
+  (*inode)->parent = kNoInode;
+  co_return x_.mend(finding, {{volume::inode_key(id), volume::pack_inode(**inode)}});
+}
+
 Task<Result<>> Names::wrong_root(const NamesWindow::Object& object) {
   Finding finding{.rule = Rule::root,
                   .object = kRootInode,
@@ -257,15 +271,18 @@ Task<Result<>> Names::judge_one(NamesWindow::Object& object) {
                         .directory = directory != nullptr,
                         .root = object.inode == kRootInode.value,
                         .orphan = object.orphan != 0,
-                        .names_parent = directory == nullptr || directory->named_by == directory->parent};
+                        .names_parent = directory != nullptr ? directory->named_by == directory->parent
+                                                             : object.home == 0 || object.at_home != 0};
   for (const Rule rule : judge_names(facts)) {
     // An entry that can't be understood may be the name that is missed.
-    const bool names_may_be_missed = x_.entries_unreadable > 0 && (facts.names < facts.links || facts.directory);
+    const bool names_may_be_missed =
+        x_.entries_unreadable > 0 && (facts.names < facts.links || facts.directory || rule == Rule::parent);
     Result<> done;
     if (rule == Rule::nameless && !names_may_be_missed) done = co_await nameless(object);
     if (rule == Rule::links && !names_may_be_missed) done = co_await wrong_links(object);
     if (rule == Rule::orphan) done = wrong_listing(object);
-    if (rule == Rule::parent) done = co_await wrong_parent(*directory);
+    if (rule == Rule::parent && directory != nullptr) done = co_await wrong_parent(*directory);
+    if (rule == Rule::parent && directory == nullptr && !names_may_be_missed) done = co_await wrong_home(object);
     if (rule == Rule::root) done = co_await wrong_root(object);
     if (rule == Rule::directory_names) {
       Finding finding{.rule = rule,

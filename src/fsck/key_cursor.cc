@@ -20,6 +20,7 @@ bool well_formed(std::string_view key) {
     case 'X': return key.size() > 9;
     case 'G': return key.size() == 5;
     case 'N': return key.size() == 1;
+    case 'V': return key.size() == 25;
     default: return false;
   }
 }

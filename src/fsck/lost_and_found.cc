@@ -105,9 +105,9 @@ Task<Result<bool>> LostAndFound::move_in(InodeId object, runtime::KeyBatch& batc
     const Result<std::uint32_t> inside = co_await subdirectories_of(x_, object);
     if (!inside) co_return std::unexpected(inside.error());
     it.links = 2 + *inside;
-    it.parent = *place;
     ++there.links;
   }
+  it.parent = *place;
   it.linkable = false;
   it.ctime = there.mtime = there.ctime = x_.target.now;
   ++there.size;

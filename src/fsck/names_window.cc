@@ -25,7 +25,11 @@ void NamesWindow::add(InodeId id, const volume::Inode* inode, bool orphan) {
   if (inode == nullptr) return;
   object.links = inode->links;
   object.type = inode->type() >> 12;
-  if (inode->is_directory()) directories_.push_back({id.value, inode->parent.value, 0});
+  if (inode->is_directory()) {
+    directories_.push_back({id.value, inode->parent.value, 0});
+  } else {
+    object.home = inode->parent.value;
+  }
 }
 
 NamesWindow::Object* NamesWindow::find(InodeId id) { return find_in(objects_, id.value); }
@@ -33,6 +37,7 @@ NamesWindow::Directory* NamesWindow::find_directory(InodeId id) { return find_in
 
 void NamesWindow::count(Object& object, InodeId directory) {
   if (object.names < kNamesMax) ++object.names;
+  if (directory.value == object.home) object.at_home = 1;
   if (object.type != kDirectoryType) return;
   Directory& it = *find_directory(InodeId{object.inode});
   if (it.named_by == 0 || directory.value == it.parent) it.named_by = directory.value;

@@ -1,6 +1,6 @@
 // names_window.h - some of the objects, by inode number, and the names of each that were met.
 //
-// 16 bytes an object and 24 more a directory. The objects of one window are those with numbers in [from, through];
+// 24 bytes an object and 24 more a directory. The objects of one window are those with numbers in [from, through];
 // windows follow each other without gaps, so a name whose object is in no window names nothing.
 #pragma once
 
@@ -17,16 +17,18 @@ class NamesWindow {
   struct Object {
     std::uint64_t inode = 0;
     std::uint32_t links = 0;
-    std::uint32_t names : 27 = 0;
-    std::uint32_t type : 4 = 0;    ///< file type bits of st_mode, shifted down; 0: its inode is not readable
-    std::uint32_t orphan : 1 = 0;  ///< listed as one
+    std::uint32_t names : 26 = 0;
+    std::uint32_t type : 4 = 0;     ///< file type bits of st_mode, shifted down; 0: its inode is not readable
+    std::uint32_t orphan : 1 = 0;   ///< listed as one
+    std::uint32_t at_home : 1 = 0;  ///< a name was met in its home
+    std::uint64_t home = 0;         ///< 0: not known, or a directory
   };
   struct Directory {
     std::uint64_t inode = 0;
     std::uint64_t parent = 0;
     std::uint64_t named_by = 0;  ///< a directory with a name of it: its parent if that has one; 0: none
   };
-  static constexpr std::uint32_t kNamesMax = (1u << 27) - 1;
+  static constexpr std::uint32_t kNamesMax = (1u << 26) - 1;
   static constexpr std::uint32_t kDirectoryType = 0040000 >> 12;
 
   /// Begins the window at `from`.
@@ -53,6 +55,6 @@ class NamesWindow {
   std::vector<Directory> directories_;
   std::uint64_t from_ = 0, through_ = 0;
 };
-static_assert(sizeof(NamesWindow::Object) == 16);
+static_assert(sizeof(NamesWindow::Object) == 24);
 
 }  // namespace lockstep::fsck

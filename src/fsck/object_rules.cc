@@ -61,7 +61,7 @@ std::vector<Rule> judge_names(const NameFacts& facts) {
   const bool links_wrong = facts.directory ? facts.links == 0 : facts.links != facts.names;
   if (links_wrong) broken.push_back(Rule::links);
   if (!links_wrong && facts.orphan) broken.push_back(Rule::orphan);
-  if (facts.directory && !facts.names_parent) broken.push_back(Rule::parent);
+  if (!facts.names_parent) broken.push_back(Rule::parent);
   if (facts.directory && facts.names > 1) broken.push_back(Rule::directory_names);
   return broken;
 }

@@ -23,7 +23,7 @@ struct NameFacts {
   bool directory = false;
   bool root = false;
   bool orphan = false;       ///< listed as one
-  bool names_parent = true;  ///< directory: one of its names is in its parent
+  bool names_parent = true;  ///< directory: one of its names is in its parent; else: in its home, or none is known
 };
 /// The rules that are broken, in order.
 [[nodiscard]] std::vector<Rule> judge_names(const NameFacts& facts);

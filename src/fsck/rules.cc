@@ -25,7 +25,8 @@ constexpr std::array kRules{
     RuleText{Rule::nameless, "nameless", "an object with links has a name", "gives it one in /lost+found"},
     RuleText{Rule::orphan, "orphan", "objects without links, and only those, are listed as orphans",
              "corrects the list"},
-    RuleText{Rule::parent, "parent", "the parent of a directory is the directory with its name", "corrects the parent"},
+    RuleText{Rule::parent, "parent", "the parent of a directory has its name; the home of anything else, if known, has a name of it",
+             "corrects the parent, forgets the home"},
     RuleText{Rule::directory_names, "directory-names", "a directory has one name",
              "leaves the one that its parent has"},
     RuleText{Rule::loop, "loop", "every directory is reached from the root", "moves one of each loop to /lost+found"},
@@ -50,13 +51,14 @@ constexpr std::array kRules{
     RuleText{Rule::files, "files", "the number of objects is what is counted", "counts them"},
     RuleText{Rule::bad_block, "bad-block", "an allocated block matches its checksum", {}},
     RuleText{Rule::locks, "locks", "advisory locks are of a file that exists", "drops them"},
+    RuleText{Rule::reservation, "reservation", "what is reserved exists", "removes the reservation"},
 };
 
 constexpr bool in_order() {
   for (std::size_t i = 0; i < kRules.size(); ++i) {
     if (static_cast<std::size_t>(kRules[i].rule) != i) return false;
   }
-  return kRules.size() == static_cast<std::size_t>(Rule::locks) + 1;
+  return kRules.size() == static_cast<std::size_t>(Rule::reservation) + 1;
 }
 static_assert(in_order());
 

@@ -50,6 +50,8 @@ enum class Rule : std::uint8_t {
   bad_block,
   // Advisory locks.
   locks,
+  // Reservations.
+  reservation,
 };
 
 struct RuleText {

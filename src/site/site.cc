@@ -53,6 +53,7 @@ runtime::Task<Result<>> Site::start() {
   host.entries_valid = config_.timing.entries;
   host.name_patience = config_.timing.name_drop;
   host.strict = config_.options.coherence == config::Coherence::strict;
+  for (const config::Site& site : config_.sites) host.sites.push_back(site.name);
   host_side_.emplace(world_, *area_, *volume_, *controller_, host);
   verify_.emplace(world_, *controller_);
   scrub_.emplace(world_, *controller_);
@@ -61,6 +62,7 @@ runtime::Task<Result<>> Site::start() {
   controller_->replica().on_mend = [this](std::uint64_t block, const std::string& why) { damage_->note(block, why); };
   comparison_.emplace(world_, *area_);
   remote_.emplace(world_, *controller_, static_cast<control::Commands&>(*this));
+  reserve_.emplace(config_, self_, world_.clock, *controller_, *volume_);
   controller_->comparison = &*comparison_;
   controller_->commands = &*remote_;
   controller_->on_detached = [this](bool leave) {

@@ -176,7 +176,10 @@ Draft::Object* Draft::make(std::uint32_t mode) {
   return &object;
 }
 
-void Draft::remove(Object& object) { object.fate = Object::Fate::removed; }
+void Draft::remove(Object& object) {
+  object.fate = Object::Fate::removed;
+  for (const Reservation* reservation : state.reservations.of(object.id)) erase(reservation_key(*reservation));
+}
 
 void Draft::count(BlockRange blocks, std::int64_t sign) {
   for (std::uint64_t at = blocks.first; at < blocks.end();) {

@@ -46,7 +46,7 @@ constexpr std::uint64_t blocks_for(std::uint64_t bytes) { return (bytes + kBlock
 
 class Draft {
  public:
-  Draft(State& state, WallTime now) : state(state), now(now) {}
+  Draft(State& state, WallTime now, SiteId asker = {}) : state(state), now(now), asker(asker) {}
   Draft(const Draft&) = delete;
 
   struct Object : Inode {
@@ -78,7 +78,7 @@ class Draft {
   // Changing.
   /// A new object, with the times `now`.
   Object* make(std::uint32_t mode);
-  /// The object goes: its I and O keys too.
+  /// The object goes: its I, O and V keys too.
   void remove(Object& object);
   void put(std::string key, std::string value) { batch_.push_back({std::move(key), std::move(value)}); }
   void erase(std::string key) { batch_.push_back({std::move(key), std::nullopt}); }
@@ -107,6 +107,7 @@ class Draft {
 
   State& state;
   const WallTime now;
+  const SiteId asker;  ///< the site whose request it is
   Miss miss;
   std::optional<Error> damage;
   bool space_waits = false;

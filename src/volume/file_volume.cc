@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "volume/plan.h"
+#include "volume/touched.h"
 
 namespace lockstep::volume {
 namespace {
@@ -35,24 +36,18 @@ Step<Planned> dispatch(Draft& draft, const wire::Operation& operation) {
     case OpKind::lock: return plan_lock(draft, operation);
     case OpKind::cancel_lock: return plan_cancel_lock(draft, operation);
     case OpKind::break_locks: return plan_break_locks(draft, operation);
+    case OpKind::reserve: return plan_reserve(draft, operation);
+    case OpKind::release: return plan_release(draft, operation);
   }
   return refuse(EINVAL);
-}
-
-Turn data_turn(InodeId inode, std::uint64_t offset, std::uint64_t length) {
-  const std::uint64_t first = offset / kBlockBytes;
-  if (length > kToTheEnd - kBlockBytes - offset) return {Turn::Kind::data, inode, first, kToTheEnd};
-  return {Turn::Kind::data, inode, first, std::max<std::uint64_t>(blocks_for(offset + length), first + 1) - first};
 }
 
 Turn name_turn(InodeId directory, std::string_view name) {
   return {Turn::Kind::names, directory, name_hash(name), 1};
 }
 
-/// No name has the hash 0: it stands for the attributes of an object.
-Turn attributes_turn(InodeId inode) { return {Turn::Kind::names, inode, 0, 1}; }
-
-/// Nor 1: for its locks. What is answered about a lock rests on nothing that is still on its way to the other site.
+/// No name has the hash 1: it stands for the locks of an object. What is answered about a lock rests on nothing that is still on its
+/// way to the other site.
 Turn locks_turn(InodeId inode) { return {Turn::Kind::names, inode, 1, 1}; }
 
 }  // namespace
@@ -114,7 +109,12 @@ std::vector<Turn> FileVolume::turns(const wire::Operation& op) {
     case OpKind::sync:
     case OpKind::trim:
     case OpKind::reap:
-    case OpKind::settle: return {};
+    case OpKind::settle:
+    case OpKind::release: return {};
+    case OpKind::reserve:
+      // Of what kind the object is, is known only when it is planned.
+      if (op.length > 0) return {data_turn(op.inode, op.offset, op.length)};
+      return {Turn{Turn::Kind::data, op.inode, 0, kToTheEnd}, attributes_turn(op.inode), tree_turn(op.inode)};
     case OpKind::lock:
     case OpKind::cancel_lock: return {locks_turn(op.inode)};
     case OpKind::break_locks:
@@ -124,8 +124,17 @@ std::vector<Turn> FileVolume::turns(const wire::Operation& op) {
   return {};
 }
 
-Attempt<Planned> FileVolume::plan(const wire::Operation& operation, WallTime now) {
-  Draft draft(state_, now);
+Attempt<std::vector<Turn>> FileVolume::touched(const wire::Operation& operation) {
+  Draft draft(state_, WallTime{});
+  Step<std::vector<Turn>> turns = volume::touched(draft, operation, state_.reservations.trees());
+  if (draft.damage) return std::move(*draft.damage);
+  if (!draft.miss.empty()) return std::move(draft.miss);
+  if (!turns) return Error{Errc::posix, turns.error().error, {}};
+  return std::move(*turns);
+}
+
+Attempt<Planned> FileVolume::plan(const wire::Operation& operation, WallTime now, SiteId asker) {
+  Draft draft(state_, now, asker);
   Step<Planned> planned = dispatch(draft, operation);
   if (draft.damage) return std::move(*draft.damage);
   if (!draft.miss.empty()) return std::move(draft.miss);
@@ -185,6 +194,14 @@ Result<> FileVolume::take_over(const runtime::KeyBatch& batch) {
       const Result<std::uint64_t> bound = unpack_u64(*change.value);
       if (!bound) return std::unexpected(bound.error());
       state_.inode_bound = *bound;
+    } else if (change.key.starts_with('V')) {
+      Result<Reservation> reservation = unpack_reservation(change.key, change.value ? *change.value : pack_reservation({}));
+      if (!reservation) return std::unexpected(reservation.error());
+      if (change.value) {
+        state_.reservations.put(std::move(*reservation));
+      } else {
+        state_.reservations.erase(*reservation);
+      }
     }
   }
   return {};

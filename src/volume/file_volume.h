@@ -33,7 +33,9 @@ class FileVolume final : public Volume {
   [[nodiscard]] const LockTable& locks() const override { return state_.locks; }
 
   [[nodiscard]] std::vector<Turn> turns(const wire::Operation& operation) override;
-  Attempt<Planned> plan(const wire::Operation& operation, WallTime now) override;
+  Attempt<Planned> plan(const wire::Operation& operation, WallTime now, SiteId asker = {}) override;
+  Attempt<std::vector<Turn>> touched(const wire::Operation& operation) override;
+  [[nodiscard]] const Reservations& reservations() const override { return state_.reservations; }
   [[nodiscard]] Result<> apply(const wire::Effect& effect) override;
   void release(std::span<const BlockRange> freed) override;
 
@@ -51,12 +53,13 @@ class FileVolume final : public Volume {
   friend class Volume;
   Attempt<Inode> inode(InodeId id);
   runtime::Task<Result<>> load_group(std::uint64_t group);
-  /// What the keys say of free space, inode numbers, seq and locks.
+  /// What the keys say of free space, inode numbers, seq, locks and reservations.
   struct Counters {
     area::Allocator free_space;
     Progress progress;
     std::uint64_t inode_bound = 0;
     LockTable locks;
+    std::vector<Reservation> reservations;
   };
   runtime::Task<Result<Counters>> read_counters();
   void take_counters(Counters counters);

@@ -113,6 +113,13 @@ std::string group_key(std::uint32_t group) {
 std::string orphan_key(InodeId inode) { return numbered('O', inode.value); }
 std::string locks_key(InodeId inode) { return numbered('L', inode.value); }
 
+std::string reservation_key(const Reservation& reservation) {
+  std::string key = numbered('V', reservation.object.value, 16);
+  append_big(key, reservation.first);
+  append_big(key, reservation.count);
+  return key;
+}
+
 std::uint64_t name_hash(std::string_view name) {
   const std::uint64_t hash = checksum(std::as_bytes(std::span(name.data(), name.size()))) >> 1;
   return hash < 16 ? hash + 16 : hash;
@@ -132,6 +139,7 @@ KeySpan xattrs_of(InodeId inode) { return {numbered('X', inode.value), behind('X
 KeySpan blocks_in(std::uint64_t first, std::uint64_t end) { return {block_key(first), block_key(end)}; }
 KeySpan groups_from(std::uint32_t first) { return {group_key(first), "H"}; }
 KeySpan all_orphans() { return {"O", "P"}; }
+KeySpan all_reservations() { return {"V", "W"}; }
 
 KeySpan all_locks() { return {"L", "M"}; }
 
@@ -342,6 +350,40 @@ Result<LocksValue> unpack_locks(std::string_view value) {
     (lock.wait ? locks.waiting : locks.held).push_back(lock);
   }
   return locks;
+}
+
+std::string pack_reservation(const Reservation& reservation) {
+  std::string value;
+  append(value, kVersion);
+  append(value, reservation.site.value);
+  append(value, static_cast<std::uint8_t>((reservation.busy ? 1 : 0) | (reservation.tree ? 2 : 0)));
+  append(value, std::uint8_t{0});
+  append(value, static_cast<std::uint64_t>(reservation.since.value));
+  value.append(reservation.path);
+  return value;
+}
+
+Result<Reservation> unpack_reservation(std::string_view key, std::string_view value) {
+  if (key.size() != 25 || key[0] != 'V') return corrupt("a reservation's key has the wrong length");
+  Reservation reservation;
+  reservation.object = InodeId{read_big<std::uint64_t>(key.substr(1))};
+  reservation.first = read_big<std::uint64_t>(key.substr(9));
+  reservation.count = read_big<std::uint64_t>(key.substr(17));
+  Taker in(value);
+  const auto version = in.take<std::uint8_t>();
+  reservation.site = SiteId{in.take<std::uint8_t>()};
+  const auto flags = in.take<std::uint8_t>();
+  const auto zero = in.take<std::uint8_t>();
+  reservation.since = in.take_time();
+  if (!in.ok() || version != kVersion || flags > 3 || zero != 0 || reservation.site.value >= SiteSet::kSitesMax ||
+      in.rest().size() > kTargetBytesMax)
+    return corrupt(fmt::format("a reservation of inode {} is not readable", reservation.object.value));
+  reservation.busy = (flags & 1) != 0;
+  reservation.tree = (flags & 2) != 0;
+  reservation.path = in.rest();
+  if (reservation.count == 0 || (reservation.tree && !reservation.whole()))
+    return corrupt(fmt::format("a reservation of inode {} of an impossible range", reservation.object.value));
+  return reservation;
 }
 
 std::string pack_progress(const Progress& progress) {

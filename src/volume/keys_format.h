@@ -14,6 +14,8 @@
 //   O ino8                 -> empty
 //   L ino8                 -> advisory locks of a file, see pack_locks()
 //   N                      -> u64: every inode number in use is below it
+//   V ino8 first8 count8   -> of a reservation of these blocks: u8 version, u8 site, u8 flags (1 busy, 2 tree), u8 zero,
+//                             i64 time, path for people; first 0 and count ~0: of the whole object
 //   \0 seq                 -> of this site only: u64 seq of the last applied effect with a batch, u64 number of objects,
 //                             u64 next inode number
 //   \0mixed                  -> of this site only, empty: the keys are being replaced by those of another site; what they say
@@ -57,6 +59,8 @@ std::string block_key(std::uint64_t block);
 std::string group_key(std::uint32_t group);
 std::string orphan_key(InodeId inode);
 std::string locks_key(InodeId inode);
+struct Reservation;
+std::string reservation_key(const Reservation& reservation);
 
 /// Hash of a name: 63 bits, never below 16. The cookie of listings, and what a turn names.
 std::uint64_t name_hash(std::string_view name);
@@ -74,6 +78,7 @@ KeySpan blocks_in(std::uint64_t first, std::uint64_t end);
 KeySpan groups_from(std::uint32_t first);
 KeySpan all_orphans();
 KeySpan all_locks();
+KeySpan all_reservations();
 
 struct EntryKey {
   std::uint64_t hash = 0;
@@ -104,7 +109,7 @@ struct Inode {
   std::uint64_t size = 0;        ///< bytes; of a directory: entries
   std::uint64_t blocks = 0;      ///< allocated, of 4 KiB
   WallTime atime, mtime, ctime, btime;
-  InodeId parent;                ///< directories only
+  InodeId parent;                ///< of all but directories: the home, a directory with a name of it; 0: not known
   std::uint32_t generation = 0;  ///< of the extent map: what chunks are stored with
   std::vector<Cut> cuts;         ///< at most kCutsMax, both numbers ascending
   std::uint32_t chunk_end = 0;   ///< no chunk at or behind it exists
@@ -168,6 +173,21 @@ struct LocksValue {
 inline constexpr std::size_t kLocksPerFileMax = 1024;
 std::string pack_locks(const LocksValue& locks);
 Result<LocksValue> unpack_locks(std::string_view value);
+/// What a site has reserved; reservations.h has what that means.
+struct Reservation {
+  InodeId object;                             ///< these three from the key
+  std::uint64_t first = 0;                    ///< block of the file
+  std::uint64_t count = ~std::uint64_t{0};    ///< ~0: to the end
+  SiteId site;                                ///< the holder
+  bool busy = false;                          ///< other sites' requests get EBUSY instead of waiting
+  bool tree = false;                          ///< of a directory, with everything below it
+  WallTime since;
+  std::string path;                           ///< when it was made, for people; may be empty
+  bool operator==(const Reservation&) const = default;
+  [[nodiscard]] bool whole() const { return first == 0 && count == ~std::uint64_t{0}; }
+};
+std::string pack_reservation(const Reservation& reservation);
+Result<Reservation> unpack_reservation(std::string_view key, std::string_view value);
 
 /// How far this site has come.
 struct Progress {

@@ -66,6 +66,21 @@ runtime::Task<Result<LockTable>> read_locks(runtime::KeyValue& store) {
   }
 }
 
+runtime::Task<Result<std::vector<Reservation>>> read_reservations(runtime::KeyValue& store) {
+  const KeySpan span = all_reservations();
+  const Result<std::vector<runtime::KeyPair>> pairs = co_await store.scan(span.from, span.to, kReservationsMax + 1, nullptr);
+  if (!pairs) co_return std::unexpected(pairs.error());
+  if (pairs->size() > kReservationsMax)
+    co_return fail(Errc::corrupt, fmt::format("the metadata have more than {} reservations: run lockstep fsck", kReservationsMax));
+  std::vector<Reservation> found;
+  for (const runtime::KeyPair& pair : *pairs) {
+    Result<Reservation> reservation = unpack_reservation(pair.key, pair.value);
+    if (!reservation) co_return std::unexpected(reservation.error());
+    found.push_back(std::move(*reservation));
+  }
+  co_return found;
+}
+
 }  // namespace
 
 wire::KeyBatch Volume::initial_keys(std::uint64_t blocks) {
@@ -122,7 +137,9 @@ runtime::Task<Result<FileVolume::Counters>> FileVolume::read_counters() {
     if (!mine) co_return std::unexpected(mine.error());
     progress = *mine;
   }
-  co_return Counters{std::move(*allocator), progress, *bound, std::move(*locks)};
+  Result<std::vector<Reservation>> reservations = co_await read_reservations(store);
+  if (!reservations) co_return std::unexpected(reservations.error());
+  co_return Counters{std::move(*allocator), progress, *bound, std::move(*locks), std::move(*reservations)};
 }
 
 void FileVolume::take_counters(Counters counters) {
@@ -130,6 +147,8 @@ void FileVolume::take_counters(Counters counters) {
   state_.progress = counters.progress;
   state_.inode_bound = counters.inode_bound;
   state_.locks = std::move(counters.locks);
+  state_.reservations.clear();
+  for (Reservation& reservation : counters.reservations) state_.reservations.put(std::move(reservation));
 }
 
 runtime::Task<Result<>> FileVolume::replay(area::Log& log) {

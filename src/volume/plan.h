@@ -30,13 +30,17 @@ Step<Planned> plan_lock(Draft& draft, const wire::Operation& operation);
 Step<Planned> plan_cancel_lock(Draft& draft, const wire::Operation& operation);
 Step<Planned> plan_break_locks(Draft& draft, const wire::Operation& operation);
 
+// Reservations (plan_reserve.cc).
+Step<Planned> plan_reserve(Draft& draft, const wire::Operation& operation);
+Step<Planned> plan_release(Draft& draft, const wire::Operation& operation);
+
 // What several of them do.
 /// The name may stand in a directory: EINVAL, ENAMETOOLONG, ENOENT (empty).
 Step<> check_name(std::string_view name);
 /// `directory` gets (entries 1) or loses (-1) an entry now.
 void change_entries(Draft& draft, Draft::Object& directory, int entries);
-/// An object loses a name (a directory: its only one); without any it becomes an orphan.
-void lose_name(Draft& draft, Draft::Object& object);
+/// An object loses a name (a directory: its only one) in `directory`; without any it becomes an orphan.
+void lose_name(Draft& draft, Draft::Object& object, InodeId directory);
 /// A write, a change of owner or a truncation takes setuid, setgid and file capabilities away.
 Step<> drop_privileges(Draft& draft, Draft::Object& file);
 /// Sets the size of a file. False: space behind it is left to a trim.

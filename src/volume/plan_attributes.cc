@@ -19,6 +19,7 @@ constexpr std::size_t kTimesPerEffect = 256;
 Step<> check_xattr_name(std::string_view name) {
   if (name.empty() || name.size() > kNameBytesMax) return refuse(ERANGE);
   if (name.find('\0') != name.npos) return refuse(EINVAL);
+  if (name.starts_with("user.lockstep.")) return refuse(EOPNOTSUPP);  // none of these is stored
   for (const std::string_view space : {"user.", "trusted.", "security."}) {
     if (name.starts_with(space)) return {};
   }

@@ -49,11 +49,12 @@ void change_entries(Draft& draft, Draft::Object& directory, int entries) {
   directory.change();
 }
 
-void lose_name(Draft& draft, Draft::Object& object) {
+void lose_name(Draft& draft, Draft::Object& object, InodeId directory) {
   if (object.is_directory()) {
     object.links = 0;
-  } else if (object.links > 0) {
-    --object.links;
+  } else {
+    if (object.links > 0) --object.links;
+    if (object.parent == directory) object.parent = kNoInode;
   }
   object.ctime = draft.now;
   object.change();
@@ -92,7 +93,7 @@ Step<Planned> plan_create(Draft& draft, const wire::Operation& operation) {
   set_owner(object, parent, operation);
   object.links = type == S_IFDIR ? 2 : 1;
   if (type == S_IFCHR || type == S_IFBLK) object.rdev = operation.rdev;
-  if (type == S_IFDIR) object.parent = parent.id;
+  if (!operation.anonymous) object.parent = parent.id;
   if (type == S_IFLNK) {
     object.target = operation.text;
     object.size = operation.text.size();
@@ -126,6 +127,7 @@ Step<Planned> plan_link(Draft& draft, const wire::Operation& operation) {
 
   if (it.links == 0) draft.erase(orphan_key(it.id));
   ++it.links;
+  if (it.parent == kNoInode) it.parent = operation.inode;
   it.linkable = false;
   it.ctime = draft.now;
   it.change();
@@ -151,7 +153,7 @@ Step<Planned> plan_unlink(Draft& draft, const wire::Operation& operation) {
   change_entries(draft, **directory, -1);
   draft.drop_name(operation.inode, operation.name);
   draft.drop_listing(operation.inode);
-  lose_name(draft, **object);
+  lose_name(draft, **object, operation.inode);
   return draft.finish({}, *object);
 }
 
@@ -172,7 +174,7 @@ Step<Planned> plan_rmdir(Draft& draft, const wire::Operation& operation) {
   change_entries(draft, **directory, -1);
   draft.drop_name(operation.inode, operation.name);
   draft.drop_listing(operation.inode);
-  lose_name(draft, **object);
+  lose_name(draft, **object, operation.inode);
   return draft.finish({}, *object);
 }
 

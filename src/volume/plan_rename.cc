@@ -87,8 +87,9 @@ void move(Draft& draft, Draft::Object& object, Draft::Object& from, Draft::Objec
   object.ctime = draft.now;
   object.change();
   draft.drop_attributes(object.id);
-  if (!object.is_directory() || from.id == to.id) return;
+  if (from.id == to.id && object.is_directory()) return;
   object.parent = to.id;
+  if (!object.is_directory()) return;
   --from.links;
   ++to.links;
 }
@@ -115,7 +116,7 @@ Step<Planned> plan_rename(Draft& draft, const wire::Operation& op) {
     change_entries(draft, *ends.to_directory, ends.target == nullptr ? 1 : 0);
     if (ends.target != nullptr) {
       if (ends.target->is_directory()) --ends.to_directory->links;
-      lose_name(draft, *ends.target);
+      lose_name(draft, *ends.target, ends.to_directory->id);
     }
   }
   move(draft, *ends.source, *ends.from_directory, *ends.to_directory);

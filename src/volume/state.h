@@ -13,6 +13,7 @@
 #include "volume/keys_format.h"
 #include "volume/known_keys.h"
 #include "volume/lock_table.h"
+#include "volume/reservations.h"
 
 namespace lockstep::volume {
 
@@ -35,6 +36,7 @@ struct State {
   std::map<InodeId, wire::LazyTimes> lazy;     ///< at most kLazyTimesMax
   LockTable locks;                             ///< what the L keys say
   DirtyRanges dirty;
+  Reservations reservations;                   ///< what the V keys say
   Homes homes;
 
   /// Kept back from plans, so that the last file of a full volume does not meet a full log or key store at once.

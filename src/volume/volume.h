@@ -7,7 +7,8 @@
 //   every site: apply(effect)                      keys, free space, caches; not the data
 //
 // Keys (lockstep-format(5)): I inode, D directory entry, E chunk of an extent map, X xattr, R block -> inode, G group of
-// blocks, O object without a name, L locks of a file, N next inode number; keys that start with a zero byte belong to one site.
+// blocks, O object without a name, L locks of a file, N next inode number, V reservation; keys that start with a zero byte belong to one
+// site.
 #pragma once
 
 #include <memory>
@@ -19,6 +20,7 @@
 #include "core/result.h"
 #include "runtime/world.h"
 #include "volume/lock_table.h"
+#include "volume/reservations.h"
 #include "wire/messages.h"
 
 namespace lockstep::volume {
@@ -133,8 +135,12 @@ class Volume {
 
   /// What `operation` must have exclusive, all at once (R1). None: it conflicts with nothing.
   [[nodiscard]] virtual std::vector<Turn> turns(const wire::Operation& operation) = 0;
-  /// What `operation` would change now, at time `now`. An outcome with an error changes nothing. Primary only.
-  virtual Attempt<Planned> plan(const wire::Operation& operation, WallTime now) = 0;
+  /// What `operation` would change now, at time `now`, asked for at site `asker`. An outcome with an error changes nothing.
+  /// Primary only.
+  virtual Attempt<Planned> plan(const wire::Operation& operation, WallTime now, SiteId asker = {}) = 0;
+  /// What `operation` would change, for comparison with reservations; touched.h. An error (Errc::posix) where plan() gives one.
+  virtual Attempt<std::vector<Turn>> touched(const wire::Operation& operation) = 0;
+  [[nodiscard]] virtual const Reservations& reservations() const = 0;
   /// Publishes `effect`: reads give the new state. Its data was written before. Freed blocks are not used again before
   /// release(). One with a batch whose seq is not above applied() is in the keys: nothing happens. Errc::io.
   [[nodiscard]] virtual Result<> apply(const wire::Effect& effect) = 0;

@@ -10,7 +10,7 @@
 namespace lockstep::wire {
 namespace {
 
-static_assert(static_cast<int>(Turn::Kind::names) == static_cast<int>(schema::TurnKind::MAX));
+static_assert(static_cast<int>(Turn::Kind::tree) == static_cast<int>(schema::TurnKind::MAX));
 static_assert(static_cast<int>(Drop::Kind::name) == static_cast<int>(schema::DropKind::MAX));
 constexpr std::uint64_t kAreaBytesMax = kAreaBlocksMax * kBlockBytes;
 

@@ -132,12 +132,13 @@ void unpack(const schema::DroppedAt& t, std::uint32_t, DroppedAt& m, Faults&) { 
 Packed<schema::Refusal> pack(Builder& builder, const Refusal& m) {
   const auto outcome = pack(builder, m.outcome);
   const auto request = pack(m.request);
-  return schema::CreateRefusal(builder, &request, outcome);
+  return schema::CreateRefusal(builder, &request, outcome, m.held);
 }
 
 void unpack(const schema::Refusal& t, std::uint32_t, Refusal& m, Faults& faults) {
   m.request = unpack(t.request());
   unpack(t.outcome(), m.outcome, faults);
+  m.held = t.held();
 }
 
 // --- effects ---------------------------------------------------------------------------------------------------------

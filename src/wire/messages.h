@@ -40,6 +40,8 @@ enum class OpKind : std::uint8_t {
   cancel_lock,  ///< inode, lock.owner, lock.ticket: waits in line no longer; value 1: it did
   break_locks,  ///< inode (0: every file), lock.owner.site: its locks are taken away but for those of its start lock.owner.boot
                 ///< (0: of none), and so are its waits; lock.wait: only these. value: how many; above 0: ask again
+  reserve,      ///< inode, offset, length (0: the whole object), text = its path for people, flags of volume/reservations.h
+  release,      ///< inode, offset, length (0: all reservations of the object), flags of volume/reservations.h
 };
 
 /// Whom a lock belongs to: what the kernel of a site calls an owner (a process, or an open file), in one start of its daemon.
@@ -122,11 +124,12 @@ struct Drop {
   bool operator==(const Drop&) const = default;
 };
 
-/// One turn that a request asks of the status table: blocks of a file, or names (hashes) of a directory.
+/// One turn that a request asks of the status table: blocks of a file, names (hashes) of a directory, or a directory with
+/// everything below it.
 struct Turn {
-  enum class Kind : std::uint8_t { data, names } kind{};
+  enum class Kind : std::uint8_t { data, names, tree } kind{};
   InodeId object;
-  std::uint64_t first = 0;  ///< block of the file, or hash of the name
+  std::uint64_t first = 0;  ///< block of the file, or hash of the name; tree: 0
   std::uint64_t count = 0;  ///< ~0: to the end
   bool operator==(const Turn&) const = default;
 };
@@ -223,8 +226,9 @@ struct Data { RequestId request; };
 /// `dropped`: the primary's kernel keeps nothing stale; else a DROPPED follows, and the host is answered only then.
 struct Commit { Effect effect; bool dropped = true; };
 struct DroppedAt { Seq seq; };
-/// Primary -> secondary: a forwarded request changed nothing: an error, or nothing to do.
-struct Refusal { RequestId request; Outcome outcome; };
+/// Primary -> secondary: a forwarded request changed nothing: an error, or nothing to do. `held`: a reservation holds it back,
+/// which the secondary has applied before this arrives; it is to be forwarded again when reservations have changed.
+struct Refusal { RequestId request; Outcome outcome; bool held = false; };
 /// Primary -> secondary: an effect with its payload (W1 step 3). Without: the receiver is a target, and every block of the
 /// effect is one that it will be sent.
 struct Mirror { Effect effect; bool without_payload = false; std::uint64_t waits_from = 0; };

@@ -5,7 +5,7 @@
 namespace lockstep::wire {
 namespace {
 
-static_assert(static_cast<int>(OpKind::break_locks) == static_cast<int>(schema::OpKind::MAX));
+static_assert(static_cast<int>(OpKind::release) == static_cast<int>(schema::OpKind::MAX));
 constexpr int kErrnoMax = 4095;
 
 Packed<schema::AttributeChange> pack(Builder& builder, const AttributeChange& change) {
@@ -79,6 +79,7 @@ std::size_t text_bytes_max(OpKind kind) {
     case OpKind::create: return kTargetBytesMax;
     case OpKind::rename: return kNameBytesMax;
     case OpKind::set_xattr: return kXattrBytesMax;
+    case OpKind::reserve: return kTargetBytesMax;
     default: return 0;
   }
 }

@@ -131,6 +131,15 @@ const Damage kDamages[] = {
      [](Scene& t) { t.edit(t.e, [](Inode& it) { it.parent = InodeId{999}; }); }},
     {"a directory as its own parent", Rule::parent, true,
      [](Scene& t) { t.edit(t.e, [&](Inode& it) { it.parent = t.e; }); }},
+    {"a home without a name of it", Rule::parent, true, [](Scene& t) { t.edit(t.x, [&](Inode& it) { it.parent = t.l1; }); }},
+    {"a home that is not there", Rule::parent, true, [](Scene& t) { t.edit(t.f, [](Inode& it) { it.parent = InodeId{999}; }); }},
+    {"a reservation of nothing", Rule::reservation, true,
+     [](Scene& t) {
+       const volume::Reservation it{.object = InodeId{999}};
+       t.put(volume::reservation_key(it), volume::pack_reservation(it));
+     }},
+    {"a reservation that is not readable", Rule::value, false,
+     [](Scene& t) { t.put(volume::reservation_key({.object = t.f}), "?"); }},
     {"a directory with two names", Rule::directory_names, true, [](Scene& t) { t.add_name(t.l1, "e", t.e, S_IFDIR); }},
     {"a directory with two names in one directory", Rule::directory_names, true,
      [](Scene& t) { t.add_name(t.d, "e2", t.e, S_IFDIR); }},

@@ -40,6 +40,14 @@ TEST_CASE("a directory has one name, in its parent") {
   REQUIRE(judge(2, 0, false) == std::vector{Rule::nameless});
 }
 
+TEST_CASE("anything else has a name in its home") {
+  for (std::uint32_t links = 1; links <= 3; ++links) {
+    REQUIRE(judge_names({.links = links, .names = links}).empty());
+    REQUIRE(judge_names({.links = links, .names = links, .names_parent = false}) == std::vector{Rule::parent});
+  }
+  REQUIRE(judge_names({.links = 0, .names = 0, .orphan = true, .names_parent = false}).empty());
+}
+
 TEST_CASE("a mended object has nothing left to be mended") {
   ObjectFacts facts;
   facts.inode.id = InodeId{7};

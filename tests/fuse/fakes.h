@@ -105,6 +105,7 @@ class FakeVolume final : public volume::Volume {
   std::map<std::pair<InodeId, std::string>, InodeId> names;
   std::set<InodeId> not_loaded;
   std::set<InodeId> holes;  ///< files that are one hole
+  volume::Reservations reserved;
   std::uint64_t loads = 0, lists = 0;
   std::uint64_t next = 2;
 
@@ -174,7 +175,9 @@ class FakeVolume final : public volume::Volume {
   // Not of the host's side.
   Seq applied() const override { std::abort(); }
   std::vector<volume::Turn> turns(const wire::Operation&) override { std::abort(); }
-  volume::Attempt<volume::Planned> plan(const wire::Operation&, WallTime) override { std::abort(); }
+  volume::Attempt<volume::Planned> plan(const wire::Operation&, WallTime, SiteId) override { std::abort(); }
+  volume::Attempt<std::vector<volume::Turn>> touched(const wire::Operation&) override { std::abort(); }
+  [[nodiscard]] const volume::Reservations& reservations() const override { return reserved; }
   Result<> apply(const wire::Effect&) override { std::abort(); }
   void release(std::span<const BlockRange>) override { std::abort(); }
   Task<Result<std::vector<InodeId>>> orphans() override { std::abort(); }

@@ -184,7 +184,7 @@ TEST_CASE("effects that break a rule are refused by name") {
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.writes[0].length = 0; }), Contains("effect.writes: a write without"));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.writes[0].address = ~std::uint64_t{0}; }), Contains("effect.writes"));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.writes[0].length = ~std::uint64_t{0}; }), Contains("effect.writes"));
-  CHECK_THAT(refusal_of_effect([](Effect& e) { e.turns = {{Turn::Kind{2}, InodeId(1), 0, 1}}; }),
+  CHECK_THAT(refusal_of_effect([](Effect& e) { e.turns = {{Turn::Kind{3}, InodeId(1), 0, 1}}; }),
              Contains("effect.turns"));
   CHECK_THAT(refusal_of_effect([](Effect& e) { e.turns.assign(kRangesMax + 1, {{}, InodeId(1), 0, 1}); }),
              Contains("effect.turns: too many"));
@@ -242,9 +242,13 @@ TEST_CASE("operations that break a rule are refused by name") {
       refusal_of_operation(OpKind::set_xattr, [](Operation& o) { o.text = std::string(kXattrBytesMax, 'v'); }).empty());
   CHECK_THAT(refusal_of_operation(OpKind::create, [](Operation& o) { o.text = std::string(4096, 't'); }),
              Contains("operation.text: too long"));
+  CHECK(refusal_of_operation(OpKind::reserve, [](Operation& o) { o.text = std::string(4095, 'p'); }).empty());
+  CHECK_THAT(refusal_of_operation(OpKind::reserve, [](Operation& o) { o.text = std::string(4096, 'p'); }),
+             Contains("operation.text: too long"));
+  CHECK_THAT(refusal_of_operation(OpKind::release, [](Operation& o) { o.text = "p"; }), Contains("operation.text: too long"));
   CHECK_THAT(refusal_of_operation(OpKind::create, [](Operation& o) { o.anonymous = true; }),
              Contains("operation.name"));
-  CHECK_THAT(refusal_of_operation(OpKind::sync, [](Operation& o) { o.kind = OpKind{18}; }), Contains("operation.kind"));
+  CHECK_THAT(refusal_of_operation(OpKind::sync, [](Operation& o) { o.kind = OpKind{20}; }), Contains("operation.kind"));
   CHECK_THAT(refusal_of_operation(OpKind::allocate, [](Operation& o) { o.offset = std::uint64_t{1} << 63; }),
              Contains("operation.offset"));
   CHECK_THAT(refusal_of_operation(OpKind::copy, [](Operation& o) { o.other_offset = ~std::uint64_t{0}; }),

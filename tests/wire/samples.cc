@@ -23,7 +23,7 @@ Operation operation_of(OpKind kind) {
     operation.lock = {};
   }
   if (kind == OpKind::write) operation.length = 8192;
-  if (kind != OpKind::create && kind != OpKind::rename && kind != OpKind::set_xattr) operation.text.clear();
+  if (kind != OpKind::create && kind != OpKind::rename && kind != OpKind::set_xattr && kind != OpKind::reserve) operation.text.clear();
   return operation;
 }
 
@@ -110,7 +110,7 @@ std::vector<Sample> all() {
   forward.operation = operation_of(OpKind::write);
   add("forward", forward, 8192);
   forward.with_payload = false;
-  for (int kind = 0; kind <= static_cast<int>(OpKind::break_locks); ++kind) {
+  for (int kind = 0; kind <= static_cast<int>(OpKind::release); ++kind) {
     forward.operation = operation_of(static_cast<OpKind>(kind));
     add("forward_" + std::to_string(kind), forward);
   }
@@ -123,7 +123,10 @@ std::vector<Sample> all() {
   add("data", filled<Data>(), 5000);
   add("commit", with_effect<Commit>());
   add("dropped", filled<DroppedAt>());
-  add("refusal", filled<Refusal>());
+  auto refusal = filled<Refusal>();
+  add("refusal_held", refusal);
+  refusal.held = false;
+  add("refusal", refusal);
   auto mirror = with_effect<Mirror>();
   add("mirror_without_payload", mirror);
   mirror.without_payload = false;

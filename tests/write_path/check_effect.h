@@ -1,9 +1,40 @@
 // check_effect.h - what must hold after a call, whatever happened on the way.
 #pragma once
 
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <functional>
+#include <iostream>
+
 #include "scene.h"
 
 namespace lockstep::write_path {
+
+/// Runs `test` in a child process: what a kill abandons stays in memory for ever (see sim/universe.h). The child reports what
+/// failed in it.
+inline void in_a_child(const std::function<void()>& test) {
+  std::cout.flush();
+  std::fflush(stdout);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    int status = 0;
+    try {
+      test();
+    } catch (...) {
+      status = 1;
+    }
+    std::cout.flush();
+    std::fflush(stdout);
+    _exit(status);
+  }
+  int status = -1;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  INFO("what failed is shown above");
+  REQUIRE(status == 0);
+}
 
 /// One answer, success.
 inline void require_success(const Answer& answer) {

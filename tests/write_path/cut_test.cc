@@ -24,7 +24,7 @@ struct Case {
 struct Calls {
   Calls(Scene& s, const Case& c) : scene(s), both(c.both_ask) {
     if (c.held) {
-      claim.emplace(scene, kEast, false, kEast);
+      claim.emplace(scene, kEast);
       scene.universe().after(*c.held, nullptr, [this] { claim->release(); });
     }
     scene.start(c.site, c.call, answers[0]);

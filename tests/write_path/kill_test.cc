@@ -1,11 +1,6 @@
 // Either daemon is killed at every step of a request and before every write to its medium, and started again: one
 // application, one answer, at most one effect.
 #include <fmt/format.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cstdio>
-#include <iostream>
 
 #include "check_effect.h"
 #include "sim/storage.h"
@@ -136,27 +131,9 @@ void kill_at_every_moment(Case c) {
   }
 }
 
-/// In a child process: what a kill abandons stays in memory for ever (see sim/universe.h). The child reports what failed in it.
 void kill_everywhere(const Case& c) {
-  std::cout.flush();
-  std::fflush(stdout);
-  const pid_t child = fork();
-  REQUIRE(child >= 0);
-  if (child == 0) {
-    int status = 0;
-    try {
-      kill_at_every_moment(c);
-    } catch (...) {
-      status = 1;
-    }
-    std::cout.flush();
-    std::fflush(stdout);
-    _exit(status);
-  }
-  int status = -1;
-  REQUIRE(waitpid(child, &status, 0) == child);
-  INFO(name_of(c.call) << " at " << kSites[c.site] << ": what failed is shown above");
-  REQUIRE(status == 0);
+  INFO(name_of(c.call) << " at " << kSites[c.site]);
+  in_a_child([&] { kill_at_every_moment(c); });
 }
 
 Case any_call() {

@@ -1,4 +1,4 @@
-// A range that is reserved or exclusive, at either site, makes a request wait in line.
+// A range that is exclusive, at either site, makes a request wait in line; reserve_test.cc has what is reserved.
 #include <algorithm>
 
 #include "scene.h"
@@ -26,12 +26,11 @@ void finish(Scene& scene, const Answer& answer) {
 
 }  // namespace
 
-TEST_CASE("reserved or exclusive at the primary, requests of both sites wait in line (claims 28, 30, 33, 39, 43)", "[line]") {
+TEST_CASE("exclusive at the primary, requests of both sites wait in line (claims 28, 30, 33, 39, 43)", "[line]") {
   const std::size_t asker = GENERATE(kEast, kWest);
-  const bool reservation = GENERATE(false, true);
-  INFO((reservation ? "reserved" : "exclusive") << ", asked at " << kSites[asker]);
+  INFO("asked at " << kSites[asker]);
   Scene scene(7);
-  Held held(scene, kEast, reservation, reservation ? 1 - asker : kEast);
+  Held held(scene, kEast);
   scene.record();
   Answer answer;
   scene.start(asker, Call::overwrite, answer);
@@ -60,10 +59,9 @@ TEST_CASE("reserved or exclusive at the primary, requests of both sites wait in 
   REQUIRE(found == expected);
 }
 
-TEST_CASE("reserved or exclusive at the secondary, its host's request is not forwarded (claims 28, 29, 36, 39, 45, 48)", "[line]") {
-  const bool reservation = GENERATE(false, true);
+TEST_CASE("exclusive at the secondary, its host's request is not forwarded (claims 28, 29, 36, 39, 45, 48)", "[line]") {
   Scene scene(8);
-  Held held(scene, kWest, reservation, kEast);
+  Held held(scene, kWest);
   scene.record();
   Answer answer;
   scene.start(kWest, Call::overwrite, answer);
@@ -76,11 +74,10 @@ TEST_CASE("reserved or exclusive at the secondary, its host's request is not for
   finish(scene, answer);
 }
 
-TEST_CASE("reserved or exclusive at the secondary, the primary's request is not written there and not answered (claims 28, 36, 45)",
+TEST_CASE("exclusive at the secondary, the primary's request is not written there and not answered (claims 28, 36, 45)",
           "[line]") {
-  const bool reservation = GENERATE(false, true);
   Scene scene(9);
-  Held held(scene, kWest, reservation, kWest);
+  Held held(scene, kWest);
   scene.record();
   Answer answer;
   scene.start(kEast, Call::overwrite, answer);
@@ -92,27 +89,4 @@ TEST_CASE("reserved or exclusive at the secondary, the primary's request is not 
   REQUIRE_FALSE(has(scene, kEast, Step::released));
   held.release();
   finish(scene, answer);
-}
-
-TEST_CASE("a reservation holds back the other site only", "[line]") {
-  Scene scene(10);
-  Held held(scene, kEast, true, kEast);
-  scene.record();
-  Answer of_east, of_west;
-  scene.start(kWest, Call::overwrite, of_west);
-  scene.universe().run_for(std::chrono::seconds(1));
-  REQUIRE(of_west.count == 0);
-  // Other blocks are not held back, whoever asks.
-  Answer elsewhere;
-  scene.start_write(kEast, 5, 1, kNew + 1, elsewhere);
-  REQUIRE(scene.run_until_answered(elsewhere));
-  REQUIRE(elsewhere.made);
-  REQUIRE(of_west.count == 0);
-  held.release();
-  finish(scene, of_west);
-  Held own(scene, kEast, true, kEast);
-  scene.start_write(kEast, 3, 1, kNew, of_east);
-  REQUIRE(scene.run_until_answered(of_east));
-  REQUIRE(of_east.made);
-  own.release();
 }

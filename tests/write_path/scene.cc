@@ -68,6 +68,27 @@ Task<void> read_all(sim::Process& process, std::string path, std::optional<std::
   co_await host.close(*file);
 }
 
+/// Takes the lines of an answer and drops them.
+class NoLines final : public control::Stream {
+ public:
+  Task<bool> send(nlohmann::json) override { co_return true; }
+  runtime::Stop& gone() override { return gone_; }
+
+ private:
+  runtime::Stop gone_;
+};
+
+Task<void> carry_out(site::Site& site, nlohmann::json request, std::optional<nlohmann::json>& answer) {
+  NoLines lines;
+  answer = co_await site.execute(std::move(request), lines);
+}
+
+Task<void> find_inode(sim::Process& process, std::string path, InodeId& inode) {
+  Host host(process);
+  const Result<runtime::HostAttributes> found = co_await host.stat(path);
+  if (found) inode = found->inode;
+}
+
 Task<void> look_at_names(sim::Process& process) {
   Host host(process);
   co_await host.stat("/names/from");
@@ -116,15 +137,16 @@ Scene::Scene(std::uint64_t seed) : cluster(seed, {.area_bytes = kAreaBytes, .alo
   for (std::size_t site : {kEast, kWest}) {
     cluster.start(site);
     applications_[site] = &cluster.machine(site).start("applications");
+    lookers_[site] = &cluster.machine(site).start("lookers");
   }
   REQUIRE(universe().run_until([&] { return cluster.in_sync(); }, kLimit));
   bool made = false;
-  run(kEast, make_files(*applications_[kEast], made));
+  run(*applications_[kEast], make_files(*applications_[kEast], made));
   REQUIRE(made);
   for (std::size_t site : {kEast, kWest}) {
-    run(site, open_file(*applications_[site], "/data", O_RDWR, data_[site]));
-    run(site, open_file(*applications_[site], "/records", O_RDWR | O_APPEND, records_[site]));
-    run(site, look_at_names(*applications_[site]));
+    run(*applications_[site], open_file(*applications_[site], "/data", O_RDWR, data_[site]));
+    run(*applications_[site], open_file(*applications_[site], "/records", O_RDWR | O_APPEND, records_[site]));
+    run(*applications_[site], look_at_names(*applications_[site]));
     REQUIRE((data_[site] && records_[site]));
   }
   settle();
@@ -138,9 +160,9 @@ Scene::~Scene() {
   }
 }
 
-void Scene::run(std::size_t site, Task<void> task) {
-  applications_[site]->spawn(std::move(task));
-  REQUIRE(universe().run_until([&] { return applications_[site]->idle(); }, kLimit));
+void Scene::run(sim::Process& process, Task<void> task) {
+  process.spawn(std::move(task));
+  REQUIRE(universe().run_until([&] { return process.idle(); }, kLimit));
 }
 
 void Scene::start_write(std::size_t site, std::uint64_t block, std::uint64_t blocks, std::uint64_t value, Answer& answer) {
@@ -176,8 +198,26 @@ void Scene::settle() {
 
 std::optional<std::string> Scene::content(std::size_t site, const std::string& path) {
   std::optional<std::string> content;
-  run(site, read_all(*applications_[site], path, content));
+  run(*lookers_[site], read_all(*lookers_[site], path, content));
   return content;
+}
+
+void Scene::start_command(std::size_t site, nlohmann::json request, std::optional<nlohmann::json>& answer) {
+  cluster.process(site).spawn(carry_out(cluster.site(site), std::move(request), answer));
+}
+
+std::optional<nlohmann::json> Scene::command(std::size_t site, nlohmann::json request) {
+  std::optional<nlohmann::json> answer;
+  start_command(site, std::move(request), answer);
+  universe().run_until([&] { return answer.has_value(); }, kLimit);
+  return answer;
+}
+
+InodeId Scene::inode(const std::string& path) {
+  InodeId inode;
+  run(*lookers_[kEast], find_inode(*lookers_[kEast], path, inode));
+  REQUIRE(inode != kNoInode);
+  return inode;
 }
 
 wire::Turn Scene::data_turn(std::uint64_t block, std::uint64_t blocks) const {

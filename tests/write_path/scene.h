@@ -8,6 +8,7 @@
 #pragma once
 
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -73,6 +74,12 @@ class Scene {
   /// Runs until both sites are in sync and nothing is in flight or waits to be written.
   void settle();
 
+  /// Runs a command of the control socket at the daemon of `site`. nullopt: it has no answer within minutes.
+  std::optional<nlohmann::json> command(std::size_t site, nlohmann::json request);
+  /// Starts one; `answer` must live until it is there, or the daemon is dead.
+  void start_command(std::size_t site, nlohmann::json request, std::optional<nlohmann::json>& answer);
+  InodeId inode(const std::string& path);
+
   /// A file as an application at `site` reads it; nullopt: it is not there.
   std::optional<std::string> content(std::size_t site, const std::string& path);
   /// The turn of `blocks` blocks of /data at `block`.
@@ -98,19 +105,19 @@ class Scene {
     }
   };
   void saw(std::size_t site, const controller::StepEvent& event);
-  void run(std::size_t site, runtime::Task<void> task);
+  void run(sim::Process& process, runtime::Task<void> task);
 
   sim::Process* applications_[2] = {};
+  sim::Process* lookers_[2] = {};  // look while an application waits
   sim::FileHandle data_[2], records_[2];
   Observer observers_[2];
   std::vector<Seen> seen_;
 };
 
-/// A claim on block 3 of /data in the table of one site, as another request or a reservation would hold it.
+/// A claim on block 3 of /data in the table of one site, as another request would hold it.
 struct Held {
-  Held(Scene& s, std::size_t where, bool reservation, std::size_t holder) : scene(s), site(where) {
-    const auto taken = scene.replica(site).table.take(
-        {.site = SiteId{static_cast<std::uint8_t>(holder)}, .reservation = reservation, .turns = {scene.data_turn(3, 1)}});
+  Held(Scene& s, std::size_t where) : scene(s), site(where) {
+    const auto taken = scene.replica(site).table.take({.turns = {scene.data_turn(3, 1)}});
     REQUIRE(taken.has_value());
     REQUIRE(taken->verdict == controller::Verdict::granted);
     id = taken->id;
