@@ -22,29 +22,7 @@ using control::flag, control::is_true, control::member, control::number, control
 /// A daemon answers status from memory; one that needs longer is stuck.
 constexpr std::chrono::seconds kStatusPatience{10};
 
-void complain(std::string_view text) { fmt::print(stderr, "lockstep: {}\n", text); }
-
 void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
-
-/// Asks, and complains when there is no answer or the answer is an error; null then.
-json ask(const std::string& control, const json& request, const std::function<void(const json&)>& on_line,
-         std::optional<std::chrono::milliseconds> patience) {
-  Result<control::Client> client = control::Client::connect(control);
-  if (!client) {
-    complain(client.error().text);
-    return nullptr;
-  }
-  Result<json> answer = client->call(request, on_line, patience);
-  if (!answer) {
-    complain(answer.error().text);
-    return nullptr;
-  }
-  if (answer->contains("error")) {
-    complain(text(*answer, "error"));
-    return nullptr;
-  }
-  return std::move(*answer);
-}
 
 void show_progress(const json& line) {
   const json& progress = member(line, "progress");
@@ -75,6 +53,36 @@ ExitStatus say(const json& answer) {
 }
 
 }  // namespace
+
+void complain(std::string_view text) { fmt::print(stderr, "lockstep: {}\n", text); }
+
+nlohmann::json ask(const std::string& control, const nlohmann::json& request, const std::function<void(const json&)>& on_line,
+         std::optional<std::chrono::milliseconds> patience) {
+  Result<control::Client> client = control::Client::connect(control);
+  if (!client) {
+    complain(client.error().text);
+    return nullptr;
+  }
+  Result<json> answer = client->call(request, on_line, patience);
+  if (!answer) {
+    complain(answer.error().text);
+    return nullptr;
+  }
+  if (answer->contains("error")) {
+    complain(text(*answer, "error"));
+    return nullptr;
+  }
+  return std::move(*answer);
+}
+
+bool confirmed(std::string_view question) {
+  fmt::print(stderr, "{} Type \"yes\" to go on: ", question);
+  std::fflush(stderr);
+  char answer[16] = {};
+  if (std::fgets(answer, sizeof answer, stdin) != nullptr && std::string_view(answer) == "yes\n") return true;
+  complain("nothing was changed");
+  return false;
+}
 
 ExitStatus show_status(const std::string& control, bool as_json) {
   const json answer = ask(control, {{"command", "status"}}, {}, kStatusPatience);
@@ -112,15 +120,7 @@ ExitStatus take_over(const std::string& control, bool force, bool yes) {
   }
   fmt::print(stderr, "This site will go on alone. What that may lose:\n");
   for (const std::string& loss : texts(first, "losses")) fmt::print(stderr, "  - {}\n", loss);
-  if (!yes) {
-    fmt::print(stderr, "Type \"yes\" to go on: ");
-    std::fflush(stderr);
-    char answer[16] = {};
-    if (std::fgets(answer, sizeof answer, stdin) == nullptr || std::string_view(answer) != "yes\n") {
-      complain("nothing was changed");
-      return kNo;
-    }
-  }
+  if (!yes && !confirmed("Go on?")) return kNo;
   return say(ask(control, {{"command", "takeover"}, {"confirmed", true}}, {}, std::nullopt));
 }
 

@@ -1,12 +1,27 @@
 // daemon_commands.h - the commands that ask a running daemon. Each prints and returns the exit status.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "bin/exit_status.h"
 
 namespace lockstep::cli {
+
+/// Says on stderr what went wrong.
+void complain(std::string_view text);
+/// Asks the daemon, and complains when there is no answer or the answer is an error; null then. `on_line`: for each line before
+/// the answer; no `patience`: no limit of time.
+[[nodiscard]] nlohmann::json ask(const std::string& control, const nlohmann::json& request,
+                                 const std::function<void(const nlohmann::json&)>& on_line,
+                                 std::optional<std::chrono::milliseconds> patience);
+/// Somebody at the terminal answers `question` with "yes"; else complains that nothing was changed.
+[[nodiscard]] bool confirmed(std::string_view question);
 
 /// What `trace` is to show.
 struct TraceOptions {

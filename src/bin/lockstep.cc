@@ -8,6 +8,7 @@
 #include "bin/exit_status.h"
 #include "bin/format_command.h"
 #include "bin/fsck_command.h"
+#include "bin/reserve_command.h"
 #include "config/config.h"
 
 namespace lockstep::cli {
@@ -23,10 +24,11 @@ struct Options {
   FormatCommand format;
   TraceOptions trace;
   FsckCommand fsck;
+  ReserveCommand reserve;
 };
 
-ExitStatus complain(std::string_view text) {
-  fmt::print(stderr, "{}{}\n", text.starts_with("lockstep: ") ? "" : "lockstep: ", text);
+ExitStatus could_not(std::string_view text) {
+  complain(text.starts_with("lockstep: ") ? text.substr(std::string_view("lockstep: ").size()) : text);
   return kCouldNot;
 }
 
@@ -46,14 +48,14 @@ ExitStatus check_configuration(const Options& options) {
 template <class Command>
 ExitStatus at_site(const Options& options, Command command) {
   const Result<config::Config> config = config::load(options.config);
-  if (!config) return complain(config.error().text);
+  if (!config) return could_not(config.error().text);
   if (options.site.empty()) {
     std::string names;
     for (const config::Site& site : config->sites) names += (names.empty() ? "" : " or ") + site.name;
-    return complain(fmt::format("which site? give --site NAME (or set LOCKSTEP_SITE): {}", names));
+    return could_not(fmt::format("which site? give --site NAME (or set LOCKSTEP_SITE): {}", names));
   }
   const Result<SiteId> site = config->site(options.site);
-  if (!site) return complain(site.error().text);
+  if (!site) return could_not(site.error().text);
   return command(*config, *site);
 }
 
@@ -95,6 +97,20 @@ int run(int argc, char** argv) {
   CLI::App* resolve_command = app.add_subcommand("resolve", "after a divergence: whose changes go");
   resolve_command->add_option("--discard", options.other, "the site that is made equal to the other one")->required()->type_name("NAME");
 
+  CLI::App* reserve_command = app.add_subcommand("reserve", "keep other sites from changing a file, a part of it, or a directory tree");
+  reserve_command->add_option("path", options.reserve.path, "a file or directory in the mount of the site")->type_name("PATH");
+  reserve_command->add_option("--range", options.reserve.range, "bytes of a file, in whole blocks of 4096")->type_name("FIRST-LAST");
+  CLI::Option* wait = reserve_command->add_flag("--wait", options.reserve.wait, "what others change there waits (the default)");
+  reserve_command->add_flag("--busy", options.reserve.busy, "what others change there fails with EBUSY")->excludes(wait);
+  CLI::Option* list = reserve_command->add_flag("--list", options.reserve.list, "what is reserved, and by whom");
+  reserve_command->add_flag("--json", options.reserve.json, "with --list: one line for programs")->needs(list);
+  CLI::Option* breaks = reserve_command->add_flag("--break", options.reserve.breaks, "release it, whichever site holds it")->excludes(list);
+  reserve_command->add_flag("--force", options.reserve.force, "with --break: do not ask")->needs(breaks);
+
+  CLI::App* release_command = app.add_subcommand("release", "give up what this site has reserved");
+  release_command->add_option("path", options.reserve.path, "a file or directory in the mount of the site")->required()->type_name("PATH");
+  release_command->add_option("--range", options.reserve.range, "just the reservation of these bytes")->type_name("FIRST-LAST");
+
   CLI::App* fsck = app.add_subcommand("fsck", "examine a storage area that no daemon has");
   fsck->add_option("area", options.fsck.area, "directory of the area")->required()->type_name("AREA");
   fsck->add_flag("--repair", options.fsck.repair, "mend what can be mended without guessing");
@@ -124,6 +140,8 @@ int run(int argc, char** argv) {
     if (take_over_command->parsed()) return take_over(control, options.force, options.yes);
     if (replace_command->parsed()) return replace(control, options.other);
     if (resolve_command->parsed()) return resolve(control, options.other);
+    if (reserve_command->parsed()) return reserve(config.at(site), options.reserve);
+    if (release_command->parsed()) return release(config.at(site), options.reserve);
     return trace(control, options.trace);
   });
 }

@@ -157,6 +157,26 @@ std::string space(const json& status) {
   return out;
 }
 
+std::string reservations(const json& status) {
+  const json& reservations = member(status, "reservations");
+  if (!reservations.is_object()) return {};
+  std::string out = "  reserved: ";
+  bool first = true;
+  if (const json& by = member(reservations, "by"); by.is_object()) {
+    for (const auto& [site, count] : by.items()) {
+      out += fmt::format("{}{} by {}", first ? "" : ", ", number(by, site.c_str()), site);
+      first = false;
+    }
+  }
+  if (first) out += "nothing";
+  const json& waiting = member(reservations, "waiting");
+  if (const std::uint64_t count = number(reservations, "waiting_count"); count != 0 && waiting.is_array() && !waiting.empty()) {
+    out += fmt::format("; {} request{} here wait{} for a reservation of {}, for {}", count, count == 1 ? "" : "s", count == 1 ? "s" : "",
+                       or_dash(text(waiting[0], "reserved_by")), human_ms(number(waiting[0], "ms")));
+  }
+  return out + " (lockstep reserve --list)\n";
+}
+
 }  // namespace
 
 std::string render_status(const json& status) {
@@ -168,6 +188,7 @@ std::string render_status(const json& status) {
   out += sites_table(status) + "\n";
   out += mending(status) + arbiter(status);
   out += fmt::format("  I/O:   {}\n", pending(status));
+  out += reservations(status);
   out += fmt::format("  space: {}\n", space(status));
   return out;
 }

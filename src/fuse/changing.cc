@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "core/check.h"
+#include "fuse/reserve_xattr.h"
 
 namespace lockstep::fuse {
 
@@ -74,7 +75,8 @@ Operation operation_of(const HostRequest& request) {
       o.flags = request.flags;
       return o;
     }
-    case HostOp::removexattr: return operation_by(request, OpKind::remove_xattr);
+    case HostOp::removexattr:
+      return operation_by(request, request.name == kReserveXattr ? OpKind::release : OpKind::remove_xattr);
     case HostOp::fallocate: {
       Operation o = operation_by(request, OpKind::allocate);
       o.offset = request.offset;
@@ -111,8 +113,22 @@ void Changing::start(HostRequest request) {
     case HostOp::open: return state_.launch(unique, open_truncated(std::move(request)));
     case HostOp::create: return state_.launch(unique, create(std::move(request)));
     case HostOp::tmpfile: return state_.launch(unique, create_nameless(std::move(request)));
+    case HostOp::setxattr:
+      if (request.name == kReserveXattr) return state_.launch(unique, reserve(std::move(request)));
+      return state_.launch(unique, carry_out(std::move(request)));
     default: return state_.launch(unique, carry_out(std::move(request)));
   }
+}
+
+Task<void> Changing::reserve(HostRequest request) {
+  const std::string_view value(reinterpret_cast<const char*>(request.data.data()), request.data.size());
+  std::optional<Operation> operation = reserve_by_xattr(request.inode, value);
+  if (!operation || request.flags != 0) {
+    state_.answer_error(request, EINVAL);
+    co_return;
+  }
+  const Outcome outcome = co_await state_.changes.change(std::move(*operation), Bytes(), nullptr);
+  state_.answer_error(request, outcome.error);
 }
 
 Task<void> Changing::carry_out(HostRequest request) {

@@ -25,6 +25,7 @@ class Changing {
   [[nodiscard]] bool may_be_opening(InodeId inode);
 
  private:
+  runtime::Task<void> reserve(runtime::HostRequest request);
   runtime::Task<void> carry_out(runtime::HostRequest request);
   runtime::Task<void> open_truncated(runtime::HostRequest request);
   runtime::Task<void> create(runtime::HostRequest request);

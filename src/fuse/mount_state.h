@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "area/area.h"
 #include "controller/changes.h"
@@ -20,6 +22,7 @@ struct HostOptions {
   Duration name_patience = std::chrono::milliseconds(3);  ///< before all names are dropped instead of one
   Duration closing_patience = std::chrono::seconds(5);    ///< before the mount is cut off instead of emptied
   bool strict = false;                          ///< coherence = "strict": every open is direct, every read waits its turn
+  std::vector<std::string> sites;               ///< their names, by SiteId
   std::uint64_t read_bytes_max = 64u << 20;     ///< memory of reads that wait for the medium
 };
 
@@ -42,7 +45,7 @@ inline constexpr std::uint64_t kTransferBytesMax = 1u << 20;
 
 struct MountState {
   MountState(runtime::World& w, area::Area& a, volume::Volume& v, controller::Changes& c, HostOptions o)
-      : world(w), kernel(w.kernel), area(a), volume(v), changes(c), options(o), inodes(w.scheduler),
+      : world(w), kernel(w.kernel), area(a), volume(v), changes(c), options(std::move(o)), inodes(w.scheduler),
         serving(w.scheduler, w.clock), scope(w.scheduler) {}
 
   runtime::World& world;

@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "core/check.h"
+#include "fuse/reserve_xattr.h"
 
 namespace lockstep::fuse {
 
@@ -112,6 +113,15 @@ bool Reading::readlink(const HostRequest& request, volume::Miss& miss) {
 }
 
 bool Reading::getxattr(const HostRequest& request, volume::Miss& miss) {
+  if (request.name == kReserveXattr) {
+    const std::string value = reserve_xattr_of(state_.volume.reservations(), request.inode, state_.options.sites);
+    if (value.empty()) {
+      state_.answer_error(request, ENODATA);
+    } else {
+      answer_xattr(request, value);
+    }
+    return true;
+  }
   auto found = state_.volume.xattr(request.inode, request.name);
   bool done = false;
   if (!has_value(found, request, miss, done)) return done;

@@ -42,6 +42,7 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
   const std::string command = request.at("command").get<std::string>();
   if (command == "status") co_return status();
   if (command == "trace") co_return co_await run_trace(std::move(request), stream);
+  if (ReserveCommands::knows(command)) co_return co_await reserve_->execute(std::move(request), stream);
   if (command == "takeover") co_return co_await take_over(std::move(request));
   if (command == "replace") co_return co_await replace(std::move(request));
   if (command == "resolve") co_return co_await resolve(std::move(request));
@@ -58,7 +59,7 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
     co_return co_await switch_over(std::move(request), stream);
   }
   co_return json{{"error", fmt::format("there is no command \"{}\"; commands are status, verify, trace, switchover, takeover, replace, "
-                                       "resolve", command)}};
+                                       "resolve, reserve, release, reservations", command)}};
 }
 
 json Site::status() {
@@ -143,6 +144,7 @@ json Site::status() {
     if (rate > 0) resync["seconds_left"] = static_cast<std::uint64_t>(static_cast<double>(left) / rate);
     answer["resync"] = std::move(resync);
   }
+  if (json reservations = reserve_->summary(); !reservations.is_null()) answer["reservations"] = std::move(reservations);
   if (config_.arbiter) {
     answer["arbiter"] = {{"reachable", !c.keeper().arbiter_away()}, {"up_to_date", c.keeper().published()},
                          {"frozen", c.keeper().frozen()}, {"problem", c.keeper().problem()}};
@@ -248,6 +250,7 @@ json Site::step_line(const controller::StepEvent& event) const {
                      : event.status == controller::Status::reserved ? "reserved"
                                                                     : "neither";
   }
+  if (event.step == controller::Step::held) line["reserved_by"] = site_name(event.holder);
   if (event.seq != Seq{0}) line["seq"] = event.seq.value;
   return line;
 }

@@ -51,10 +51,12 @@ runtime::Task<Result<>> Site::start() {
   host.entries_valid = config_.timing.entries;
   host.name_patience = config_.timing.name_drop;
   host.strict = config_.options.coherence == config::Coherence::strict;
+  for (const config::Site& site : config_.sites) host.sites.push_back(site.name);
   host_side_.emplace(world_, *area_, *volume_, *controller_, host);
   verify_.emplace(world_, *controller_);
   comparison_.emplace(world_, *area_);
   remote_.emplace(world_, *controller_, static_cast<control::Commands&>(*this));
+  reserve_.emplace(config_, self_, world_.clock, *controller_, *volume_);
   controller_->comparison = &*comparison_;
   controller_->commands = &*remote_;
 

@@ -19,6 +19,7 @@
 #include "resync/verify.h"
 #include "runtime/world.h"
 #include "site/remote_commands.h"
+#include "site/reserve_commands.h"
 #include "volume/volume.h"
 
 namespace lockstep::site {
@@ -80,6 +81,7 @@ class Site final : public control::Commands {
   std::optional<resync::Verify> verify_;
   std::optional<resync::Comparison> comparison_;
   std::optional<RemoteCommands> remote_;
+  std::optional<ReserveCommands> reserve_;
   std::optional<control::Server> control_;
   bool stopping_ = false;
   bool started_ = false;

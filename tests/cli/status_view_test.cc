@@ -33,6 +33,16 @@ TEST_CASE("A volume in sync is called safe in the first line") {
   CHECK_THAT(screen, Contains("12 ms ago"));
 }
 
+TEST_CASE("Reservations are counted by site, with who waits for them") {
+  json status = in_sync();
+  CHECK_THAT(render_status(status), !Contains("reserved"));
+  status["reservations"] = json::parse(R"({"count": 3, "by": {"east": 2, "west": 1}, "waiting_count": 0, "waiting": []})");
+  CHECK_THAT(render_status(status), Contains("  reserved: 2 by east, 1 by west (lockstep reserve --list)\n"));
+  status["reservations"]["waiting_count"] = 2;
+  status["reservations"]["waiting"] = json::parse(R"([{"request": "west-9", "reserved_by": "east", "inode": 7, "ms": 12}])");
+  CHECK_THAT(render_status(status), Contains("1 by west; 2 requests here wait for a reservation of east, for 12 ms (lockstep"));
+}
+
 TEST_CASE("A site that is away is named, with what to do") {
   json status = in_sync();
   status["state"] = "suspended";

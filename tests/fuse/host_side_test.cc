@@ -242,6 +242,31 @@ TEST_CASE("extended attributes, links and space") {
   CHECK(s.changes.asked.back().text == "text");
 }
 
+TEST_CASE("the attribute for reservations is a change, and never one that is stored") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644);
+  const std::string value = "0-4095 busy", wrong = "now";
+  HostRequest set = s.request(HostOp::setxattr, a, "user.lockstep.reserve");
+  set.data = std::as_bytes(std::span(wrong));
+  CHECK(s.ask(set).error() == EINVAL);
+  set.data = std::as_bytes(std::span(value));
+  set.flags = 1;
+  CHECK(s.ask(set).error() == EINVAL);
+  CHECK(s.changes.asked.empty());
+  set.flags = 0;
+  CHECK(s.ask(set).error() == 0);
+  CHECK(s.changes.asked.back().kind == wire::OpKind::reserve);
+  CHECK(s.changes.asked.back().length == 4096);
+  CHECK(s.ask(s.request(HostOp::removexattr, a, "user.lockstep.reserve")).error() == 0);
+  CHECK(s.changes.asked.back().kind == wire::OpKind::release);
+  HostRequest get = s.request(HostOp::getxattr, a, "user.lockstep.reserve");
+  get.size = 64;
+  CHECK(s.ask(get).error() == ENODATA);
+  s.volume.reserved.put({.object = a, .site = SiteId{1}});
+  CHECK(*s.ask(get).bytes == "site-1 all wait\n");
+  CHECK(s.ask_for<CountReply>(s.request(HostOp::listxattr, a)).count == 7);
+}
+
 TEST_CASE("errors of a change reach the host") {
   FakeSite s;
   const InodeId a = s.volume.add("a", S_IFREG | 0644);
