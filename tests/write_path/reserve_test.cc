@@ -180,6 +180,39 @@ TEST_CASE("reserved so that others get EBUSY, they get it, and nothing is change
   }
 }
 
+TEST_CASE("what was in line when a tree was reserved goes back, and waits where it was asked", "[reserve]") {
+  for (const std::size_t holder : {kEast, kWest}) {
+    INFO("reserved at " << kSites[holder]);
+    const std::size_t asker = 1 - holder;
+    Scene scene(13);
+    Held line(scene, kEast);
+    scene.record();
+    const auto seen_of_data = [&](std::size_t site, Step step) {
+      return std::any_of(scene.seen().begin(), scene.seen().end(), [&](const Seen& s) {
+        return s.site == site && s.event.step == step && s.event.object == line.scene.data_turn(3, 1).object;
+      });
+    };
+    Answer answer, beside;
+    scene.start(asker, Call::overwrite, answer);
+    scene.universe().run_for(std::chrono::seconds(1));
+    REQUIRE(seen_of_data(kEast, Step::queued));
+    REQUIRE(scene.command(holder, {{"command", "reserve"}, {"inode", kRootInode.value}})->contains("ok"));
+    line.release();
+    scene.universe().run_for(kLong);
+    REQUIRE(answer.count == 0);
+    REQUIRE(seen_of_data(asker, Step::held));
+    REQUIRE_FALSE(seen_of_data(kEast, Step::planned));
+    scene.start_write(holder, 3, 1, kNew + 1, beside);
+    REQUIRE(scene.run_until_answered(beside));
+    REQUIRE(beside.made);
+    REQUIRE(scene.command(holder, {{"command", "release"}, {"inode", kRootInode.value}})->contains("ok"));
+    REQUIRE(scene.run_until_answered(answer));
+    scene.settle();
+    require_success(answer);
+    REQUIRE(effects_of(scene, Call::overwrite) == 1);
+  }
+}
+
 TEST_CASE("who waits for whom is shown, and a reservation can be broken by the other site", "[reserve]") {
   Scene scene(10);
   reserve(scene, kEast, Call::overwrite);
