@@ -106,13 +106,13 @@ class Area {
   virtual runtime::Task<Result<>> close() = 0;
   /// As close(), but the next open() still says unclean(): checksums of suspect blocks can't be relied on yet (C2).
   virtual runtime::Task<Result<>> close_doubtful() = 0;
-  /// The first failed write or sync (C7): every later one answers this error.
+  /// The first failed write or sync (C7): every later one answers this error, but for save_state().
   [[nodiscard]] virtual const std::optional<Error>& failure() const = 0;
 
   /// What was saved last of the site's membership (wire::SiteState as bytes, opaque here); empty: nothing yet, as after format.
   [[nodiscard]] virtual const std::string& saved_state() const = 0;
   /// Saves `bytes` (at most kStateBytesMax), stable when it returns; a torn write leaves what was saved before. Calls are carried
-  /// out one after the other. Errc::invalid: too many; Errc::io. Suspends.
+  /// out one after the other, and also after failure(), if that was not of the state. Errc::invalid: too many; Errc::io. Suspends.
   virtual runtime::Task<Result<>> save_state(std::string bytes) = 0;
 
   // Blocks. Every read verifies.

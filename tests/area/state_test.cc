@@ -83,6 +83,18 @@ TEST_CASE("an unreadable copy of the state is mended from the other") {
   CHECK(w.open().saved_state() == "it");
 }
 
+TEST_CASE("a state that could not be written is the area's failure, and none is written after it") {
+  TestWorld w;
+  Area& area = formatted(w);
+  REQUIRE(w.run(area.save_state("before")));
+  w.storage().weather.write_error_permille = 1000;
+  REQUIRE(w.run(area.save_state("lost")).error().code == Errc::io);
+  w.storage().weather.write_error_permille = 0;
+  REQUIRE(area.failure());
+  CHECK(w.run(area.save_state("later")).error().text == area.failure()->text);
+  CHECK(area.saved_state() == "before");
+}
+
 TEST_CASE("two bad copies of the state are an error that says what to do") {
   TestWorld w;
   REQUIRE(w.format(small_area()));

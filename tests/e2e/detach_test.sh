@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A medium that fails under load (C7): the site leaves with status 3, the other one goes on, nothing acknowledged is lost, and the site is made
-# equal again when its medium is mended. Three times: the secondary's, the primary's where it can still write that it goes, the primary's as a whole.
+# equal again when its medium is mended: the secondary's, the primary's where it can still write that it goes, the primary's as a whole, and
+# that of a site that is alone.
 . "$(dirname "$0")/lib.sh"
 
 # Each site's area is on a file system of its own; extents and the rest on two.
@@ -131,4 +132,26 @@ mend east-extents
 start_site east
 wait_in_sync
 for site in east west; do all_there $site 3 "$E"; done
+
+step "the medium of the only member is torn away: changes wait, status says why, and it ends when it is told to"
+kill_site east
+wait_for_state west alone
+load west 4
+wait_until 20 is_past west 4 200 || fail "no load at west"
+end_load west 4
+sync -f "$T/media/west-extents" # there is one copy only: what its medium had not got would be lost
+tear west-extents
+load west 5
+wait_for_state west detached
+out=$(lockstep_at west status || true)
+grep -q '^DETACHED: .*changes wait' <<<"$out" || fail "status does not say that changes wait: $out"
+grep -q 'mend the medium' <<<"$out" || fail "status does not say what to do: $out"
+same "$(acknowledged west 5)" 0 "lines acknowledged after the medium was torn away"
+kill "${PID[west]}"
+has_left west
+end_load west 5
+mend west-extents
+for site in west east; do start_site $site; done
+wait_in_sync
+all_there west 4 "$E"
 finish
