@@ -105,7 +105,8 @@ void HostSide::handle(HostRequest request) {
     case HostOp::release:
     case HostOp::releasedir:
     case HostOp::flush:
-    case HostOp::read:  // these two wait with what they hold locked
+    case HostOp::setlk:  // waits where a signal finds it
+    case HostOp::read:   // these two wait with what they hold locked
     case HostOp::write: return dispatch(std::move(request));
     default: break;
   }

@@ -1,5 +1,6 @@
 #include "fuse/locks.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "core/check.h"
@@ -22,6 +23,18 @@ LockType type_of(HostLock::Type type) {
     case HostLock::Type::write: return LockType::write;
   }
   CHECK(false);
+}
+
+/// `wanted` may be granted at any time from now on: of what its owner holds no more is certain than that.
+void weaken(volume::FileLocks& told, const wire::LockRequest& wanted) {
+  const volume::FileLocks before = told;
+  for (const wire::LockRequest& held : before.held()) {
+    if (held.first > wanted.last || held.last < wanted.first || held.type == wanted.type || wanted.type == LockType::write) continue;
+    wire::LockRequest part = wanted;
+    part.first = std::max(held.first, wanted.first);
+    part.last = std::min(held.last, wanted.last);
+    told.set(part);
+  }
 }
 
 }  // namespace
@@ -56,13 +69,14 @@ Task<void> Locks::set(HostRequest request) {
   const bool unlocks = operation.lock.type == LockType::unlock;
   operation.lock.wait = request.lock.wait && !unlocks;
   if (operation.lock.wait) operation.lock.ticket = next_ticket_++;
+  Waiting waiting;
+  waiting_[request.unique] = &waiting;
+  int error = co_await served(waiting);
+  if (error == 0 && fenced(request.handle)) error = EIO;
   Holder& holder = holders_[key];
   ++holder.users;
   if (!unlocks) holder.handles.insert(request.handle);
-  Waiting waiting;
-  if (operation.lock.wait) waiting_[request.unique] = &waiting;
-  int error = 0;
-  for (;;) {
+  while (error == 0) {
     operation.kind = OpKind::lock;
     Outcome outcome = co_await ask(key, operation);
     error = outcome.error;
@@ -82,8 +96,19 @@ Task<void> Locks::set(HostRequest request) {
     }
   }
   waiting_.erase(request.unique);
+  if (error == 0 && fenced(request.handle)) error = EIO;
   done(key);
   state_.answer_error(request, error);
+}
+
+Task<int> Locks::served(const Waiting& waiting) {
+  const std::uint64_t mount = state_.mounts;
+  while (!state_.serving.now()) {
+    if (waiting.interrupted) co_return EINTR;
+    if (state_.gone || state_.stop.requested() || mount != state_.mounts) co_return EIO;
+    co_await state_.serving.change();
+  }
+  co_return 0;
 }
 
 Task<Outcome> Locks::ask(Key key, Operation operation) {
@@ -99,8 +124,11 @@ Task<Outcome> Locks::ask(Key key, Operation operation) {
       holder.told.set(lock);
     } else if (lock.whole) {
       holder.told = {};  // who waits for a whole lock has given up the one before
+    } else {
+      weaken(holder.told, lock);
     }
   }
+  compare(key, holder);
   changed_.notify_all();
   co_return outcome;
 }
@@ -110,8 +138,7 @@ void Locks::done(Key key) {
   CHECK(found != holders_.end() && found->second.users > 0);
   Holder& holder = found->second;
   --holder.users;
-  compare(key, holder);
-  if (holder.users == 0 && holder.told.empty()) holders_.erase(found);
+  if (holder.users == 0 && holder.told.empty() && !holder.lost) holders_.erase(found);
 }
 
 void Locks::get(const HostRequest& request) {
@@ -136,7 +163,9 @@ void Locks::get(const HostRequest& request) {
 void Locks::flush(const HostRequest& request) {
   const Key key{request.inode, request.lock.owner, false};
   const auto found = holders_.find(key);
-  if (found == holders_.end() || (found->second.told.empty() && !found->second.asking)) return state_.answer_error(request, 0);
+  if (found == holders_.end() || (found->second.told.empty() && !found->second.asking && !found->second.lost)) {
+    return state_.answer_error(request, 0);
+  }
   ++found->second.users;
   HostRequest later = request;
   later.lease.reset();
@@ -158,6 +187,7 @@ void Locks::released(const HostRequest& request) {
 Task<void> Locks::give_back_all(Key key, std::optional<HostRequest> flush) {
   const Outcome outcome = co_await ask(key, operation_of(key, OpKind::lock));
   holders_.at(key).handles.clear();
+  holders_.at(key).lost = false;
   done(key);
   if (flush) state_.answer_error(*flush, outcome.error);
 }
@@ -167,6 +197,7 @@ void Locks::interrupted(std::uint64_t unique) {
   if (found == waiting_.end()) return;
   found->second->interrupted = true;
   changed_.notify_all();
+  state_.serving.wake();
 }
 
 void Locks::changed(InodeId inode) {
@@ -183,13 +214,14 @@ void Locks::all_changed() {
 
 /// Fences what the volume does not say any more.
 void Locks::compare(const Key& key, Holder& holder) {
-  if (holder.users != 0) return;  // what its tasks are being answered is not known yet: looked at when they end
+  if (holder.asking) return;  // what comes of that is not known yet: looked at when it is
   const volume::FileLocks& there = state_.volume.locks().of(key.inode);
   for (const wire::LockRequest& told : holder.told.held()) {
     if (there.holds(told, true)) continue;
     log::warning("a lock of process {} on inode {} was taken away: its requests through that file get errors from now on", told.pid, key.inode.value);
     fenced_.insert(holder.handles.begin(), holder.handles.end());
     holder.told = {};
+    holder.lost = true;
     return;
   }
 }

@@ -56,6 +56,7 @@ class Locks {
     std::set<std::uint64_t> handles;  ///< through which it locked
     std::uint32_t users = 0;          ///< tasks
     bool asking = false;              ///< an operation is under way
+    bool lost = false;                ///< what it held was taken away; what else it has is given back with its descriptors
   };
   /// A request that a signal may end.
   struct Waiting {
@@ -64,6 +65,8 @@ class Locks {
   using Holders = std::map<Key, Holder>;
 
   runtime::Task<void> set(runtime::HostRequest request);
+  /// Suspends until hosts are served. Else an errno: a signal came, or the mount is gone.
+  runtime::Task<int> served(const Waiting& waiting);
   runtime::Task<void> give_back_all(Key key, std::optional<runtime::HostRequest> flush);
   /// Carries `operation` out and remembers what came of it.
   runtime::Task<wire::Outcome> ask(Key key, wire::Operation operation);

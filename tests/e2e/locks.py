@@ -44,7 +44,9 @@ def is_held(path, how, kind=fcntl.F_WRLCK, start=0, length=0):
     if child == 0:
         status = 2
         try:
-            set_lock(how, os.open(path, os.O_RDWR), kind, False, start, length)
+            fd = os.open(path, os.O_RDWR)
+            set_lock(how, fd, kind, False, start, length)
+            set_lock(how, fd, fcntl.F_UNLCK)  # the end of an open file is not waited for
             status = 0
         except OSError as error:
             status = 1 if error.errno in (errno.EAGAIN, errno.EACCES) else 2

@@ -209,6 +209,7 @@ class FakeChanges final : public controller::Changes {
   std::vector<wire::Operation> asked;
   std::vector<InodeId> closed;
   int error = 0;
+  bool in_line = false;  ///< locks have to wait
 
   Task<wire::Outcome> change(wire::Operation o, Bytes payload, std::shared_ptr<Lease> lease) override {
     asked.push_back(o);
@@ -245,6 +246,7 @@ class FakeChanges final : public controller::Changes {
         out.attributes = a;
         break;
       }
+      case wire::OpKind::lock: out.value = in_line ? 1 : 0; break;
       default: break;
     }
     co_return out;

@@ -131,10 +131,76 @@ TEST_CASE("a lock that is gone fences the handle that it was taken on, until tha
   REQUIRE(s.ask(locking(HostOp::setlk, f, HostLock::Type::write, 5, 2)).error() == EIO);
   read.handle = 4;
   REQUIRE(s.ask(read).error() == 0);
+  const std::size_t asked = s.changes.asked.size();
   REQUIRE(s.ask(closing(HostOp::flush, f, 5, 2)).error() == 0);
+  REQUIRE(s.changes.asked.size() == asked + 1);  // whatever else it holds
   REQUIRE(s.ask(closing(HostOp::release, f, 0, 2)).error() == 0);
   read.handle = 2;
   REQUIRE(s.ask(read).error() == 0);
+}
+
+TEST_CASE("who waits for more is told, too, that a lock it has is gone; a weaker one that it waits for is no loss") {
+  FakeSite s;
+  const InodeId f = s.volume.add("f", S_IFREG | 0644, 10);
+  wire::LockRequest first = held(0, 7, 5, LockType::write);
+  first.last = 9;
+  HostRequest lock = locking(HostOp::setlk, f, HostLock::Type::write, 5, 2);
+  lock.lock.last = 9;
+  put(s, f, {first});
+  REQUIRE(s.ask(lock).error() == 0);
+  // It wants to read more than it has; somebody holds the rest.
+  s.changes.in_line = true;
+  wire::LockRequest wanted = held(0, 7, 5, LockType::read);
+  wanted.ticket = 1;
+  wire::LockRequest other = held(1, 9, 5, LockType::write);
+  other.first = 10;
+  put(s, f, {first, other}, {wanted});
+  HostRequest more = locking(HostOp::setlk, f, HostLock::Type::read, 5, 2);
+  more.lock.wait = true;
+  auto& reply = s.send(more);
+  s.settle();
+  REQUIRE_FALSE(reply);
+  s.changes.in_line = false;
+  HostRequest read = FakeSite::read(f, 0, 5);
+  read.handle = 2;
+  SECTION("granted") {
+    put(s, f, {held(0, 7, 5, LockType::read)});
+    s.settle();
+    REQUIRE(reply->error() == 0);
+    REQUIRE(s.ask(read).error() == 0);
+  }
+  SECTION("broken") {
+    put(s, f, {other}, {wanted});
+    REQUIRE(s.ask(read).error() == EIO);
+    put(s, f, {held(0, 7, 5, LockType::read)});
+    s.settle();
+    REQUIRE(reply->error() == EIO);
+  }
+}
+
+TEST_CASE("a signal ends a request for a lock that waits until hosts are served") {
+  FakeSite s;
+  const InodeId f = s.volume.add("f", S_IFREG | 0644);
+  s.process.spawn(s.host.close());
+  s.settle();
+  HostRequest wanted = locking(HostOp::setlk, f, HostLock::Type::write, 5, 2);
+  wanted.lock.wait = true;
+  auto& interrupted = s.send(wanted);
+  s.settle();
+  REQUIRE_FALSE(interrupted);
+  s.kernel().mounted()->signal();
+  s.settle();
+  REQUIRE(interrupted);
+  REQUIRE(interrupted->error() == EINTR);
+  auto& later = s.send(wanted);
+  s.settle();
+  REQUIRE_FALSE(later);
+  REQUIRE(s.changes.asked.empty());
+  put(s, f, {held(0, 7, 5, LockType::write)});
+  s.host.open();
+  s.settle();
+  REQUIRE(later->error() == 0);
+  REQUIRE(s.changes.asked.size() == 1);
 }
 
 TEST_CASE("a lock that was lost while hosts were not served is noticed when they are again") {
