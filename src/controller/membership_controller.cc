@@ -111,7 +111,7 @@ runtime::Task<void> Controller::meet(peer::Link& link, peer::Session& session, w
 
 runtime::Task<void> Controller::end_role() {
   if (primary_) {
-    co_await primary_->stop();
+    co_await primary_->stop(stopping_);
     primary_.reset();
   }
   if (secondary_) {

@@ -54,7 +54,7 @@ void Primary::start() {
   scope_.spawn(clear_loop());
 }
 
-runtime::Task<void> Primary::stop() {
+runtime::Task<void> Primary::stop(bool daemon_ends) {
   CHECK(session_ == nullptr);
   stop_.request();
   reap_.notify_all();
@@ -74,7 +74,8 @@ runtime::Task<void> Primary::stop() {
   co_await scope_.join();
   co_await callers_.idle();
   for (const auto& [seq, entry] : window_) {
-    replica_.area.in_flight().clear(seq);
+    // What the other site did not answer may differ there, and the next start must know; in another role all suspect blocks are compared.
+    if (!daemon_ends || entry->mirrored) replica_.area.in_flight().clear(seq);
     replica_.hold_freed(seq, entry->effect.freed);
   }
   for (const ClaimId claim : std::exchange(to_release_, {})) replica_.release(claim);
@@ -93,7 +94,10 @@ void Primary::end_of_pass() {
 
 void Primary::update_ready() {
   const bool ready = !held_ && (live_ || alone_);
-  if (ready && !ready_.is_set()) ready_.set();
+  if (ready && !ready_.is_set()) {
+    ready_.set();
+    reap_.notify_all();  // what was to be removed meanwhile
+  }
   if (!ready) ready_.reset();
 }
 

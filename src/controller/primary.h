@@ -53,8 +53,9 @@ class Primary final : runtime::PassHook {
   /// Carries out a request of this site's host. Suspends.
   runtime::Task<Fate> change(Asked& asked, wire::Outcome& outcome);
   void orphan_closed(InodeId inode);
-  /// Ends the role: requests are handed back, what runs ends. Requires: no session. Suspends.
-  runtime::Task<void> stop();
+  /// Ends the role: requests are handed back, what runs ends. `daemon_ends`: what is in flight stays marked for the next start. Requires:
+  /// no session. Suspends.
+  runtime::Task<void> stop(bool daemon_ends);
 
   // Sessions. Each ends with its session. Suspend.
   /// With a member: catches up, then serves. `tell`: it does not know the membership in force yet.
@@ -246,6 +247,7 @@ class Primary final : runtime::PassHook {
   bool live_ = false;               // the session gets effects as they are made
   bool alone_ = false;
   bool held_ = false;
+  bool chase_ends_ = false;         // held until the target has the last records
   bool completed_forward_ = false;
   runtime::Event ready_;            // effects may be committed: !held_ && (live_ || alone_)
   runtime::Event session_changed_;  // something that a procedure with the other site waits for

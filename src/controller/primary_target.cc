@@ -20,6 +20,7 @@
 // next session begins at what stands recorded: an incomplete target with a comparison of keys, another with the records
 // behind its last one; granules that were made equal are compared again, which copies nothing.
 #include <algorithm>
+#include <utility>
 
 #include "controller/key_digest.h"
 #include "controller/primary.h"
@@ -32,10 +33,12 @@ namespace {
 
 constexpr std::uint64_t kLogChunkBytes = 1u << 20;
 constexpr std::uint64_t kCopyBlocks = 256;
+constexpr unsigned kChasesMax = 16;  // so often more records are looked for before nothing new is let in
 constexpr std::uint64_t kSuspectsAtOnce = 8 * 32768;   // granules in one SUSPECTS
 constexpr std::uint32_t kKeysAtOnce = 1024;
 constexpr std::uint64_t kKeysBytesAtOnce = 1u << 20;
 
+Probe chase_held("hosts waited so that a target could catch up");
 Probe lost_block("a block was lost at the only site that had its last contents");
 
 }  // namespace
@@ -74,8 +77,9 @@ runtime::Task<void> Primary::make_equal(std::uint64_t session) {
   while (going && !target_->caught_up && !over(session) && !stop_.requested()) co_await session_changed_.wait();
   if (going && (over(session) || stop_.requested())) going = gone();
   if (going) going = co_await send_records_through(Seq{UINT64_MAX}, session);
+  if (going) go_live();
+  if (std::exchange(chase_ends_, false)) go_on(options_.epoch);
   if (going) {
-    go_live();
     log::info("the other site serves its hosts again; {} granules to compare", progress_->granules);
     user_.session_live();
     going = co_await copy_granules(session);
@@ -133,9 +137,17 @@ runtime::Task<Result<>> Primary::send_keys(std::uint64_t session) {
 /// the look that finds no more and the return.
 runtime::Task<Result<>> Primary::send_records_through(Seq through, std::uint64_t session) {
   Seq after = target_->snapshot && target_->caught_up ? target_->mark : target_->common;
+  unsigned chases = 0;
   while (!over(session) && !stop_.requested()) {
+    if (chases == kChasesMax && !chase_ends_) {
+      // Hosts write as fast as records are sent: they wait for the last few.
+      chase_held.hit();
+      chase_ends_ = true;
+      hold();
+    }
     replica_.flush_log();
-    if (after >= replica_.logged() || after >= through) co_return Result<>{};
+    const Seq known = replica_.logged();
+    if (after >= known || after >= through) co_return Result<>{};
     Result<std::vector<wire::Effect>> records = co_await replica_.area.log().read_after(after, kLogChunkBytes);
     if (!records) co_return fail(records.error().code, "the log was shortened meanwhile: " + records.error().text);
     if (records->empty() && after < replica_.logged()) {
@@ -152,6 +164,7 @@ runtime::Task<Result<>> Primary::send_records_through(Seq through, std::uint64_t
       progress_->moved = replica_.world.clock.now();
       co_await session_->room();
     }
+    if (after >= known) ++chases;
   }
   co_return gone();
 }

@@ -95,6 +95,12 @@ class Mount : public std::enable_shared_from_this<Mount> {
   /// A signal for whoever waits for a lock: each is told to the daemon.
   void signal();
   [[nodiscard]] std::size_t pending() const { return pending_.size(); }
+  /// What the requests that have no answer are for, oldest first.
+  [[nodiscard]] std::vector<std::pair<runtime::HostOp, InodeId>> waiting() const {
+    std::vector<std::pair<runtime::HostOp, InodeId>> all;
+    for (const auto& [unique, pending] : pending_) all.emplace_back(pending.request.op, pending.request.inode);
+    return all;
+  }
   /// Requests ever sent, by kind.
   [[nodiscard]] std::uint64_t sent(runtime::HostOp op) const;
 

@@ -97,7 +97,7 @@ struct Sites {
     for (std::size_t i = 0; i < expected.size(); ++i) all.replace(i * kBlockBytes, kBlockBytes, text_of(expected[i], kBlockBytes));
     for (const std::size_t at : {kEast, kWest}) CHECK(content(at) == all);
     REQUIRE(run_until([&] { return cluster.in_sync(); }));
-    const std::optional<std::string> difference = cluster.difference();
+    const std::optional<std::string> difference = simulator::difference(cluster);
     CHECK(difference.value_or("none") == "none");
   }
 };

@@ -153,7 +153,7 @@ TEST_CASE("the holder writes on, and does not stand behind those who wait for it
     scene.settle();
     REQUIRE((of_other.made && beside.made));
     for (std::size_t site : {kEast, kWest}) REQUIRE(scene.content(site, "/data")->substr(3 * kBlockBytes, kBlockBytes) == text_of(kNew, kBlockBytes));
-    REQUIRE(scene.cluster.difference() == std::nullopt);
+    REQUIRE(simulator::difference(scene.cluster) == std::nullopt);
   }
 }
 
@@ -300,7 +300,7 @@ TEST_CASE("once a reservation is acknowledged nothing of the other site comes to
         const std::optional<std::string> then = scene.content(holder, path);
         scene.universe().run_for(kLong);
         REQUIRE(scene.content(holder, path) == then);
-        REQUIRE(scene.cluster.difference() == std::nullopt);
+        REQUIRE(simulator::difference(scene.cluster) == std::nullopt);
         if (done) REQUIRE(answer.made);
         (answer.count == 1 ? before : behind) += 1;
         release(scene, holder, call);

@@ -122,6 +122,12 @@ class Runner {
     for (std::size_t i = 0; i < 2; ++i) {
       text += fmt::format("; {}: hosts {}, {} requests at its mount, {} at its controller", kSites[i], crowd_.at(i).idle() ? "idle" : "waiting",
                           cluster_.machine(i).mount()->pending(), cluster_.site(i).controller().load().requests);
+      for (const auto& [op, inode] : cluster_.machine(i).mount()->waiting()) {
+        text += fmt::format(", operation {} of inode {}", static_cast<int>(op), inode.value);
+      }
+      for (const auto& [inode, locks] : cluster_.site(i).volume().locks().files()) {
+        text += fmt::format(", locks of inode {}: {} held, {} waiting", inode.value, locks.held().size(), locks.waiting().size());
+      }
     }
     return text;
   }
