@@ -330,7 +330,7 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
       co_await replica_.suspect(effect);
       continue;
     }
-    const std::optional<Seq> committed = commit(request, effect, **composed);
+    const std::optional<Seq> committed = commit(request, effect, **composed, cost);
     if (!committed) {
       request.own_payload();
       if (replica_.area.log().bytes_used() > replica_.area.log().bytes() / 2) {
@@ -341,7 +341,6 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
       continue;
     }
     seq = *committed;
-    window_.at(seq)->cost = cost;
     co_return Made::committed;
   }
   if (paid) budget_.give_back(cost);
@@ -358,7 +357,7 @@ runtime::Task<Result<>> Primary::repair_edges(std::vector<wire::AreaWrite> write
 }
 
 /// Gives the effect its seq and puts it into force here; nullopt: no room in the log or the in-flight ring, nothing changed.
-std::optional<Seq> Primary::commit(Request& request, wire::Effect& effect, area::Composed& composed) {
+std::optional<Seq> Primary::commit(Request& request, wire::Effect& effect, area::Composed& composed, std::uint64_t cost) {
   if (replica_.failed()) return std::nullopt;
   const Seq seq{seq_.value + 1};
   effect.seq = seq;
@@ -380,6 +379,7 @@ std::optional<Seq> Primary::commit(Request& request, wire::Effect& effect, area:
   InFlight& entry = *made;
   entry.effect = std::move(effect);
   entry.claim = request.claim;
+  entry.cost = cost;
   entry.forwarded = request.forwarded;
   entry.since = request.since;
   entry.mirrored = !live_;
@@ -395,6 +395,7 @@ std::optional<Seq> Primary::commit(Request& request, wire::Effect& effect, area:
   if (replica_.failed()) return seq;  // a forwarded request is made again by whoever goes on
   if (!blocks.empty()) steps.note(Step::area_written, request.id, seq, request.turns, Status::exclusive);
   steps.note(Step::published, request.id, seq, request.turns, Status::exclusive);
+  entry.stable = !replica_.must_sync(entry.effect);
   if (request.forwarded) {
     entry.dropped = !reserves && (entry.effect.drops.empty() || replica_.caches->drop_now(entry.effect.drops));
     if (entry.dropped) steps.note(Step::dropped, request.id, seq, request.turns, Status::exclusive);
@@ -402,10 +403,7 @@ std::optional<Seq> Primary::commit(Request& request, wire::Effect& effect, area:
     if (!entry.dropped && !reserves) scope_.spawn(drop_here(seq, entry.effect.drops));
   }
   if (reserves) scope_.spawn(earlier_left(seq));
-  if (replica_.must_sync(entry.effect)) {
-    entry.stable = false;
-    scope_.spawn(sync_here(seq));
-  }
+  if (!entry.stable) scope_.spawn(sync_here(seq));
   replica_.world.scheduler.at_end_of_pass(*this);
   if (!live_) left_at_end_of_pass_.push_back(seq);
   return seq;
@@ -417,7 +415,7 @@ void Primary::send_effect(Request& request, InFlight& entry) {
   Steps& steps = replica_.steps;
   const Seq seq = entry.effect.seq;
   if (request.forwarded) {
-    wire::Message message = wire::Commit{std::move(entry.effect), entry.dropped};
+    wire::Message message = wire::Commit{std::move(entry.effect), entry.done_here()};
     session_->send(message);
     entry.effect = std::move(std::get<wire::Commit>(message).effect);
     steps.note(Step::commit_sent, request.id, seq, request.turns, Status::exclusive);
@@ -451,17 +449,25 @@ void Primary::dropped(Seq seq) {
   entry.dropped = true;
   if (entry.left.given()) return;  // the role ends
   replica_.steps.note(Step::dropped, entry.effect.request, seq, entry.effect.turns, Status::exclusive);
-  if (live_ && entry.forwarded) {
-    session_->send(wire::DroppedAt{seq});
-    replica_.world.scheduler.at_end_of_pass(*this);
-  }
+  say_done(seq);
   leave_if_done(seq);
+}
+
+/// The host of a forwarded request is answered only when this site has done all that it owes it.
+void Primary::say_done(Seq seq) {
+  const InFlight& entry = *window_.at(seq);
+  if (!live_ || !entry.forwarded || !entry.done_here()) return;
+  session_->send(wire::DroppedAt{seq});
+  replica_.world.scheduler.at_end_of_pass(*this);
 }
 
 runtime::Task<void> Primary::sync_here(Seq seq) {
   replica_.flush_log();
   co_await replica_.sync(window_.at(seq)->effect);
-  window_.at(seq)->stable = true;
+  InFlight& entry = *window_.at(seq);
+  entry.stable = true;
+  if (entry.left.given()) co_return;  // the role ends
+  say_done(seq);
   leave_if_done(seq);
 }
 

@@ -139,6 +139,7 @@ class Primary final : runtime::PassHook {
     bool mirrored = false;
     bool dropped = true;
     bool stable = true;
+    [[nodiscard]] bool done_here() const { return dropped && stable; }
     Instant since;
     runtime::OneShot<bool> left;
     explicit InFlight(runtime::Scheduler& s) : left(s) {}
@@ -164,12 +165,13 @@ class Primary final : runtime::PassHook {
   void update_ready();
   runtime::Task<Made> execute(Request& request, wire::Outcome& refused, Seq& seq);
   runtime::Task<Result<>> repair_edges(std::vector<wire::AreaWrite> writes);
-  std::optional<Seq> commit(Request& request, wire::Effect& effect, area::Composed& composed);
+  std::optional<Seq> commit(Request& request, wire::Effect& effect, area::Composed& composed, std::uint64_t cost);
   void send_effect(Request& request, InFlight& entry);
   runtime::Task<void> drop_here(Seq seq, std::vector<wire::Drop> drops);
   [[nodiscard]] bool in_flight_before(Seq seq) const;
   runtime::Task<void> earlier_left(Seq seq);
   void dropped(Seq seq);
+  void say_done(Seq seq);
   runtime::Task<void> sync_here(Seq seq);
   void leave_if_done(Seq seq);
   void note_orphans(const wire::Effect& effect);

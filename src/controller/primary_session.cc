@@ -147,7 +147,7 @@ runtime::Task<Result<>> Primary::catch_up(peer::Link& link, peer::Session& sessi
     const bool dropping =
         std::find(theirs.unanswered.begin(), theirs.unanswered.end(), seq) != theirs.unanswered.end();
     if (has && !dropping && !entry->mirrored) answered.push_back(seq);
-    if (entry->forwarded && !entry->dropped) synced.dropping.push_back(seq);
+    if (entry->forwarded && !entry->done_here()) synced.dropping.push_back(seq);
   }
   for (const Seq seq : answered) {
     const Result<> done = mirrored(wire::Mirrored{seq, theirs.orphans_open});

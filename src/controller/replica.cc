@@ -477,6 +477,7 @@ runtime::Task<void> Replica::halt(const char* what, Error error) {
 
 runtime::Task<Result<>> Replica::begin_anew(Seq seq) {
   take_reservations();
+  freed_.clear();  // what the keys say is free is free
   const Result<> flushed = co_await world.keys.flush();
   if (!flushed) co_await halt("making the metadata stable", flushed.error());
   // A record at `seq`, which changes nothing, says also after a restart that nothing before it can be had from this log.
