@@ -53,7 +53,7 @@ class Report {
  private:
   std::vector<Finding> findings_;
   std::vector<std::string> notes_;
-  std::array<std::uint64_t, static_cast<std::size_t>(Rule::bad_block) + 1> by_rule_{};
+  std::array<std::uint64_t, kRuleCount> by_rule_{};
   std::uint64_t total_ = 0, mended_ = 0, mendable_ = 0;
 };
 

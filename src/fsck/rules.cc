@@ -58,7 +58,7 @@ constexpr bool in_order() {
   for (std::size_t i = 0; i < kRules.size(); ++i) {
     if (static_cast<std::size_t>(kRules[i].rule) != i) return false;
   }
-  return kRules.size() == static_cast<std::size_t>(Rule::reservation) + 1;
+  return kRules.size() == kRuleCount;
 }
 static_assert(in_order());
 

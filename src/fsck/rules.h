@@ -1,6 +1,7 @@
 // rules.h - what must be true of a storage area, as one table: lockstep(1), "RULES OF FSCK", repeats it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -53,6 +54,8 @@ enum class Rule : std::uint8_t {
   // Reservations.
   reservation,
 };
+
+inline constexpr std::size_t kRuleCount = static_cast<std::size_t>(Rule::reservation) + 1;
 
 struct RuleText {
   Rule rule{};

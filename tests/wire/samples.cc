@@ -17,7 +17,7 @@ Operation operation_of(OpKind kind) {
   auto operation = filled<Operation>();
   operation.kind = kind;
   operation.anonymous = false;
-  if (kind >= OpKind::lock) {
+  if (kind >= OpKind::lock && kind <= OpKind::break_locks) {
     operation.lock.owner.site = SiteId{1};
   } else {
     operation.lock = {};
