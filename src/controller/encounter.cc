@@ -64,7 +64,8 @@ Encounter one_is_ahead(const Party& ahead, const Party& behind) {
   if (ahead_in && behind_in) return both_members(ahead, behind, false, entry);
   if (ahead_in) return resync(Rule::behind, ahead, behind);
   if (!behind_in) return refused(Rule::unrelated);
-  if (entry.base > behind.last) return refused(Rule::rolled_back);
+  // What it lost with its power was not stable, and there is nobody else who counts.
+  if (entry.base > behind.last && !behind.unproven) return refused(Rule::rolled_back);
   return {.rule = Rule::adopts, .relation = Relation::resync, .source = behind.site, .common = std::min(ahead.last, behind.last)};
 }
 

@@ -15,7 +15,7 @@
 //   behind             one knows later entries, and is a member of the last              it is the source
 //   late               ... and so is the one that does not know them yet                 the proven one is the source
 //   adopts             ... but only the one that does not know them yet is               that one is the source
-//   rolled back        ... and its area is older than they say                           refused
+//   rolled back        ... and its area is older than they say, with no loss of power    refused
 //   fork, one side     both have entries of their own, one gave no effect in them        the other is the source
 //   fork, no change    ... neither did                                                   the one not forced, the later one
 //   diverged           ... both did                                                      nobody serves before an administrator decides

@@ -32,7 +32,8 @@ bool AreaGuard::holds(std::span<const wire::AreaWrite> writes) const {
 }
 
 Primary::Primary(Replica& replica, Keeper& keeper, RoleUser& user, PrimaryOptions options)
-    : replica_(replica),
+    : RoleHook(replica.world.scheduler),
+      replica_(replica),
       keeper_(keeper),
       user_(user),
       options_(options),
@@ -80,9 +81,10 @@ runtime::Task<void> Primary::stop(bool daemon_ends) {
   }
   for (const ClaimId claim : std::exchange(to_release_, {})) replica_.release(claim);
   window_.clear();
+  co_await hook_settled();
 }
 
-void Primary::end_of_pass() {
+void Primary::pass_ends() {
   if (session_ != nullptr) session_->flush();
   replica_.flush_log();
   if (replica_.failed()) return;
@@ -404,7 +406,7 @@ std::optional<Seq> Primary::commit(Request& request, wire::Effect& effect, area:
   }
   if (reserves) scope_.spawn(earlier_left(seq));
   if (!entry.stable) scope_.spawn(sync_here(seq));
-  replica_.world.scheduler.at_end_of_pass(*this);
+  at_end_of_pass();
   if (!live_) left_at_end_of_pass_.push_back(seq);
   return seq;
 }
@@ -458,7 +460,7 @@ void Primary::say_done(Seq seq) {
   const InFlight& entry = *window_.at(seq);
   if (!live_ || !entry.forwarded || !entry.done_here()) return;
   session_->send(wire::DroppedAt{seq});
-  replica_.world.scheduler.at_end_of_pass(*this);
+  at_end_of_pass();
 }
 
 runtime::Task<void> Primary::sync_here(Seq seq) {
@@ -515,7 +517,7 @@ runtime::Task<void> Primary::forwarded(wire::Forward forward, Bytes payload, std
     // It took effect before, and the secondary has its effect: it is asked again for the answer only.
     answered_before.hit();
     session_->send(wire::Refusal{request.id, done->outcome});
-    replica_.world.scheduler.at_end_of_pass(*this);
+    at_end_of_pass();
     if (forwarded_in_work_ > 0) --forwarded_in_work_;
     co_return;
   }
@@ -548,7 +550,7 @@ runtime::Task<void> Primary::forwarded(wire::Forward forward, Bytes payload, std
     waiting_for_data_[request.id] = {&request, &data};
     session_->send(wire::Grant{request.id});
     steps.note(Step::grant_sent, request.id, {}, request.turns, Status::exclusive);
-    replica_.world.scheduler.at_end_of_pass(*this);
+    at_end_of_pass();
     gone = !co_await data.take();
     waiting_for_data_.erase(request.id);
   }
@@ -561,7 +563,7 @@ runtime::Task<void> Primary::forwarded(wire::Forward forward, Bytes payload, std
     // Held: the secondary, which has the reservation's effect before this, lets it wait. Nothing of it stays in this line.
     session_->send(wire::Refusal{request.id, std::move(refused), made == Made::held});
     if (made == Made::refused) steps.note(Step::refused, request.id, {}, request.turns, Status::neither);
-    replica_.world.scheduler.at_end_of_pass(*this);
+    at_end_of_pass();
   }
   requests_.erase(request.id);
   if (over(request.session)) replica_.changed.notify_all();
@@ -645,6 +647,7 @@ runtime::Task<bool> Primary::drained() {
 }
 
 runtime::Task<Result<>> Primary::adopt_torn(BlockRange blocks) {
+  const runtime::Inside inside(callers_);
   std::vector<BlockRange> parts;
   for (std::uint64_t at = blocks.first; at < blocks.end();) {
     const std::uint64_t end = std::min(blocks.end(), (at / area::kGranuleBlocks + 1) * area::kGranuleBlocks);

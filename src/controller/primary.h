@@ -27,6 +27,7 @@
 #include "controller/keeper.h"
 #include "controller/replica.h"
 #include "controller/resync_progress.h"
+#include "controller/role_hook.h"
 #include "controller/role_user.h"
 #include "peer/link.h"
 
@@ -43,7 +44,7 @@ struct PrimaryOptions {
   Duration lock_grace{};            ///< locks of a site that was left behind are kept so long
 };
 
-class Primary final : runtime::PassHook {
+class Primary final : RoleHook {
  public:
   Primary(Replica& replica, Keeper& keeper, RoleUser& user, PrimaryOptions options);
   ~Primary();
@@ -161,7 +162,7 @@ class Primary final : runtime::PassHook {
     std::uint64_t checkpointed = 0;
   };
 
-  void end_of_pass() override;
+  void pass_ends() override;
   void update_ready();
   runtime::Task<Made> execute(Request& request, wire::Outcome& refused, Seq& seq);
   runtime::Task<Result<>> repair_edges(std::vector<wire::AreaWrite> writes);

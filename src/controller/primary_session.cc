@@ -101,7 +101,7 @@ runtime::Task<Result<std::vector<std::byte>>> Primary::fetch(BlockRange blocks) 
   runtime::OneShot<std::optional<std::vector<std::byte>>> answer(replica_.world.scheduler);
   fetching_[number] = {blocks, &answer};
   session_->send(wire::FetchBlocks{number, blocks});
-  replica_.world.scheduler.at_end_of_pass(*this);
+  at_end_of_pass();
   std::optional<std::vector<std::byte>> bytes = co_await answer.take();
   fetching_.erase(number);
   if (!bytes) co_return std::unexpected(gone().error());

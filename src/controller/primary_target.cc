@@ -112,6 +112,8 @@ runtime::Task<Result<>> Primary::send_keys(std::uint64_t session) {
     const Result<std::vector<wire::Effect>> there = co_await replica_.area.log().read_after(target.common, 1);
     target.whole = !there.has_value();
   }
+  // The target's log will begin at the mark: this site's has to reach it, or the target would seem to have more after a kill.
+  while (!over(session) && seq_ > replica_.area.log().last() && !replica_.append_mark(seq_)) co_await replica_.log_room();
   if (over(session)) co_return gone();
   replica_.flush_log();
   wire::KeysMark mark;
@@ -406,7 +408,7 @@ runtime::Task<void> Primary::answer_blocks(wire::FetchBlocks asked, std::uint64_
   } else {
     session_->send(answer);
   }
-  replica_.world.scheduler.at_end_of_pass(*this);
+  at_end_of_pass();
 }
 
 }  // namespace lockstep::controller

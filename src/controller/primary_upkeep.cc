@@ -91,7 +91,7 @@ runtime::Task<void> Primary::clear_some() {
   const Result<> stable = co_await checkpoint_all(session);
   if (!stable || !in_sync() || over(session)) co_return;
   session_->send(wire::Clear{granules});
-  replica_.world.scheduler.at_end_of_pass(*this);
+  at_end_of_pass();
   const Result<> cleared = co_await replica_.area.suspects().clear(granules);
   if (!cleared) log::warning("clearing suspect bits failed: {}", cleared.error().text);
 }

@@ -475,17 +475,21 @@ runtime::Task<void> Replica::halt(const char* what, Error error) {
   for (;;) co_await never_.wait();
 }
 
+bool Replica::append_mark(Seq seq) {
+  wire::Effect mark;
+  mark.seq = seq;
+  mark.epoch = epoch_of(seq);
+  mark.batch = {{std::string(kMarkKey), std::nullopt}};
+  return append(mark);
+}
+
 runtime::Task<Result<>> Replica::begin_anew(Seq seq) {
   take_reservations();
   freed_.clear();  // what the keys say is free is free
   const Result<> flushed = co_await world.keys.flush();
   if (!flushed) co_await halt("making the metadata stable", flushed.error());
-  // A record at `seq`, which changes nothing, says also after a restart that nothing before it can be had from this log.
-  wire::Effect mark;
-  mark.seq = seq;
-  mark.epoch = epoch_of(seq);
-  mark.batch = {{std::string(kMarkKey), std::nullopt}};
-  while (!append(mark)) co_await log_room();
+  // Says also after a restart that nothing before it can be had from this log.
+  while (!append_mark(seq)) co_await log_room();
   flush_log();
   applied_ = logged_ = seq;
   co_await make_stable();

@@ -109,6 +109,8 @@ class Replica {
   /// Everything up to `seq` stands here.
   void reached(Seq seq) { applied_ = std::max(applied_, seq); }
   [[nodiscard]] Seq last() const { return std::max(logged_, applied_); }
+  /// A record at `seq` that changes nothing. False: no room, await log_room() and try again. Requires: seq > log().last().
+  [[nodiscard]] bool append_mark(Seq seq);
   /// The keys were replaced by those of the state after `seq`: the log goes on behind it. Suspends.
   runtime::Task<Result<>> begin_anew(Seq seq);
 

@@ -29,7 +29,8 @@ void expect(area::Composed& composed, const std::vector<std::uint64_t>& wanted, 
 }  // namespace
 
 Secondary::Secondary(Replica& replica, Keeper& keeper, RoleUser& user, SecondaryOptions options)
-    : replica_(replica),
+    : RoleHook(replica.world.scheduler),
+      replica_(replica),
       keeper_(keeper),
       user_(user),
       options_(options),
@@ -41,7 +42,7 @@ Secondary::Secondary(Replica& replica, Keeper& keeper, RoleUser& user, Secondary
 
 Secondary::~Secondary() { CHECK(pending_.empty()); }
 
-void Secondary::end_of_pass() {
+void Secondary::pass_ends() {
   replica_.flush_log();
   if (replica_.failed()) {
     if (session_ != nullptr) session_->shutdown();  // with what was to be said of effects that are not written
@@ -63,6 +64,7 @@ runtime::Task<void> Secondary::stop() {
   replica_.wake_held();
   co_await scope_.join();
   co_await callers_.idle();
+  co_await hook_settled();
 }
 
 void Secondary::say(wire::Hello& hello) const {
@@ -140,7 +142,7 @@ void Secondary::forward(Pending& pending) {
   }
   pending.operation = std::move(std::get<wire::Forward>(message).operation);
   replica_.steps.note(Step::forward_sent, pending.id, {}, pending.turns, Status::neither);
-  replica_.world.scheduler.at_end_of_pass(*this);
+  at_end_of_pass();
 }
 
 /// A planted bug: the data of a request goes into this area before the primary was asked.
@@ -161,7 +163,7 @@ void Secondary::write_early(const Pending& pending) {
 void Secondary::orphan_closed(InodeId inode) {
   if (orphans_open_.erase(inode) == 0 || session_ == nullptr) return;  // else the next HELLO says it
   session_->send(wire::OrphanClosed{inode});
-  replica_.world.scheduler.at_end_of_pass(*this);
+  at_end_of_pass();
 }
 
 Secondary::Pending* Secondary::pending_of(const RequestId& id) {
@@ -174,7 +176,7 @@ Secondary::Pending* Secondary::pending_of(const RequestId& id) {
 void Secondary::complete(Pending& pending) {
   if (!pending.applied || !pending.answered || !pending.dropped) return;
   completed_.push_back(pending.id.n);
-  replica_.world.scheduler.at_end_of_pass(*this);
+  at_end_of_pass();
 }
 
 // --- effects -----------------------------------------------------------------------------------------------------------
@@ -182,7 +184,7 @@ void Secondary::complete(Pending& pending) {
 runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, bool own_data, bool dropped) {
   if (!effect.batch.empty() && effect.seq <= replica_.logged()) {
     session_->send(wire::Mirrored{effect.seq, {}});  // it stands here; only its answer was lost
-    replica_.world.scheduler.at_end_of_pass(*this);
+    at_end_of_pass();
     co_return Result<>{};
   }
   Pending* pending = planted(Planted::apply_twice) && !own_data ? nullptr : pending_of(effect.request);
@@ -274,7 +276,7 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
     unanswered_.insert(effect.seq);
     scope_.spawn(finish(std::move(effect), taken.id, !dropped_here, std::move(lost)));
   }
-  replica_.world.scheduler.at_end_of_pass(*this);
+  at_end_of_pass();
   co_return Result<>{};
 }
 
@@ -377,7 +379,7 @@ void Secondary::answer(const wire::Effect& effect, ClaimId claim) {
     pending->answered = true;
     complete(*pending);
   }
-  replica_.world.scheduler.at_end_of_pass(*this);
+  at_end_of_pass();
 }
 
 }  // namespace lockstep::controller

@@ -23,6 +23,7 @@
 #include "controller/keeper.h"
 #include "controller/replica.h"
 #include "controller/resync_progress.h"
+#include "controller/role_hook.h"
 #include "controller/role_user.h"
 #include "peer/link.h"
 
@@ -34,7 +35,7 @@ struct SecondaryOptions {
   std::uint64_t requests_max = 0;  ///< forwarded at one time; the rest wait here
 };
 
-class Secondary final : runtime::PassHook {
+class Secondary final : RoleHook {
  public:
   Secondary(Replica& replica, Keeper& keeper, RoleUser& user, SecondaryOptions options);
   ~Secondary();
@@ -121,7 +122,7 @@ class Secondary final : runtime::PassHook {
     std::optional<wire::Keys> keys;
   };
 
-  void end_of_pass() override;
+  void pass_ends() override;
   void forward(Pending& pending);
   void forward_more();
   void write_early(const Pending& pending);

@@ -112,7 +112,7 @@ runtime::Task<Result<>> Secondary::handle(peer::Session& session, peer::Incoming
     steps.note(Step::grant_received, pending->id, {}, pending->turns, Status::neither);
     session.send(wire::Data{pending->id}, pending->payload, pending->keep);
     steps.note(Step::data_sent, pending->id, {}, pending->turns, Status::neither);
-    replica_.world.scheduler.at_end_of_pass(*this);
+    at_end_of_pass();
     co_return Result<>{};
   }
   if (auto* refusal = std::get_if<wire::Refusal>(&message)) {
@@ -234,7 +234,7 @@ void Secondary::synced(const wire::Synced& message) {
   if (!target_) log::info("in sync with the primary at seq {}", message.seq.value);
   if (!target_) replica_.made_equal();
   user_.session_live();
-  replica_.world.scheduler.at_end_of_pass(*this);
+  at_end_of_pass();
 }
 
 runtime::Task<void> Secondary::hand_over(wire::LazyTimes times) {
@@ -265,7 +265,7 @@ runtime::Task<std::optional<std::vector<std::byte>>> Secondary::ask_blocks(Block
   runtime::OneShot<std::optional<std::vector<std::byte>>> answer(replica_.world.scheduler);
   fetching_[number] = {blocks, mend, &answer};
   session_->send(wire::FetchBlocks{number, blocks});
-  replica_.world.scheduler.at_end_of_pass(*this);
+  at_end_of_pass();
   std::optional<std::vector<std::byte>> bytes = co_await answer.take();
   fetching_.erase(number);
   co_return bytes;
@@ -398,7 +398,7 @@ runtime::Task<void> Secondary::answer_comparison(wire::VerifyAsk question, std::
   wire::VerifyAnswer answer = co_await comparison->ask(std::move(question));
   if (session_ == nullptr || session != sessions_) co_return;
   session_->send(answer);
-  replica_.world.scheduler.at_end_of_pass(*this);
+  at_end_of_pass();
 }
 
 }  // namespace lockstep::controller
