@@ -43,6 +43,7 @@ Process& Machine::start(const std::string& program) {
 void Machine::end(Process& process) {
   CHECK(process.alive() && process.idle());
   storage_->process_ended(process);
+  key_store_->process_died(process);  // what it did not flush is gone, as in the real store
   universe_.network().close_all_of(process, false);
   if (mount_ != nullptr && &mount_->daemon() == &process) mount_->cut_off();
   universe_.forget_events_of(&process, false);

@@ -44,7 +44,7 @@ class Machine {
   /// Starts a program. Valid until it ends, is killed, or the machine goes.
   Process& start(const std::string& program = "daemon");
   [[nodiscard]] const std::vector<std::shared_ptr<Process>>& processes() const { return processes_; }
-  /// An orderly exit. Requires: every task of the process has ended.
+  /// An orderly exit: keys go back to their last flush. Requires: every task of the process has ended.
   void end(Process& process);
   /// SIGKILL: what was written stays, keys go back to some prefix not older than their last flush, connections close.
   void kill(Process& process);
