@@ -137,7 +137,12 @@ void Controller::orphan_closed(InodeId inode) {
   if (secondary_) secondary_->orphan_closed(inode);
 }
 
-bool Controller::readable_here(BlockRange blocks) const { return !secondary_ || secondary_->readable_here(blocks); }
+bool Controller::readable_here(BlockRange blocks) const {
+  if (secondary_) return secondary_->readable_here(blocks);
+  // Between roles, and while the daemon stops, what a site holds counts only if it holds everything.
+  const wire::SiteState& state = keeper_.state();
+  return primary_ || (keeper_.membership().has(options_.self) && !state.unproven && !state.incomplete);
+}
 
 runtime::Task<Result<>> Controller::read_elsewhere(BlockRange blocks, MutableBytes into) {
   while (!stopping_) {
