@@ -15,11 +15,8 @@ constexpr std::uint64_t kEffectCost = 1024;
 /// So often the edges of one write are taken from the other site: a medium may not keep what is written.
 constexpr unsigned kEdgeRepairsMax = 2;
 
-Probe torn("blocks torn by a loss of power were taken as they are");
 Probe waited_for_space("a request waited for space that others free");
 Probe waited_for_budget("a request waited for room in the window");
-Probe earlier_session("a forwarded request of an earlier session was still in work");
-Probe answered_before("a forwarded request had taken effect before");
 
 }  // namespace
 
@@ -503,83 +500,6 @@ Result<> Primary::mirrored(const wire::Mirrored& message) {
   return {};
 }
 
-// --- forwarded requests ----------------------------------------------------------------------------------------------
-
-runtime::Task<void> Primary::forwarded(wire::Forward forward, Bytes payload, std::uint64_t session) {
-  Request request;
-  request.id = forward.request;
-  // What an earlier session left of it ends first; its data is asked for again.
-  const bool again = requests_.contains(request.id);
-  if (again) earlier_session.hit();
-  while (requests_.contains(request.id) && !over(session) && !stop_.requested()) co_await replica_.changed.wait();
-  if (over(session) || stop_.requested()) co_return;
-  if (const Results::Entry* done = replica_.results.find(request.id)) {
-    // It took effect before, and the secondary has its effect: it is asked again for the answer only.
-    answered_before.hit();
-    session_->send(wire::Refusal{request.id, done->outcome});
-    at_end_of_pass();
-    if (forwarded_in_work_ > 0) --forwarded_in_work_;
-    co_return;
-  }
-  request.operation = std::move(forward.operation);
-  if (!again) request.payload = payload;
-  request.forwarded = true;
-  request.session = session;
-  request.turns = replica_.volume.turns(request.operation);
-  request.since = replica_.world.clock.now();
-  requests_.emplace(request.id, &request);
-  Steps& steps = replica_.steps;
-  steps.note(Step::forward_received, request.id, {}, request.turns, Status::neither);
-
-  const StatusTable::Taken taken = replica_.take(request.turns);
-  request.claim = taken.id;
-  bool have_payload = (forward.with_payload && !again) || request.operation.length == 0 || request.operation.kind != wire::OpKind::write;
-  bool gone = false;
-  if (taken.verdict == Verdict::queued) {
-    // Its data is not kept while it waits: the secondary has it, and sends it after the GRANT.
-    if (request.operation.kind == wire::OpKind::write && request.operation.length > 0) have_payload = false;
-    request.payload = {};
-    steps.note(Step::queued, request.id, {}, request.turns, Status::exclusive);
-    gone = !co_await replica_.turn(taken.id);
-  }
-  bool claimed = !gone;
-  if (!gone && request.session != sessions_) gone = true;
-  if (!gone) steps.note(Step::exclusive, request.id, {}, request.turns, Status::exclusive);
-  if (!gone && !have_payload) {
-    runtime::OneShot<bool> data(replica_.world.scheduler);
-    waiting_for_data_[request.id] = {&request, &data};
-    session_->send(wire::Grant{request.id});
-    steps.note(Step::grant_sent, request.id, {}, request.turns, Status::exclusive);
-    at_end_of_pass();
-    gone = !co_await data.take();
-    waiting_for_data_.erase(request.id);
-  }
-  wire::Outcome refused;
-  Seq seq;
-  Made made = Made::gone;
-  if (!gone) made = co_await execute(request, refused, seq);
-  if (made != Made::committed && claimed) replica_.release(request.claim);
-  if ((made == Made::refused || made == Made::held) && !over(request.session)) {
-    // Held: the secondary, which has the reservation's effect before this, lets it wait. Nothing of it stays in this line.
-    session_->send(wire::Refusal{request.id, std::move(refused), made == Made::held});
-    if (made == Made::refused) steps.note(Step::refused, request.id, {}, request.turns, Status::neither);
-    at_end_of_pass();
-  }
-  requests_.erase(request.id);
-  if (over(request.session)) replica_.changed.notify_all();
-  if (request.session == sessions_ && forwarded_in_work_ > 0) --forwarded_in_work_;
-}
-
-void Primary::data_received(const wire::Data& data, Bytes payload) {
-  const auto found = waiting_for_data_.find(data.request);
-  if (found == waiting_for_data_.end() || found->second.second->given()) return;
-  Request& request = *found->second.first;
-  request.payload = payload;
-  request.own_payload();
-  replica_.steps.note(Step::data_received, request.id, {}, request.turns, Status::exclusive);
-  found->second.second->give(true);
-}
-
 // --- objects without a name, times in memory --------------------------------------------------------------------------
 
 void Primary::note_orphans(const wire::Effect& effect) {
@@ -644,54 +564,6 @@ runtime::Task<bool> Primary::drained() {
     co_await replica_.changed.wait();
   }
   co_return true;
-}
-
-runtime::Task<Result<>> Primary::adopt_torn(BlockRange blocks) {
-  const runtime::Inside inside(callers_);
-  std::vector<BlockRange> parts;
-  for (std::uint64_t at = blocks.first; at < blocks.end();) {
-    const std::uint64_t end = std::min(blocks.end(), (at / area::kGranuleBlocks + 1) * area::kGranuleBlocks);
-    if (replica_.doubtful({at, end - at})) parts.push_back({at, end - at});
-    at = end;
-  }
-  if (parts.empty()) co_return fail(Errc::corrupt, fmt::format("block {} is bad here, and no other site is in sync", blocks.first));
-  if (!co_await take_guard(blocks, false)) co_return gone();
-  Result<> adopted;
-  for (const BlockRange& part : parts) {
-    if (adopted) adopted = co_await replica_.adopt(part);
-  }
-  guard_.release();
-  if (adopted) {
-    torn.hit();
-    log::warning("blocks {} to {} were being written when this site was stopped, and nobody else has them: they are taken as they are", blocks.first,
-                 blocks.end() - 1);
-  }
-  co_return adopted;
-}
-
-bool Primary::sole_member() const { return keeper_.membership().in_force().in_sync == SiteSet{replica_.self}; }
-
-runtime::Task<bool> Primary::take_guard(BlockRange blocks, bool with_session) {
-  const runtime::Inside inside(callers_);
-  const auto ended = [&] { return stop_.requested() || (with_session && !live_); };
-  while (guard_.held()) {
-    if (ended()) co_return false;
-    co_await guard_.changed().wait();
-  }
-  if (ended()) co_return false;
-  guard_.guard(blocks);
-  for (;;) {
-    if (ended()) {
-      guard_.release();
-      co_return false;
-    }
-    const bool busy = std::any_of(window_.begin(), window_.end(), [&](const auto& item) {
-      const std::vector<BlockRange> touched = blocks_of(item.second->effect.writes);
-      return std::any_of(touched.begin(), touched.end(), [&](const BlockRange& r) { return r.overlaps(blocks); });
-    });
-    if (!busy) co_return true;
-    co_await replica_.changed.wait();
-  }
 }
 
 }  // namespace lockstep::controller

@@ -14,7 +14,8 @@
 //   (6) Nothing is committed unless the other site gets it (live) or the membership without it is recorded and nobody else
 //       may serve reads any more (alone). It is never both.
 //
-// primary.cc has requests and the window, primary_session.cc a session with a member, primary_target.cc one with a site that
+// primary.cc has requests and the window, primary_forwarded.cc those of the other site's host, primary_guard.cc blocks that are held
+// still, primary_session.cc a session with a member, primary_target.cc one with a site that
 // is made equal to this one, primary_upkeep.cc what runs by itself, primary_locks.cc what becomes of locks whose site is gone.
 #pragma once
 
