@@ -193,7 +193,7 @@ suite_sim() {
 # Each planted bug must be found. Of the released build, with the bugs compiled in.
 suite_planted() {
   build_once build-planted "${RELEASE_OPTIONS[@]}" -Dplanted=true -- src/bin/lockstep-sim || return
-  seeds_of planted 600 build-planted/src/bin/lockstep-sim planted --seeds 3000 --jobs "$(nproc)"
+  seeds_of planted 600 build-planted/src/bin/lockstep-sim planted --seeds 2000 --jobs "$(nproc)"
 }
 
 # A run of the simulator: each seed, and each planted bug, is a test case.

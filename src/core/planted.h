@@ -16,7 +16,6 @@ enum class Planted {
   lose_log_record,            ///< a record is not written to the log now and then
   clear_suspect_early,        ///< a granule is no longer suspect although it was written since its last sync
   skip_epoch_check,           ///< two sites that meet take their last epochs for the same
-  reuse_freed_early,          ///< blocks are used again before what freed them is stable
 };
 
 #ifdef LOCKSTEP_PLANTED
@@ -28,7 +27,6 @@ inline constexpr std::pair<Planted, const char*> kPlantedBugs[] = {
     {Planted::lose_log_record, "lose a log record"},
     {Planted::clear_suspect_early, "clear a suspect bit early"},
     {Planted::skip_epoch_check, "skip an epoch check"},
-    {Planted::reuse_freed_early, "reuse freed space early"},
 };
 inline Planted planted_bug = Planted::none;
 inline bool planted(Planted bug) { return planted_bug == bug; }
