@@ -1,6 +1,8 @@
 // plan.h - one planning function an operation: looks, decides, drafts. None changes anything but its draft.
 #pragma once
 
+#include <functional>
+
 #include "volume/draft.h"
 
 namespace lockstep::volume {
@@ -35,6 +37,8 @@ Step<Planned> plan_reserve(Draft& draft, const wire::Operation& operation);
 Step<Planned> plan_release(Draft& draft, const wire::Operation& operation);
 
 // What several of them do.
+/// Calls `each` with `directory` and all directories above it, upwards, until it gives true. False: up to the root it did not.
+Step<bool> walk_up(Draft& draft, InodeId directory, const std::function<bool(InodeId)>& each);
 /// The name may stand in a directory: EINVAL, ENAMETOOLONG, ENOENT (empty).
 Step<> check_name(std::string_view name);
 /// `directory` gets (entries 1) or loses (-1) an entry now.

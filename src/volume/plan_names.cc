@@ -36,6 +36,19 @@ void set_owner(Draft::Object& object, const Draft::Object& directory, const wire
 
 }  // namespace
 
+Step<bool> walk_up(Draft& draft, InodeId directory, const std::function<bool(InodeId)>& each) {
+  constexpr int kDepthMax = 1 << 16;  // deeper trees than this are damaged: the walk up would not end
+  for (int depth = 0; depth < kDepthMax; ++depth) {
+    if (each(directory)) return true;
+    if (directory == kRootInode) return false;
+    const auto object = draft.inode(directory);
+    if (!object) return std::unexpected(object.error());
+    directory = (*object)->parent;
+  }
+  draft.damage = Error{Errc::corrupt, 0, "metadata are damaged: directories form a ring; stop the daemon and run lockstep fsck"};
+  return refuse(0);
+}
+
 Step<> check_name(std::string_view name) {
   if (name.empty()) return refuse(ENOENT);
   if (name.size() > kNameBytesMax) return refuse(ENAMETOOLONG);

@@ -9,20 +9,10 @@ namespace {
 
 // Flags of renameat2(2), as <linux/fs.h> has them.
 constexpr std::uint32_t kNoReplace = 1, kExchange = 2;
-/// Deeper trees than this are damaged: the walk up would not end.
-constexpr int kDepthMax = 1 << 16;
 
 /// `directory` is `ancestor` or lies below it.
 Step<bool> is_below(Draft& draft, InodeId directory, InodeId ancestor) {
-  for (int depth = 0; depth < kDepthMax; ++depth) {
-    if (directory == ancestor) return true;
-    if (directory == kRootInode) return false;
-    const auto object = draft.inode(directory);
-    if (!object) return std::unexpected(object.error());
-    directory = (*object)->parent;
-  }
-  draft.damage = Error{Errc::corrupt, 0, "metadata are damaged: directories form a ring; stop the daemon and run lockstep fsck"};
-  return refuse(0);
+  return walk_up(draft, directory, [ancestor](InodeId at) { return at == ancestor; });
 }
 
 /// What a rename found at both ends.

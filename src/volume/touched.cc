@@ -1,5 +1,6 @@
 #include "volume/touched.h"
 
+#include "volume/plan.h"
 #include "volume/reservations.h"
 
 namespace lockstep::volume {
@@ -9,19 +10,14 @@ using wire::OpKind;
 using wire::Turn;
 
 constexpr std::uint64_t kToTheEnd = ~std::uint64_t{0};
-/// Deeper trees than this are damaged: the walk up would not end.
-constexpr int kDepthMax = 1 << 16;
 
 Step<> add_ancestors(Draft& draft, InodeId directory, std::vector<Turn>& turns) {
-  for (int depth = 0; depth < kDepthMax; ++depth) {
-    turns.push_back(tree_turn(directory));
-    if (directory == kRootInode) return {};
-    const auto object = draft.inode(directory);
-    if (!object) return std::unexpected(object.error());
-    directory = (*object)->parent;
-  }
-  draft.damage = Error{Errc::corrupt, 0, "metadata are damaged: directories form a ring; stop the daemon and run lockstep fsck"};
-  return refuse(0);
+  const Step<bool> walked = walk_up(draft, directory, [&turns](InodeId at) {
+    turns.push_back(tree_turn(at));
+    return false;
+  });
+  if (!walked) return std::unexpected(walked.error());
+  return {};
 }
 
 /// Collects turns; the first halt stays.
