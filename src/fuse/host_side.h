@@ -67,7 +67,7 @@ class HostSide final : public runtime::HostHandler, public controller::HostCache
   [[nodiscard]] const HostCounters& counters() const { return state_.counters; }
   /// Objects that the kernel is thought to know.
   [[nodiscard]] std::size_t inodes() const { return state_.inodes.size(); }
-  [[nodiscard]] std::size_t running() const { return state_.scope.running(); }
+  [[nodiscard]] std::size_t running() const { return state_.scope.running() - (state_.waking ? 1 : 0); }
 
  private:
   /// Cuts the mount off if `emptied` was not requested in time.

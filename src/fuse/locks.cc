@@ -103,8 +103,10 @@ Task<void> Locks::set(HostRequest request) {
 
 Task<int> Locks::served(const Waiting& waiting) {
   const std::uint64_t mount = state_.mounts;
+  const Instant since = state_.world.clock.now();
   while (!state_.serving.now()) {
     if (waiting.interrupted) co_return EINTR;
+    if (state_.out_of_patience(since)) co_return EIO;
     if (state_.gone || state_.stop.requested() || mount != state_.mounts) co_return EIO;
     co_await state_.serving.change();
   }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "core/log.h"
@@ -25,11 +26,33 @@ int MountState::errno_of(const Error& error, const HostRequest& request) {
   return EIO;
 }
 
+bool MountState::out_of_patience(Instant since) {
+  if (options.patience == Duration{}) return false;
+  if (!waking) waking = scope.spawn(wake_waiting());
+  if (world.clock.now() - since < options.patience) return false;
+  if (counters.out_of_patience++ == 0) {
+    log::error("requests waited for {} s for this site to serve, and fail with EIO from now on (timing.patience); lockstep status says what it "
+               "waits for", std::chrono::duration_cast<std::chrono::seconds>(options.patience).count());
+  }
+  return true;
+}
+
+Task<void> MountState::wake_waiting() {
+  const Duration step = std::clamp<Duration>(options.patience / 10, std::chrono::milliseconds(100), std::chrono::seconds(10));
+  do {
+    (void)co_await world.clock.sleep_until(world.clock.now() + step, stop);
+    serving.wake();
+  } while (!stop.requested() && !serving.now());
+  waking = false;
+}
+
 Task<bool> MountState::served(const HostRequest& request) {
   ++counters.held;
   const std::uint64_t mount = mounts;
+  const Instant since = world.clock.now();
   while (!gone && !stop.requested() && mount == mounts) {
     if (serving.now()) co_return true;
+    if (out_of_patience(since)) break;
     co_await serving.change();
   }
   answer_error(request, EIO);

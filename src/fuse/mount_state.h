@@ -21,6 +21,7 @@ struct HostOptions {
   Duration entries_valid = std::chrono::hours(1);
   Duration name_patience = std::chrono::milliseconds(3);  ///< before all names are dropped instead of one
   Duration closing_patience = std::chrono::seconds(5);    ///< before the mount is cut off instead of emptied
+  Duration patience{};                          ///< a request waits so long for its site to serve, then gets EIO; 0: for ever
   bool strict = false;                          ///< coherence = "strict": every open is direct, every read waits its turn
   std::vector<std::string> sites;               ///< their names, by SiteId
   std::uint64_t read_bytes_max = 64u << 20;     ///< memory of reads that wait for the medium
@@ -38,6 +39,7 @@ struct HostCounters {
   std::uint64_t bad_reads_elsewhere = 0;  ///< pieces that are bad here and were answered from the other site
   std::uint64_t reads_elsewhere = 0;  ///< pieces that were read at the other site
   std::uint64_t held = 0;             ///< requests that waited until hosts are served
+  std::uint64_t out_of_patience = 0;  ///< of these, answered with EIO
   std::uint64_t closings = 0, mounted_again = 0;
 };
 
@@ -60,6 +62,7 @@ struct MountState {
   runtime::Scope scope;
   runtime::Stop stop;   ///< waits for the kernel are given up
   HostCounters counters;
+  bool waking = false;  ///< wake_waiting() runs
   bool gone = false;    ///< the mount is not there any more
   std::uint64_t mounts = 1;     ///< goes up when it is there again
   std::uint64_t files_opened = 0;
@@ -68,8 +71,13 @@ struct MountState {
   /// Runs `task`, which answers request `unique`; at the end of the daemon the request is refused instead.
   void launch(std::uint64_t unique, runtime::Task<void> task);
   void answer_error(const runtime::HostRequest& request, int number);
-  /// Suspends until hosts are served. False: they will not be, and `request` was answered with an error.
+  /// Suspends until hosts are served. False: they will not be, or not soon enough, and `request`, which must not have changed
+  /// anything yet, was answered with an error.
   runtime::Task<bool> served(const runtime::HostRequest& request);
+  /// Whoever began to wait at `since` has waited long enough; says so. To be asked each time serving.change() was awaited.
+  [[nodiscard]] bool out_of_patience(Instant since);
+  /// Wakes those who wait now and then, so that they look at the time.
+  runtime::Task<void> wake_waiting();
   /// The errno for a host; what is not the host's own error is logged, with `request`.
   [[nodiscard]] int errno_of(const Error& error, const runtime::HostRequest& request);
 

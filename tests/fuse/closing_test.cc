@@ -37,6 +37,33 @@ TEST_CASE("while the gate is closed requests wait; releases, forgets and write-b
   }
 }
 
+TEST_CASE("a request waits for its site to serve as long as the patience lasts, then it fails") {
+  HostOptions options;
+  options.patience = 60s;
+  HostedSite s(1, options);
+  const InodeId a = s.volume.add("a", S_IFREG | 0644, 8192);
+  s.lookup("a");
+  s.ask_for<OpenReply>(s.request(HostOp::open, a));
+  s.close_now();
+  const std::string data = "text";
+  std::vector<std::optional<OwnedReply>*> waiting = {&s.send(s.request(HostOp::getattr, a)), &s.send(s.read(a, 0, 100)),
+                                                     &s.send(s.write(a, 0, data)), &s.send(s.request(HostOp::create, kRootInode, "new"))};
+  s.settle(59s);
+  for (const auto* reply : waiting) CHECK(!reply->has_value());
+  std::optional<OwnedReply>* late = &s.send(s.request(HostOp::statfs, a));
+  s.settle(8s);  // the time is looked at every tenth of it
+  for (const auto* reply : waiting) {
+    REQUIRE(reply->has_value());
+    CHECK((*reply)->error() == EIO);
+  }
+  CHECK(s.changes.asked.empty());
+  CHECK(!late->has_value());
+  s.host.open();
+  s.settle();
+  REQUIRE(late->has_value());
+  CHECK((*late)->error() == 0);
+}
+
 TEST_CASE("readers that were under way look again when hosts are served anew") {
   HostedSite s;
   const InodeId a = s.volume.add("a", S_IFREG | 0644, 4096);

@@ -11,7 +11,7 @@ namespace lockstep::fuse {
 
 /// A site with applications on it.
 struct HostedSite : FakeSite {
-  explicit HostedSite(std::uint64_t seed = 1) : FakeSite(HostOptions(), seed), applications(process.machine().start("applications")), app(applications) {}
+  explicit HostedSite(std::uint64_t seed = 1, HostOptions options = HostOptions()) : FakeSite(std::move(options), seed), applications(process.machine().start("applications")), app(applications) {}
 
   void close(bool& done) { process.spawn(closed(done)); }
   Task<void> closed(bool& done) {
