@@ -8,13 +8,11 @@ Alone decide_alone(const AloneInput& in) {
   if (!in.member) return found(AloneFinding::not_a_member);
   if (in.sole) return found(AloneFinding::sole);
   if (in.unproven) return found(AloneFinding::unproven);
-  if (in.promised) return found(AloneFinding::promised);
   if (!in.arbiter && !(in.primary && in.policy_primary)) return found(AloneFinding::policy_forbids);
   const Duration patience = in.peer_timeout + (in.arbiter && !in.primary ? in.takeover_delay : Duration{});
   const Instant until = in.away_since + patience;
   if (in.now < until) return Alone{AloneFinding::waiting, until};
   if (!in.arbiter) return found(AloneFinding::by_policy);
-  if (in.arbiter_away && in.armed_for_me) return found(AloneFinding::armed);
   return found(AloneFinding::ask_arbiter);
 }
 
@@ -26,8 +24,6 @@ std::string_view name_of(AloneFinding finding) {
     case AloneFinding::sole: return "sole";
     case AloneFinding::waiting: return "waiting";
     case AloneFinding::ask_arbiter: return "ask arbiter";
-    case AloneFinding::armed: return "armed";
-    case AloneFinding::promised: return "promised";
     case AloneFinding::by_policy: return "by policy";
     case AloneFinding::policy_forbids: return "policy forbids";
   }

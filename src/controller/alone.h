@@ -1,4 +1,4 @@
-// alone.h - whether a site that can't reach the other one may go on without it: a pure function (M2, M4, M5, M6).
+// alone.h - whether a site that can't reach the other one may go on without it: a pure function (M2, M4, M6).
 //
 //   finding        when                                                              then
 //   not a member   it is not in the in-sync set                                      waits for the other site
@@ -6,9 +6,7 @@
 //   diverged       an administrator has to decide                                    waits
 //   sole           it is the only member already                                     goes on, after the fence
 //   waiting        the other site has not been away long enough                      asks again at `until`
-//   ask arbiter    there is an arbiter, and no promise not to use it                 swaps the other one out, then goes on
-//   armed          the arbiter can't be reached, and was known to be away before     records it, then goes on
-//   promised       it promised not to use the arbiter, which was away                waits for the other site
+//   ask arbiter    there is an arbiter                                               swaps the other one out, then goes on
 //   by policy      there is no arbiter, it is the primary, alone = "primary"         records it, then goes on
 //   policy forbids there is no arbiter, and it is the secondary, or alone = "never"  waits, or for a forced takeover
 //
@@ -28,9 +26,6 @@ struct AloneInput {
   bool unproven = false;
   bool diverged = false;
   bool arbiter = false;          ///< one is configured
-  bool arbiter_away = false;     ///< it did not answer when it was last asked
-  bool armed_for_me = false;     ///< recorded, with the other site's promise (M5)
-  bool promised = false;         ///< this site promised the other one not to use the arbiter
   bool policy_primary = true;    ///< alone = "primary"
   Instant away_since;            ///< when the other site was lost, or this one started
   Instant now;
@@ -38,7 +33,7 @@ struct AloneInput {
   Duration takeover_delay{};     ///< a secondary asks the arbiter so much later
 };
 
-enum class AloneFinding { not_a_member, unproven, diverged, sole, waiting, ask_arbiter, armed, promised, by_policy, policy_forbids };
+enum class AloneFinding { not_a_member, unproven, diverged, sole, waiting, ask_arbiter, by_policy, policy_forbids };
 [[nodiscard]] std::string_view name_of(AloneFinding finding);
 
 struct Alone {

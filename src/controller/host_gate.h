@@ -13,8 +13,8 @@ class HostGate {
   /// Hosts are served: requests that waited go on, in their order.
   virtual void open() = 0;
   /// From the call on requests wait, and none that is under way is answered with what it read before; when it returns, the
-  /// kernel keeps no page, attribute, listing or name of the volume. Requests that change something are handed on as before:
-  /// whether they take effect is not the gate's business. Ends in bounded time, whatever the kernel's locks are held by.
+  /// kernel keeps no page, attribute, listing or name of the volume. Whether changes that are under way take effect is not the
+  /// gate's business. Ends in bounded time, whatever the kernel's locks are held by.
   /// open() may be called again only then. Suspends.
   virtual runtime::Task<void> close() = 0;
   /// Unless this is called again, or close() has returned, before `until`, a watchdog outside of the daemon takes the mount

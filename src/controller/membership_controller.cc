@@ -227,7 +227,6 @@ AloneInput Controller::alone_input() const {
   in.unproven = keeper_.state().unproven;
   in.diverged = encounter_ && encounter_->relation == Relation::diverged;
   in.arbiter = keeper_.has_arbiter();
-  in.arbiter_away = keeper_.arbiter_away();
   in.policy_primary = options_.alone;
   in.away_since = away_since_;
   in.now = replica_.world.clock.now();
@@ -263,7 +262,6 @@ runtime::Task<void> Controller::lone_step(const Alone& alone) {
   switch (alone.finding) {
     case AloneFinding::not_a_member:
     case AloneFinding::unproven:
-    case AloneFinding::promised:
     case AloneFinding::policy_forbids: removing_slow_ = false; co_return;
     case AloneFinding::waiting: co_return;
     case AloneFinding::diverged:
@@ -275,7 +273,6 @@ runtime::Task<void> Controller::lone_step(const Alone& alone) {
       update_gate();
       co_return;
     case AloneFinding::ask_arbiter:
-    case AloneFinding::armed:
     case AloneFinding::by_policy: {
       const Keeper::Recorded done = co_await record_alone(false, false, {});
       if (done == Keeper::Recorded::yes) co_return;

@@ -185,15 +185,6 @@ void unpack(const schema::Copy& t, std::uint32_t payload_bytes, Copy& m, Faults&
   faults.require(payload_bytes == m.blocks.count * kBlockBytes, "payload", "not as long as the blocks");
 }
 
-Packed<schema::Copied> pack(Builder& builder, const Copied& m) {
-  const auto granules = pack_numbers(builder, m.granules);
-  return schema::CreateCopied(builder, granules);
-}
-
-void unpack(const schema::Copied& t, std::uint32_t, Copied& m, Faults& faults) {
-  unpack_numbers(t.granules(), kGranulesMax, m.granules, "granules", faults);
-}
-
 // --- commands --------------------------------------------------------------------------------------------------------
 
 Packed<schema::Command> pack(Builder& builder, const Command& m) {

@@ -18,7 +18,7 @@ inline constexpr Form kForms[] = {
     {"FETCH_BLOCKS"}, {"BLOCKS", true},  {"FETCH_LOG"},     {"RECORD", true}, {"SYNCED"},        {"VERIFY_BEGIN"},
     {"VERIFY_ASK"},   {"VERIFY_ANSWER"}, {"VERIFY_END"},    {"MEMBERSHIP"},   {"RECORDED"},      {"LEAVE"},
     {"SERVES_NOBODY"}, {"CHECKPOINT"},   {"CHECKPOINTED"},  {"CLEAR"},        {"KEYS_MARK"},     {"KEYS_FETCH"},
-    {"KEYS"},         {"SUSPECTS"},      {"COMPARE"},       {"WANT"},         {"COPY", true},    {"COPIED"},
+    {"KEYS"},         {"SUSPECTS"},      {"COMPARE"},       {"WANT"},         {"COPY", true},
     {"COMMAND"},      {"COMMAND_ANSWER"},
 };
 static_assert(std::size(kForms) == std::variant_size_v<Message>);
@@ -58,7 +58,6 @@ Packed<schema::Suspects> pack(Builder& builder, const Suspects& m);
 Packed<schema::Compare> pack(Builder& builder, const Compare& m);
 Packed<schema::Want> pack(Builder& builder, const Want& m);
 Packed<schema::Copy> pack(Builder& builder, const Copy& m);
-Packed<schema::Copied> pack(Builder& builder, const Copied& m);
 Packed<schema::Command> pack(Builder& builder, const Command& m);
 Packed<schema::CommandAnswer> pack(Builder& builder, const CommandAnswer& m);
 
@@ -98,7 +97,6 @@ void unpack(const schema::Suspects& t, std::uint32_t payload_bytes, Suspects& m,
 void unpack(const schema::Compare& t, std::uint32_t payload_bytes, Compare& m, Faults& faults);
 void unpack(const schema::Want& t, std::uint32_t payload_bytes, Want& m, Faults& faults);
 void unpack(const schema::Copy& t, std::uint32_t payload_bytes, Copy& m, Faults& faults);
-void unpack(const schema::Copied& t, std::uint32_t payload_bytes, Copied& m, Faults& faults);
 void unpack(const schema::Command& t, std::uint32_t payload_bytes, Command& m, Faults& faults);
 void unpack(const schema::CommandAnswer& t, std::uint32_t payload_bytes, CommandAnswer& m, Faults& faults);
 

@@ -184,14 +184,12 @@ struct SiteState {
   bool discards = false;            ///< an administrator said that what this site has of its own since a fork may go
   std::vector<EpochEntry> proposal; ///< none or one: its swap was sent and has no known result yet; until then nothing is served
   std::uint64_t proposal_revision = 0;  ///< of the register, that the swap expects
-  SiteId armed;                     ///< M5, if armed_set: this site may go on without the arbiter; for another: it promised
-  bool armed_set = false;           ///< not to use the arbiter
   bool operator==(const SiteState&) const = default;
 };
 
 // --- messages --------------------------------------------------------------------------------------------------------
 
-inline constexpr std::uint16_t kProtocolVersion = 1;
+inline constexpr std::uint16_t kProtocolVersion = 2;
 
 /// First message each way. What does not match closes the connection, with the reason.
 struct Hello {
@@ -297,8 +295,6 @@ struct Want { std::uint64_t granule = 0; std::string bits; };
 /// Source -> target: blocks as they are at this place of the stream; payload. `last`: the granule is equal now; may have no blocks.
 /// `bad`: the block is lost, the payload does not match its checksum and is to be kept like that: reads say so at both sites.
 struct Copy { std::uint64_t granule = 0; BlockRange blocks; std::vector<std::uint64_t> checksums; bool last = false; bool bad = false; };
-/// Target -> source: these granules are equal and stable here.
-struct Copied { std::vector<std::uint64_t> granules; };
 
 /// A command of an administrator that the other site is to carry out, and what it says, as the control socket has them.
 struct Command { std::uint64_t number = 0; std::string text; };
@@ -307,6 +303,6 @@ struct CommandAnswer { std::uint64_t number = 0; std::string text; bool last = f
 using Message = std::variant<Hello, Refuse, Forward, Grant, Data, Commit, DroppedAt, Refusal, Mirror, Mirrored, OrphanClosed,
                              Ping, FetchBlocks, Blocks, FetchLog, Record, Synced, VerifyBegin, VerifyAsk, VerifyAnswer,
                              VerifyEnd, Membership, Recorded, Leave, ServesNobody, Checkpoint, Checkpointed, Clear, KeysMark,
-                             KeysFetch, Keys, Suspects, Compare, Want, Copy, Copied, Command, CommandAnswer>;
+                             KeysFetch, Keys, Suspects, Compare, Want, Copy, Command, CommandAnswer>;
 
 }  // namespace lockstep::wire

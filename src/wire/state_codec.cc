@@ -35,8 +35,7 @@ Packed<schema::SiteState> pack(Builder& builder, const SiteState& state) {
   const auto stores = pack_stores(builder, state.stores);
   const auto proposal = pack_history(builder, state.proposal);
   return schema::CreateSiteState(builder, history, stores, state.wrote.value, state.unproven, state.incomplete,
-                                 state.armed.value, state.armed_set, state.discards, proposal,
-                                 state.proposal_revision);
+                                 state.discards, proposal, state.proposal_revision);
 }
 
 void unpack(const schema::SiteState* packed, SiteState& into, Faults& faults) {
@@ -46,8 +45,6 @@ void unpack(const schema::SiteState* packed, SiteState& into, Faults& faults) {
   into.wrote = Epoch(packed->wrote());
   into.unproven = packed->unproven();
   into.incomplete = packed->incomplete();
-  into.armed = SiteId(packed->armed());
-  into.armed_set = packed->armed_set();
   into.discards = packed->discards();
   unpack_history(packed->proposal(), into.proposal, faults);
   faults.require(into.proposal.size() <= 1, "proposal", "more than one");

@@ -173,7 +173,6 @@ std::vector<Sample> all() {
   add("want", filled<Want>());
   add("copy", Copy{3, {3072, 2}, {11, 12}, true}, 2 * kBlockBytes);
   add("copy_end", Copy{3, {}, {}, true});
-  add("copied", filled<Copied>());
   add("command", filled<Command>());
   add("command_answer", filled<CommandAnswer>());
   return list;
