@@ -1,6 +1,7 @@
 #include "controller/encounter.h"
 
 #include <algorithm>
+#include <ranges>
 
 #include "core/check.h"
 #include "core/planted.h"
@@ -58,6 +59,16 @@ Encounter both_members(const Party& a, const Party& b, bool same, const EpochEnt
   return resync(Rule::late, a_knows ? a : b, a_knows ? b : a);
 }
 
+/// The last effect that whoever is in the entry in force must have; 0: not known. An entry whose base has no count follows an epoch in
+/// which no effect was given: what an earlier one says is still true then.
+Seq last_that_counts(const Membership& membership) {
+  for (const EpochEntry& entry : std::views::reverse(membership.history())) {
+    if (entry.forced && entry.base == Seq{0}) break;
+    if (entry.base >= first_seq_of(epoch_of(entry.base))) return entry.base;
+  }
+  return Seq{0};
+}
+
 Encounter one_is_ahead(const Party& ahead, const Party& behind) {
   const EpochEntry& entry = ahead.membership.in_force();
   const bool ahead_in = entry.in_sync.has(ahead.site), behind_in = entry.in_sync.has(behind.site);
@@ -65,7 +76,7 @@ Encounter one_is_ahead(const Party& ahead, const Party& behind) {
   if (ahead_in) return resync(Rule::behind, ahead, behind);
   if (!behind_in) return refused(Rule::unrelated);
   // What it lost with its power was not stable, and there is nobody else who counts.
-  if (entry.base > behind.last && !behind.unproven) return refused(Rule::rolled_back);
+  if (last_that_counts(ahead.membership) > behind.last && !behind.unproven) return refused(Rule::rolled_back);
   return {.rule = Rule::adopts, .relation = Relation::resync, .source = behind.site, .common = std::min(ahead.last, behind.last)};
 }
 

@@ -160,15 +160,16 @@ Task<Result<FileHandle>> Host::open(std::string path, std::uint32_t flags, std::
   if (!place.has_value()) co_return std::unexpected(place.error());
   const std::uint32_t passed = flags & ~static_cast<std::uint32_t>(O_TRUNC);
   Result<FileHandle> file = fail_posix(ESTALE);
-  if ((flags & O_CREAT) != 0) {
-    file = co_await create(*place, passed, mode);
-  } else {
-    for (int attempt = 0; attempt < 2 && !file.has_value() && file.error().posix == ESTALE; ++attempt) {
-      if (attempt != 0) place->mount->drop_cached_name(place->directory, place->name);
-      const auto inode = co_await find(place->mount, place->directory, place->name);
-      if (!inode.has_value()) co_return std::unexpected(inode.error());
-      file = co_await open_inode(place->mount, *inode, passed);
+  // As the kernel does: once more, by names that are asked for again.
+  for (int attempt = 0; attempt < 2 && !file.has_value() && file.error().posix == ESTALE; ++attempt) {
+    if (attempt != 0) place->mount->drop_cached_name(place->directory, place->name);
+    if ((flags & O_CREAT) != 0) {
+      file = co_await create(*place, passed, mode);
+      continue;
     }
+    const auto inode = co_await find(place->mount, place->directory, place->name);
+    if (!inode.has_value()) co_return std::unexpected(inode.error());
+    file = co_await open_inode(place->mount, *inode, passed);
   }
   if (!file.has_value() || (flags & O_TRUNC) == 0) co_return file;
   runtime::AttributeChange to_nothing;

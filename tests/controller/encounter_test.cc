@@ -150,6 +150,18 @@ TEST_CASE("a site takes over what the arbiter recorded of it, unless its area is
   REQUIRE(both(party(kA, {kFirst, kMet}, in_epoch(2, 4)), b).rule == Rule::rolled_back);
 }
 
+TEST_CASE("an entry of an epoch without effects says nothing of the area of whom it leaves") {
+  // B recorded at its orderly end that A goes on; in epoch 4 nobody had given an effect, so its base is none of them.
+  const EpochEntry again = entry(4, 4, kB, kBoth, in_epoch(3, 6)), left = entry(5, 5, kA, SiteSet{kA}, Seq{first_seq_of(Epoch{4}).value - 1});
+  const EpochEntry alone = entry(3, 3, kB, SiteSet{kB}, in_epoch(2, 5));
+  const Party b = party(kB, {kFirst, kMet, alone, again, left}, in_epoch(3, 6));
+  REQUIRE(both(party(kA, {kFirst, kMet, alone, again}, in_epoch(3, 6)), b).rule == Rule::adopts);
+  REQUIRE(both(party(kA, {kFirst, kMet, alone, again}, in_epoch(3, 5)), b).rule == Rule::rolled_back);
+  const EpochEntry forced = entry(5, 6, kA, SiteSet{kA}, Seq{0}, true);
+  REQUIRE(both(party(kA, {kFirst, kMet, alone, again}, in_epoch(3, 5)), party(kB, {kFirst, kMet, alone, again, forced}, in_epoch(3, 6))).rule ==
+          Rule::adopts);
+}
+
 TEST_CASE("forks") {
   const EpochEntry a_alone = entry(3, 3, kA, SiteSet{kA}, in_epoch(2, 5));
   const EpochEntry b_alone = entry(3, 4, kB, SiteSet{kB}, in_epoch(2, 5), true);

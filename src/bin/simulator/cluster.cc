@@ -68,6 +68,11 @@ runtime::Task<void> run_site(site::Site& site, std::shared_ptr<bool> failed) {
   }
 }
 
+runtime::Task<void> leave_site(site::Site& site, bool& left) {
+  co_await site.leave();
+  left = true;
+}
+
 }  // namespace
 
 Cluster::Cluster(std::uint64_t seed, ClusterOptions options) : options_(options), universe_(seed), config_(make_config(options)) {
@@ -124,6 +129,8 @@ void Cluster::start(std::size_t index) {
   site::Surroundings surroundings;
   surroundings.host_boot = machine(index).boot_id();
   surroundings.control = false;
+  daemon.detached = std::make_shared<bool>(false);
+  surroundings.detached = [detached = daemon.detached] { *detached = true; };
   daemon.site = &daemon.process->make<site::Site>(daemon.process->world(), config_, SiteId{static_cast<std::uint8_t>(index)},
                                                   std::move(surroundings));
   daemon.process->spawn(run_site(*daemon.site, daemon.failed));
@@ -149,6 +156,24 @@ bool Cluster::stop(std::size_t index) {
   }
   machine(index).end(process);
   daemons_[index] = {};
+  return true;
+}
+
+bool Cluster::area_failed(std::size_t index) const {
+  return up(index) && (*daemons_[index].failed || *daemons_[index].detached);
+}
+
+bool Cluster::leave(std::size_t index) {
+  CHECK(area_failed(index));
+  bool left = *daemons_[index].failed;
+  if (!left) {
+    process(index).spawn(leave_site(site(index), left));
+    if (!universe_.run_until([&] { return left; }, std::chrono::minutes(1))) {
+      problem_ = fmt::format("{}, whose area failed, did not leave", kSites[index]);
+      return false;
+    }
+  }
+  kill(index);
   return true;
 }
 

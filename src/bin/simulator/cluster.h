@@ -43,6 +43,10 @@ class Cluster {
   [[nodiscard]] bool in_sync();
   /// An orderly end of the daemon.
   bool stop(std::size_t index);
+  /// The area of a site that is up has failed: the daemon wants to end, or could not start.
+  [[nodiscard]] bool area_failed(std::size_t index) const;
+  /// The end of a daemon whose area has failed. Requires: area_failed().
+  bool leave(std::size_t index);
 
   [[nodiscard]] sim::Universe& universe() { return universe_; }
   [[nodiscard]] sim::Machine& machine(std::size_t index) { return *universe_.machines()[index]; }
@@ -65,7 +69,8 @@ class Cluster {
   struct Daemon {
     sim::Process* process = nullptr;
     site::Site* site = nullptr;
-    std::shared_ptr<bool> failed;
+    std::shared_ptr<bool> failed;    ///< it could not start
+    std::shared_ptr<bool> detached;  ///< its area failed and it has to leave
   };
   bool format(std::size_t index);
   void ask_for_new_store();

@@ -6,6 +6,7 @@
 
 #include "bin/simulator/checks.h"
 #include "bin/simulator/unread.h"
+#include "sim/key_value.h"
 #include "sim/storage.h"
 
 namespace lockstep::simulator {
@@ -18,7 +19,12 @@ using std::chrono::seconds;
 
 constexpr Duration kLongerMax = seconds(15);
 
+/// How often a site that is lost is looked after at the end, every 100 ms.
+constexpr int kTendingRounds = 1200;
+constexpr Instant kNever = Instant{} + hours(1'000'000);
+
 runtime::Task<void> hand_over(site::Site& site) { co_await site.controller().switch_over(); }
+runtime::Task<void> take_over(site::Site& site) { co_await site.controller().take_over_forced(); }
 
 runtime::Task<void> run_verify(site::Site& site, Unread& unread, Stage& stage) {
   const nlohmann::json answer = co_await site.execute({{"command", "verify"}}, unread);
@@ -52,6 +58,8 @@ const std::vector<Faults::Kind> Faults::kKinds = {
     {"arbiter out of reach or back", 400, &Faults::arbiter_out_of_reach},
     {"rest", 100, &Faults::rest},
     {"silent corruption", 100, &Faults::rot},
+    {"failing disk", 100, &Faults::failing_disk, true},
+    {"forced takeover", 500, &Faults::forced_takeover, true},
 };
 
 Faults::Faults(Cluster& cluster, Stage& stage, Crowd& crowd, sim::Prng& prng, std::map<std::string, std::uint64_t>& counts)
@@ -98,6 +106,8 @@ void Faults::trouble() {
   for (std::uint64_t n = 0; cluster_.universe().now() < end_ && stage_.failure.empty(); ++n) {
     cluster_.universe().run_for(draw_between(microseconds(500), milliseconds(300)));
     start_what_is_down();
+    // Whoever has not left yet may be the last one to hold what it cannot write any more.
+    if (failing_) continue;
     if (!mix_.empty()) (this->*mix_[prng_.below(mix_.size())]->strike)();
     if (n == look_at && !cluster_.replacing() && !rots_) {
       if (const auto wrong = not_suspect(cluster_)) stage_.fail(*wrong);
@@ -115,6 +125,14 @@ void Faults::heal() {
   network().weather.delay_max = delay_max_;
   for (std::size_t i = 0; i < 2; ++i) cluster_.machine(i).storage().weather.slow = {};
   stage_.resting = false;
+  const auto tended = [this] {
+    start_what_is_down();
+    return !failing_ && !taking_over_;
+  };
+  for (int round = 0; !tended() && stage_.failure.empty(); ++round) {
+    if (round == kTendingRounds) return stage_.fail("an administrator can't get a lost site replaced");
+    cluster_.universe().run_for(milliseconds(100));
+  }
   down_until_ = {};
   start_what_is_down();
 }
@@ -131,9 +149,16 @@ void Faults::lasts(Duration time, std::function<void()> end) { cluster_.universe
 void Faults::longer(Duration time) { end_ = std::min(last_end_, std::max(end_, cluster_.universe().now() + time)); }
 
 void Faults::start_what_is_down() {
+  tend_failing_disk();
+  tend_takeover();
   for (std::size_t i = 0; i < 2; ++i) {
     if (!cluster_.up(i) && cluster_.universe().now() >= down_until_[i]) cluster_.start(i);
   }
+}
+
+/// Unless it is down for good, until somebody sees to it.
+void Faults::down_for(std::size_t which, Duration time) {
+  if (down_until_[which] != kNever) down_until_[which] = cluster_.universe().now() + time;
 }
 
 void Faults::cut() {
@@ -195,14 +220,14 @@ void Faults::kill() {
   const std::size_t which = prng_.below(2);
   if (!cluster_.up(which)) return;
   cluster_.kill(which);
-  down_until_[which] = cluster_.universe().now() + draw_between({}, milliseconds(600));
+  down_for(which, draw_between({}, milliseconds(600)));
   count("kill");
 }
 
 void Faults::kill_both() {
   for (std::size_t i = 0; i < 2; ++i) {
     if (cluster_.up(i)) cluster_.kill(i);
-    down_until_[i] = cluster_.universe().now() + draw_between({}, milliseconds(600));
+    down_for(i, draw_between({}, milliseconds(600)));
   }
   count("kill of both");
 }
@@ -221,7 +246,7 @@ void Faults::absence() {
   if (!cluster_.up(which) || !cluster_.up(1 - which)) return;
   cluster_.kill(which);
   const Duration time = draw_between(seconds(2), seconds(16));
-  down_until_[which] = cluster_.universe().now() + time;
+  down_for(which, time);
   longer(time + seconds(1));
   count("long absence");
 }
@@ -230,16 +255,20 @@ void Faults::orderly_stop() {
   const std::size_t which = prng_.below(2);
   if (!cluster_.up(which) || !cluster_.site(which).ready()) return;
   if (!cluster_.stop(which)) return stage_.fail(cluster_.problem());
-  down_until_[which] = cluster_.universe().now() + draw_between({}, seconds(2));
+  down_for(which, draw_between({}, seconds(2)));
   count("orderly stop");
 }
 
 /// What the other site does not hold goes, unless it is stable.
 void Faults::power_gone(std::size_t which) {
+  if (taking_over_ == which) {  // now it may lack what the other one has, which comes back
+    down_until_[1 - which] = {};
+    taking_over_.reset();
+  }
   if (!cluster_.in_sync()) stage_.history.power_lost();
   cluster_.lose_power(which);
   crowd_.start(which);
-  down_until_[which] = cluster_.universe().now() + draw_between({}, seconds(1));
+  down_for(which, draw_between({}, seconds(1)));
 }
 
 void Faults::lose_power() {
@@ -311,6 +340,69 @@ void Faults::arbiter_out_of_reach() {
   const sim::Machine& machine = cluster_.machine(prng_.below(2));
   arbiter.set_reachable(machine, !arbiter.reachable(machine));
   count(arbiter.reachable(machine) ? "arbiter reached again" : "arbiter out of reach");
+}
+
+/// What is written or made stable there fails from now on. The site leaves, and its area is replaced.
+void Faults::failing_disk() {
+  if (!cluster_.in_sync() || cluster_.replacing() || taking_over_) return;
+  const std::size_t which = prng_.below(2);
+  sim::DiskWeather& disk = cluster_.machine(which).storage().weather;
+  sim::KeyWeather& keys = cluster_.machine(which).key_store().weather;
+  switch (prng_.below(4)) {
+    case 0: disk.write_error_permille = 1000; break;
+    case 1: disk.sync_error_permille = 1000; break;
+    case 2: keys.apply_error_permille = 1000; break;
+    case 3: disk.write_error_permille = disk.sync_error_permille = keys.apply_error_permille = keys.flush_error_permille = 1000; break;
+  }
+  failing_ = which;
+  failing_until_ = cluster_.universe().now() + seconds(1);
+  count("failing disk");
+}
+
+void Faults::mend_disk(std::size_t which) {
+  sim::DiskWeather& disk = cluster_.machine(which).storage().weather;
+  sim::KeyWeather& keys = cluster_.machine(which).key_store().weather;
+  disk.write_error_permille = disk.sync_error_permille = keys.apply_error_permille = keys.flush_error_permille = 0;
+}
+
+void Faults::tend_failing_disk() {
+  if (!failing_) return;
+  const std::size_t which = *failing_;
+  if (cluster_.area_failed(which)) {
+    ++counts_["left with a failed area"];
+    down_until_[which] = kNever;
+    if (!cluster_.leave(which)) return stage_.fail(cluster_.problem());
+  }
+  if (cluster_.up(which)) {
+    if (cluster_.universe().now() < failing_until_) return;
+    mend_disk(which);
+    failing_.reset();
+  } else if (down_until_[which] == kNever && cluster_.up(1 - which)) {
+    mend_disk(which);
+    failing_.reset();
+    if (!cluster_.replace(which)) return stage_.fail(cluster_.problem());
+    down_until_[which] = {};
+  }
+}
+
+/// The primary is down, and no rule lets the other site go on: an administrator says that it may. It holds everything.
+void Faults::forced_takeover() {
+  if (cluster_.arbitrated() || cluster_.options().alone || !cluster_.in_sync() || cluster_.replacing() || taking_over_) return;
+  const std::size_t which = cluster_.site(0).controller().primary() != nullptr ? 0 : 1;
+  cluster_.kill(which);
+  down_until_[which] = kNever;
+  taking_over_ = 1 - which;
+  longer(seconds(8));
+  count("forced takeover");
+}
+
+void Faults::tend_takeover() {
+  if (!taking_over_ || !cluster_.up(*taking_over_) || !cluster_.site(*taking_over_).ready()) return;
+  site::Site& site = cluster_.site(*taking_over_);
+  if (site.controller().primary() == nullptr) return cluster_.process(*taking_over_).spawn(take_over(site)), void();
+  ++counts_["taken over by force"];
+  down_until_[1 - *taking_over_] = cluster_.universe().now() + draw_between({}, seconds(2));
+  taking_over_.reset();
 }
 
 /// Nobody writes for so long that suspect granules are cleared.

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -63,12 +64,18 @@ class Faults {
   void arbiter_away();
   void arbiter_out_of_reach();
   void rest();
+  void failing_disk();
+  void forced_takeover();
 
   void count(const std::string& fault);
   void lasts(Duration time, std::function<void()> end);
   void longer(Duration time);
   void start_what_is_down();
+  void tend_failing_disk();
+  void tend_takeover();
+  void mend_disk(std::size_t which);
   void power_gone(std::size_t which);
+  void down_for(std::size_t which, Duration time);
   [[nodiscard]] Duration draw_between(Duration least, Duration most);
   [[nodiscard]] sim::Machine& east() { return cluster_.machine(0); }
   [[nodiscard]] sim::Machine& west() { return cluster_.machine(1); }
@@ -86,6 +93,9 @@ class Faults {
   bool rots_ = false;
   std::size_t rotten_ = 0;  ///< the site whose blocks go bad
   std::array<Instant, 2> down_until_{};
+  std::optional<std::size_t> failing_;    ///< the site whose disk fails
+  Instant failing_until_;                 ///< if nobody has noticed by then, it works again
+  std::optional<std::size_t> taking_over_;  ///< the site that an administrator makes primary, the other one being down
 };
 
 }  // namespace lockstep::simulator

@@ -26,6 +26,7 @@ ClusterOptions draw_options(sim::Prng& prng) {
   options.stable = prng.chance(100);
   options.strict = prng.chance(50);
   if (prng.chance(200)) options.slow_peer = seconds(4);
+  options.alone = options.arbiter || !prng.chance(150);
   return options;
 }
 
