@@ -114,6 +114,10 @@ ExitStatus replace(const std::string& control, const std::string& site) {
   return say(ask(control, {{"command", "replace"}, {"site", site}}, {}, kStatusPatience));
 }
 
+ExitStatus replace_arbiter(const std::string& control) {
+  return say(ask(control, {{"command", "replace-arbiter"}}, {}, std::nullopt));
+}
+
 ExitStatus resolve(const std::string& control, const std::string& site) {
   return say(ask(control, {{"command", "resolve"}, {"discard", site}}, {}, std::nullopt));
 }

@@ -25,6 +25,7 @@ struct TraceOptions {
 [[nodiscard]] ExitStatus take_over(const std::string& control, bool force, bool yes);
 /// The new area of `site` is welcome.
 [[nodiscard]] ExitStatus replace(const std::string& control, const std::string& site);
+[[nodiscard]] ExitStatus replace_arbiter(const std::string& control);
 /// What `site` has of its own since the sites diverged goes.
 [[nodiscard]] ExitStatus resolve(const std::string& control, const std::string& site);
 [[nodiscard]] ExitStatus trace(const std::string& control, const TraceOptions& options);

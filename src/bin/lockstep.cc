@@ -24,6 +24,7 @@ struct Options {
   bool force = false;
   bool yes = false;
   std::string other;
+  bool arbiter = false;
   FormatCommand format;
   TraceOptions trace;
   FsckCommand fsck;
@@ -102,8 +103,11 @@ int run(int argc, char** argv) {
   take_over_command->add_flag("--force", options.force, "do it; without, say only what may be lost");
   take_over_command->add_flag("--yes", options.yes, "do not ask");
 
-  CLI::App* replace_command = app.add_subcommand("replace", "fill the new area of the other site");
-  replace_command->add_option("new-site", options.other, "the site whose area is new")->required()->type_name("NAME");
+  CLI::App* replace_command = app.add_subcommand("replace", "fill the new area of the other site, or accept a new arbiter");
+  CLI::Option_group* replaced = replace_command->add_option_group("what is new");
+  replaced->add_option("new-site", options.other, "the site whose area is new")->type_name("NAME");
+  replaced->add_flag("--arbiter", options.arbiter, "the etcd that is asked as arbiter");
+  replaced->require_option(1);
 
   CLI::App* resolve_command = app.add_subcommand("resolve", "after a divergence: whose changes go");
   resolve_command->add_option("--discard", options.other, "the site that is made equal to the other one")->required()->type_name("NAME");
@@ -156,7 +160,7 @@ int run(int argc, char** argv) {
     if (scrub_command->parsed()) return scrub(control, options.scrub);
     if (switch_over_command->parsed()) return switch_over(control, options.other);
     if (take_over_command->parsed()) return take_over(control, options.force, options.yes);
-    if (replace_command->parsed()) return replace(control, options.other);
+    if (replace_command->parsed()) return options.arbiter ? replace_arbiter(control) : replace(control, options.other);
     if (resolve_command->parsed()) return resolve(control, options.other);
     const std::string& mount = config.at(site).mount;
     if (locks_break->parsed()) return break_locks(control, mount, options.locks);

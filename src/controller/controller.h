@@ -104,6 +104,9 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   [[nodiscard]] std::vector<std::string> losses_of_takeover() const;
   /// The other site's area, which is new, is welcome.
   void accept_new_store() { accepts_new_store_ = true; }
+  /// Another etcd is in the arbiter's place. Requires: there is an arbiter, and both sites are in sync: what one knows, the other one
+  /// does, so that it does not matter what is lost with the old one.
+  void arbiter_replaced();
   /// What this site has of its own since the sites diverged may go.
   runtime::Task<std::string> discard();
 
@@ -221,6 +224,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   bool deciding_ = false;
   bool recorded_here_ = false;       // a sole member recorded an entry in this start
   bool accepts_new_store_ = false;
+  Instant look_at_arbiter_;
   bool stopping_ = false;
   runtime::Event failed_;
   bool removing_slow_ = false;

@@ -264,6 +264,25 @@ runtime::Task<Keeper::Recorded> Keeper::swap_until_known(bool may_be_under_way, 
   }
 }
 
+runtime::Task<void> Keeper::look_at_arbiter(runtime::Stop& stop) {
+  const Result<runtime::RegisterState> now = co_await world_.arbiter->read(options_.arbiter_timeout, stop);
+  if (frozen() || stop.requested()) co_return;
+  arbiter_away_ = !now.has_value();
+  if (!now) {
+    problem_ = "the arbiter can't be asked: " + now.error().text;
+    co_return;
+  }
+  const Result<ArbiterRecord> record = decode_arbiter_record(now->value);
+  published_ = record ? record->history.back().id : Uuid{};
+  if (published()) problem_.clear();
+}
+
+void Keeper::arbiter_replaced() {
+  world_.arbiter->accept_another();
+  published_ = {};
+  problem_.clear();
+}
+
 runtime::Task<bool> Keeper::publish(runtime::Stop& stop) {
   if (!has_arbiter() || published()) co_return true;
   Recorded why{};

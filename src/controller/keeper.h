@@ -75,6 +75,10 @@ class Keeper {
   runtime::Task<void> set(Flags flags);
   /// Tells the arbiter of the membership in force, if it knows an older one only. False: it could not be told, or knows a newer one.
   runtime::Task<bool> publish(runtime::Stop& stop);
+  /// Looks whether the arbiter can be asked, and which membership it knows. Changes nothing there or here. Suspends.
+  runtime::Task<void> look_at_arbiter(runtime::Stop& stop);
+  /// Another one has taken its place, which is to be told. Requires: has_arbiter().
+  void arbiter_replaced();
 
   /// The entry that would follow, above `above` at least, with a new id.
   [[nodiscard]] EpochEntry next(SiteId primary, SiteSet in_sync, Seq base, bool forced = false, Epoch above = {});

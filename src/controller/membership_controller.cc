@@ -10,6 +10,8 @@ namespace {
 constexpr Duration kLookAgain = std::chrono::milliseconds(100);
 constexpr Duration kAskAgain = std::chrono::milliseconds(500);
 constexpr Duration kPublishEvery = std::chrono::seconds(1);
+/// So often it is looked whether the arbiter is still there, and knows what it was told.
+constexpr Duration kLookEvery = std::chrono::seconds(5);
 constexpr Duration kLeavePatience = std::chrono::seconds(3);
 
 std::string names(SiteSet set, const std::vector<std::string>& all) {
@@ -304,9 +306,19 @@ runtime::Task<void> Controller::lone_step(const Alone& alone) {
 /// The arbiter is told of what was recorded without it.
 runtime::Task<void> Controller::publish_loop() {
   while (co_await replica_.world.clock.sleep_until(replica_.world.clock.now() + kPublishEvery, stop_)) {
+    const Instant now = replica_.world.clock.now();
+    if (!deciding_ && !keeper_.frozen() && now >= look_at_arbiter_) {
+      look_at_arbiter_ = now + kLookEvery;
+      co_await keeper_.look_at_arbiter(stop_);
+    }
     const bool may = (primary_ && (primary_->in_sync() || primary_->alone())) && !deciding_ && !keeper_.frozen();
     if (may && !keeper_.published()) co_await keeper_.publish(stop_);
   }
+}
+
+void Controller::arbiter_replaced() {
+  keeper_.arbiter_replaced();
+  look_at_arbiter_ = {};
 }
 
 // --- administration ----------------------------------------------------------------------------------------------------

@@ -48,6 +48,8 @@ class Register {
   /// Errc::unavailable: nothing was changed by this call, nor will be. Errc::unknown: see above; a request that was under
   /// way when `stop` came, too. Errc::stopped: `stop` came before anything was sent. Suspends.
   virtual Task<Result<SwapResult>> swap(std::uint64_t expected, std::string value, Duration timeout, Stop& stop) = 0;
+  /// An administrator has put another arbiter in the place of the one that answered so far: whoever answers next is it.
+  virtual void accept_another() = 0;
 };
 
 }  // namespace lockstep::runtime

@@ -97,6 +97,7 @@ class SimRegister final : public runtime::Register {
   runtime::Task<Result<runtime::RegisterState>> read(Duration timeout, runtime::Stop& stop) override;
   runtime::Task<Result<runtime::SwapResult>> swap(std::uint64_t expected, std::string value, Duration timeout,
                                                   runtime::Stop& stop) override;
+  void accept_another() override {}  // there is one, whatever restore() makes of it
 
  private:
   runtime::Task<Result<runtime::SwapResult>> ask(std::shared_ptr<ArbiterCall> call, Duration timeout, runtime::Stop& stop);

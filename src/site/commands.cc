@@ -11,6 +11,7 @@ using nlohmann::json;
 
 constexpr std::size_t kTraceLines = 512;         // steps looked at in one go
 constexpr Duration kSwitchoverPatience = std::chrono::seconds(5);
+constexpr Duration kArbiterPatience = std::chrono::seconds(15);
 constexpr Duration kTracePause = std::chrono::milliseconds(100);
 
 std::string hex(const Uuid& id) {
@@ -46,6 +47,7 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
   if (ReserveCommands::knows(command)) co_return co_await reserve_->execute(std::move(request), stream);
   if (command == "takeover") co_return co_await take_over(std::move(request));
   if (command == "replace") co_return co_await replace(std::move(request));
+  if (command == "replace-arbiter") co_return co_await replace_arbiter(std::move(request), stream);
   if (command == "resolve") co_return co_await resolve(std::move(request));
   if (command == "scrub") co_return co_await run_scrub(std::move(request), stream);
   if (command == "mistrust-keys" && control::is_true(request, "remote")) co_return co_await mistrust_keys();
@@ -64,7 +66,7 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
     co_return co_await switch_over(std::move(request), stream);
   }
   co_return json{{"error", fmt::format("there is no command \"{}\"; commands are status, verify, scrub, trace, switchover, takeover, "
-                                       "replace, resolve, locks, locks-break, reserve, release, reservations", command)}};
+                                       "replace, replace-arbiter, resolve, locks, locks-break, reserve, release, reservations", command)}};
 }
 
 json Site::status() {
@@ -201,6 +203,32 @@ runtime::Task<json> Site::replace(json request) {
   if (controller_->keeper().membership().fresh()) co_return json{{"error", "this area was never used: it can't be the one that the other is filled from"}};
   controller_->accept_new_store();
   co_return json{{"ok", true}, {"text", fmt::format("the new area of {} is welcome: it is filled as soon as its daemon connects; lockstep status shows how far it is", name)}};
+}
+
+/// An administrator has put another etcd in the place of the arbiter's: both sites accept it, the primary tells it who is a member.
+runtime::Task<json> Site::replace_arbiter(json request, control::Stream& stream) {
+  if (!config_.arbiter) co_return json{{"error", "there is no [arbiter] in the configuration of " + config_.at(self_).name}};
+  if (controller_->state() != controller::Controller::State::in_sync) {
+    co_return json{{"error", "the arbiter is replaced while both sites are in sync, so that nobody relies on what the old one knew; they are not: " +
+                                 controller_->problem()}};
+  }
+  const bool asked_there = control::is_true(request, "remote");
+  if (!asked_there) {
+    json there = co_await remote_->ask(request, stream);
+    if (there.contains("error")) co_return there;
+  }
+  controller_->arbiter_replaced();
+  const controller::Keeper& keeper = controller_->keeper();
+  const Instant until = world_.clock.now() + kArbiterPatience;
+  while (!asked_there && !keeper.published() && world_.clock.now() < until && !stream.gone().requested()) {
+    co_await world_.clock.sleep_until(world_.clock.now() + kTracePause, stream.gone());
+  }
+  if (asked_there) co_return json{{"ok", true}};
+  if (!keeper.published()) {
+    co_return json{{"error", "both sites accept it, but it was not told of the membership yet: " + keeper.problem() +
+                                 "; it is told as soon as it answers"}};
+  }
+  co_return json{{"ok", true}, {"text", fmt::format("the new arbiter knows of epoch {}", keeper.membership().in_force().number.value)}};
 }
 
 runtime::Task<json> Site::resolve(json request) {

@@ -75,6 +75,7 @@ class Site final : public control::Commands {
   runtime::Task<nlohmann::json> after_switchover(nlohmann::json answer, control::Stream& stream);
   runtime::Task<nlohmann::json> take_over(nlohmann::json request);
   runtime::Task<nlohmann::json> replace(nlohmann::json request);
+  runtime::Task<nlohmann::json> replace_arbiter(nlohmann::json request, control::Stream& stream);
   runtime::Task<nlohmann::json> resolve(nlohmann::json request);
   runtime::Task<nlohmann::json> list_locks(nlohmann::json request, control::Stream& stream);
   runtime::Task<nlohmann::json> break_locks(nlohmann::json request);

@@ -93,7 +93,7 @@ Result<> EtcdRegister::check_cluster(std::uint64_t cluster, std::size_t endpoint
   if (*cluster_ == cluster) return {};
   return fail(Errc::unavailable,
               fmt::format("{} belongs to the etcd with cluster_id {:x}, and others to {:x}; all endpoints must be members of "
-                          "one, and the daemon must be started again when that was replaced",
+                          "one; if that was replaced, say: lockstep replace --arbiter",
                           options_.endpoints[endpoint], cluster, *cluster_));
 }
 

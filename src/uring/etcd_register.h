@@ -4,8 +4,7 @@
 // share of the time; the first answer counts. A swap goes to the next endpoint only while nothing was sent, or after a clear
 // refusal: one that was sent and not answered is unknown.
 //
-// All endpoints are members of one etcd: an answer of another cluster than the first one's is none. So a daemon has to be
-// started again when the etcd is replaced.
+// All endpoints are members of one etcd: an answer of another cluster than the first one's is none, until accept_another().
 #pragma once
 
 #include <cstddef>
@@ -34,6 +33,7 @@ class EtcdRegister final : public runtime::Register {
   runtime::Task<Result<runtime::RegisterState>> read(Duration timeout, runtime::Stop& stop) override;
   runtime::Task<Result<runtime::SwapResult>> swap(std::uint64_t expected, std::string value, Duration timeout,
                                                   runtime::Stop& stop) override;
+  void accept_another() override { cluster_.reset(); }
 
  private:
   struct Reading;

@@ -5,10 +5,11 @@
 command -v etcd >/dev/null || fail "etcd is not installed: apt-get install etcd-server"
 state_is() { [[ $(status_of "$1" 's["state"]' 2>/dev/null) == "$2" ]]; }
 
+ETCD_NAME=only
 start_etcd() {
-  etcd --data-dir "$T/etcd" --name only --listen-client-urls "http://127.0.0.1:$ETCD" --advertise-client-urls "http://127.0.0.1:$ETCD" \
+  etcd --data-dir "$T/etcd" --name "$ETCD_NAME" --listen-client-urls "http://127.0.0.1:$ETCD" --advertise-client-urls "http://127.0.0.1:$ETCD" \
     --listen-peer-urls "http://127.0.0.1:$((ETCD + 1))" --initial-advertise-peer-urls "http://127.0.0.1:$((ETCD + 1))" \
-    --initial-cluster "only=http://127.0.0.1:$((ETCD + 1))" --unsafe-no-fsync >"$T/etcd.log" 2>&1 &
+    --initial-cluster-token "$ETCD_NAME" --initial-cluster "$ETCD_NAME=http://127.0.0.1:$((ETCD + 1))" --unsafe-no-fsync >"$T/etcd.log" 2>&1 &
   ETCD_PID=$!
   HELPERS+=("$ETCD_PID")
   wait_until 20 etcd_answers || fail "etcd does not answer: $(tail -n 3 "$T/etcd.log")"
@@ -70,4 +71,31 @@ echo "again" >"$E/again"
 start_site west
 wait_in_sync
 same "$(cat "$W/again")" again
+
+step "the arbiter forgets: both sites say so, and it is told again"
+replace_etcd() { # its name and token: others make it another etcd
+  kill -9 "$ETCD_PID" 2>/dev/null || true # it may be dead
+  rm -rf --one-file-system "$T/etcd"
+  ETCD_NAME=$1
+  start_etcd
+}
+away() { [[ $(status_of "$1" 's["arbiter"]["reachable"]') == False ]]; }
+kill -9 "$ETCD_PID"
+for site in east west; do wait_until 15 away $site || fail "$site does not say that the arbiter is away"; done
+replace_etcd only
+both_told() { told east && told west; }
+wait_until 20 both_told || fail "an arbiter that lost what it knew was not told again"
+
+step "another etcd takes its place: it is accepted when somebody says so, and then decides"
+replace_etcd another
+refused() { [[ $(status_of "$1" 's["arbiter"]["problem"]') == *"lockstep replace --arbiter"* ]]; }
+for site in east west; do wait_until 15 refused $site || fail "$site does not say that another etcd answers"; done
+lockstep_at west replace --arbiter
+both_told || wait_until 10 both_told || fail "the new arbiter was not told of the membership"
+kill_site "$(status_of east 's["primary"]')"
+survivor=east
+[[ -n ${PID[east]:-} ]] || survivor=west
+wait_until 20 state_is $survivor alone || fail "$survivor does not go on with the new arbiter"
+for site in east west; do [[ -n ${PID[$site]:-} ]] || start_site $site; done
+wait_in_sync
 finish
