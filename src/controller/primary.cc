@@ -423,7 +423,9 @@ void Primary::send_effect(Request& request, InFlight& entry) {
     session_->send(message, request.payload, request.keep);
     entry.effect = std::move(std::get<wire::Mirror>(message).effect);
     steps.note(Step::mirror_sent, request.id, seq, request.turns, Status::exclusive);
-    if (!request.payload.empty()) session_->flush();  // before the local write: both sites write at the same time
+    // Before it is put into force here: both sites do that at the same time. Among others a change of metadata waits for the end of the
+    // pass, when all leave in one call.
+    if (!request.payload.empty() || window_.size() == 1) session_->flush();
   }
 }
 

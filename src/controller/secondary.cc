@@ -48,10 +48,15 @@ void Secondary::pass_ends() {
     if (session_ != nullptr) session_->shutdown();  // with what was to be said of effects that are not written
     return;
   }
-  if (session_ != nullptr) session_->flush();
+  if (completed_.empty()) {
+    if (session_ != nullptr) session_->flush();
+    return;
+  }
+  // Hosts first: a program that waits goes on while the frames are sent, at the end of the next pass.
   for (const std::uint64_t n : std::exchange(completed_, {})) {
     if (const auto found = pending_.find(n); found != pending_.end()) found->second->end(Ended::done);
   }
+  at_end_of_pass();
 }
 
 runtime::Task<void> Secondary::stop() {
