@@ -264,6 +264,18 @@ runtime::Task<Keeper::Recorded> Keeper::swap_until_known(bool may_be_under_way, 
   }
 }
 
+runtime::Task<void> Keeper::look(runtime::Stop& stop) {
+  const Result<runtime::RegisterState> now = co_await world_.arbiter->read(options_.arbiter_timeout, stop);
+  if (stop.requested()) co_return;
+  arbiter_away_ = !now.has_value();
+  if (!now) {
+    away_ = "the arbiter can't be asked: " + now.error().text;
+    co_return;
+  }
+  const Result<ArbiterRecord> record = decode_arbiter_record(now->value);
+  published_ = record ? record->history.back().id : Uuid{};
+}
+
 runtime::Task<bool> Keeper::publish(runtime::Stop& stop) {
   if (!has_arbiter() || published()) co_return true;
   Recorded why{};

@@ -75,6 +75,8 @@ class Keeper {
   runtime::Task<void> set(Flags flags);
   /// Tells the arbiter of the membership in force, if it knows an older one only. False: it could not be told, or knows a newer one.
   runtime::Task<bool> publish(runtime::Stop& stop);
+  /// Sees whether the arbiter is there and what it was told last, so that people know before it is needed. Suspends.
+  runtime::Task<void> look(runtime::Stop& stop);
 
   /// The entry that would follow, above `above` at least, with a new id.
   [[nodiscard]] EpochEntry next(SiteId primary, SiteSet in_sync, Seq base, bool forced = false, Epoch above = {});
@@ -87,7 +89,7 @@ class Keeper {
   std::function<void(const Error&)> on_failure;
 
   /// What the arbiter said last, for people; empty: well.
-  [[nodiscard]] const std::string& problem() const { return problem_; }
+  [[nodiscard]] const std::string& problem() const { return problem_.empty() && arbiter_away_ ? away_ : problem_; }
   [[nodiscard]] bool has_arbiter() const { return world_.arbiter != nullptr; }
   [[nodiscard]] bool arbiter_away() const { return arbiter_away_; }
   [[nodiscard]] bool published() const { return published_ == membership_.in_force().id; }
@@ -108,6 +110,7 @@ class Keeper {
   runtime::Event changed_;
   Uuid published_;           // the entry that the arbiter is known to have last
   bool arbiter_away_ = false;
+  std::string away_;         // why, as look() found it
   bool saving_ = false;
   std::string problem_;
 };

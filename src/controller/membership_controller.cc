@@ -10,6 +10,7 @@ namespace {
 constexpr Duration kLookAgain = std::chrono::milliseconds(100);
 constexpr Duration kAskAgain = std::chrono::milliseconds(500);
 constexpr Duration kPublishEvery = std::chrono::seconds(1);
+constexpr Duration kLookAtArbiterEvery = std::chrono::seconds(5);
 constexpr Duration kLeavePatience = std::chrono::seconds(3);
 
 std::string names(SiteSet set, const std::vector<std::string>& all) {
@@ -301,11 +302,15 @@ runtime::Task<void> Controller::lone_step(const Alone& alone) {
   role_changed_.notify_all();
 }
 
-/// The arbiter is told of what was recorded without it.
+/// The arbiter is told of what was recorded without it, and looked at, so that status can say that it is away.
 runtime::Task<void> Controller::publish_loop() {
+  Instant look;
   while (co_await replica_.world.clock.sleep_until(replica_.world.clock.now() + kPublishEvery, stop_)) {
     const bool may = (primary_ && (primary_->in_sync() || primary_->alone())) && !deciding_ && !keeper_.frozen();
     if (may && !keeper_.published()) co_await keeper_.publish(stop_);
+    if (replica_.world.clock.now() < look || deciding_ || keeper_.frozen()) continue;
+    co_await keeper_.look(stop_);
+    look = replica_.world.clock.now() + kLookAtArbiterEvery;
   }
 }
 
