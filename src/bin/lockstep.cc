@@ -105,6 +105,9 @@ int run(int argc, char** argv) {
   CLI::App* replace_command = app.add_subcommand("replace", "fill the new area of the other site");
   replace_command->add_option("new-site", options.other, "the site whose area is new")->required()->type_name("NAME");
 
+  CLI::App* divergence_command = app.add_subcommand("divergence", "after a divergence: what this site has of its own");
+  divergence_command->add_flag("--json", options.json, "one line for programs");
+
   CLI::App* resolve_command = app.add_subcommand("resolve", "after a divergence: whose changes go");
   resolve_command->add_option("--discard", options.other, "the site that is made equal to the other one")->required()->type_name("NAME");
 
@@ -157,6 +160,7 @@ int run(int argc, char** argv) {
     if (switch_over_command->parsed()) return switch_over(control, options.other);
     if (take_over_command->parsed()) return take_over(control, options.force, options.yes);
     if (replace_command->parsed()) return replace(control, options.other);
+    if (divergence_command->parsed()) return show_divergence(control, options.json);
     if (resolve_command->parsed()) return resolve(control, options.other);
     const std::string& mount = config.at(site).mount;
     if (locks_break->parsed()) return break_locks(control, mount, options.locks);

@@ -105,6 +105,10 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   [[nodiscard]] std::vector<std::string> losses_of_takeover() const;
   /// The other site's area, which is new, is welcome.
   void accept_new_store() { accepts_new_store_ = true; }
+  /// The sites have diverged: effects above it are this site's own. nullopt: they have not, or have not met since this daemon started.
+  [[nodiscard]] std::optional<Seq> fork() const {
+    return encounter_ && encounter_->relation == Relation::diverged ? std::optional(fork_) : std::nullopt;
+  }
   /// What this site has of its own since the sites diverged may go.
   runtime::Task<std::string> discard();
 
@@ -229,6 +233,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
 
   std::optional<wire::Hello> peer_;  // the last that was accepted
   std::optional<Encounter> encounter_;
+  Seq fork_;                         // of an encounter that said "diverged"
   bool connected_ = false;
   bool deciding_ = false;
   bool recorded_here_ = false;       // a sole member recorded an entry in this start

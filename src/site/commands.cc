@@ -47,6 +47,7 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
   if (command == "takeover") co_return co_await take_over(std::move(request));
   if (command == "replace") co_return co_await replace(std::move(request));
   if (command == "resolve") co_return co_await resolve(std::move(request));
+  if (command == "divergence") co_return co_await list_divergence(stream);
   if (command == "scrub") co_return co_await run_scrub(std::move(request), stream);
   if (command == "mistrust-keys" && control::is_true(request, "remote")) co_return co_await mistrust_keys();
   if (command == "locks") co_return co_await list_locks(std::move(request), stream);
@@ -64,7 +65,7 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
     co_return co_await switch_over(std::move(request), stream);
   }
   co_return json{{"error", fmt::format("there is no command \"{}\"; commands are status, verify, scrub, trace, switchover, takeover, "
-                                       "replace, resolve, locks, locks-break, reserve, release, reservations", command)}};
+                                       "replace, resolve, divergence, locks, locks-break, reserve, release, reservations", command)}};
 }
 
 json Site::status() {
