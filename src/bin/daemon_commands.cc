@@ -122,6 +122,30 @@ ExitStatus resolve(const std::string& control, const std::string& site) {
   return say(ask(control, {{"command", "resolve"}, {"discard", site}}, {}, std::nullopt));
 }
 
+ExitStatus show_divergence(const std::string& control, bool as_json) {
+  json changes = json::array();
+  const auto show = [&](const json& line) {
+    const json& change = member(line, "change");
+    if (!change.is_object()) return;
+    if (as_json) {
+      changes.push_back(change);
+    } else {
+      print(fmt::format("  {:<8} {}\n", text(change, "what"), text(change, "path")));
+    }
+  };
+  json answer = ask(control, {{"command", "divergence"}}, show, std::nullopt);
+  if (answer.is_null()) return kCouldNot;
+  if (as_json) {
+    answer["changes"] = std::move(changes);
+    print(control::to_line(answer));
+    return kYes;
+  }
+  print(fmt::format("{} changes at {} since the sites parted (effect {})\n", number(answer, "changes"), text(answer, "site"), number(answer, "since_seq")));
+  if (!is_true(answer, "complete")) print("INCOMPLETE: the log has forgotten the first of them; compare the two mounts\n");
+  if (is_true(answer, "cut_short")) print("INCOMPLETE: there are more, which are not listed; compare the two mounts\n");
+  return kYes;
+}
+
 ExitStatus trace(const std::string& control, const TraceOptions& options) {
   bool first = true;
   const auto show = [&](const json& line) {

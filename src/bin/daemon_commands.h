@@ -28,6 +28,8 @@ struct TraceOptions {
 [[nodiscard]] ExitStatus replace_arbiter(const std::string& control);
 /// What `site` has of its own since the sites diverged goes.
 [[nodiscard]] ExitStatus resolve(const std::string& control, const std::string& site);
+/// What this site has of its own since the sites diverged.
+[[nodiscard]] ExitStatus show_divergence(const std::string& control, bool json);
 [[nodiscard]] ExitStatus trace(const std::string& control, const TraceOptions& options);
 
 }  // namespace lockstep::cli

@@ -9,6 +9,7 @@
 #include "area/area.h"
 #include "bin/units.h"
 #include "config/values.h"
+#include "controller/room.h"
 #include "uring/clock.h"
 #include "uring/disk.h"
 #include "uring/key_value.h"
@@ -28,7 +29,7 @@ void show_progress(void* options, std::uint64_t bytes) {
 
 /// Formats the area and puts the keys of an empty volume into its store. `outcome` gets what happened. Suspends.
 runtime::Task<void> make_area(uring::Loop& loop, uring::Pool& pool, uring::DirectoryDisk& disk, area::FormatOptions options,
-                              Result<area::Identity>& outcome) {
+                              Result<area::Identity>& outcome, runtime::KeyRoom& room) {
   uring::RealRandom random;
   const bool show = ::isatty(STDERR_FILENO) == 1;
   outcome = co_await area::Area::format(disk, random, options, show ? &show_progress : nullptr, &options);
@@ -39,6 +40,8 @@ runtime::Task<void> make_area(uring::Loop& loop, uring::Pool& pool, uring::Direc
   if (keys) {
     done = (*keys)->apply(volume::Volume::initial_keys(outcome->blocks));
     if (done) done = co_await (*keys)->flush();
+    const Result<runtime::KeyRoom> left = co_await (*keys)->room();
+    if (left) room = *left;
   } else {
     done = std::unexpected(keys.error());
   }
@@ -58,7 +61,13 @@ Result<area::Identity> format(const std::string& directory, area::FormatOptions 
   auto disk = uring::DirectoryDisk::open_directory(**loop, pool, directory);
   if (!disk) return std::unexpected(disk.error());
   Result<area::Identity> outcome;
-  (*loop)->run(make_area(**loop, pool, **disk, std::move(options), outcome));
+  runtime::KeyRoom room;
+  const std::uint64_t needed = controller::room_needed(room.used, options.log_bytes);
+  (*loop)->run(make_area(**loop, pool, **disk, std::move(options), outcome, room));
+  if (outcome && room.free < needed) {
+    fmt::print(stderr, "lockstep: the file system of {} has {} left, and metadata need {} free before anything can be made in the volume: until there "
+                       "is room, both sites answer \"No space left on device\"\n", directory, human_bytes(room.free), human_bytes(needed));
+  }
   return outcome;
 }
 

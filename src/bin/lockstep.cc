@@ -109,6 +109,9 @@ int run(int argc, char** argv) {
   replaced->add_flag("--arbiter", options.arbiter, "the etcd that is asked as arbiter");
   replaced->require_option(1);
 
+  CLI::App* divergence_command = app.add_subcommand("divergence", "after a divergence: what this site has of its own");
+  divergence_command->add_flag("--json", options.json, "one line for programs");
+
   CLI::App* resolve_command = app.add_subcommand("resolve", "after a divergence: whose changes go");
   resolve_command->add_option("--discard", options.other, "the site that is made equal to the other one")->required()->type_name("NAME");
 
@@ -161,6 +164,7 @@ int run(int argc, char** argv) {
     if (switch_over_command->parsed()) return switch_over(control, options.other);
     if (take_over_command->parsed()) return take_over(control, options.force, options.yes);
     if (replace_command->parsed()) return options.arbiter ? replace_arbiter(control) : replace(control, options.other);
+    if (divergence_command->parsed()) return show_divergence(control, options.json);
     if (resolve_command->parsed()) return resolve(control, options.other);
     const std::string& mount = config.at(site).mount;
     if (locks_break->parsed()) return break_locks(control, mount, options.locks);

@@ -128,7 +128,8 @@ std::string mending(const json& status) {
 std::string arbiter(const json& status) {
   const json& arbiter = member(status, "arbiter");
   if (!arbiter.is_object()) return {};
-  std::string out = is_true(arbiter, "reachable") ? "reachable" : "AWAY: if the link between the sites is cut too, neither goes on alone";
+  std::string out = is_true(arbiter, "reachable") ? "reachable" : "AWAY";
+  if (!is_true(arbiter, "reachable") && text(status, "state") == "in-sync") out += ": if the link between the sites is cut too, neither goes on alone";
   if (!is_true(arbiter, "up_to_date")) out += "; not told of the membership in force yet";
   if (is_true(arbiter, "frozen")) out += "; its answer to this site's proposal is not known, so this site waits";
   return "  arbiter: " + out + "\n";
@@ -165,6 +166,7 @@ std::string space(const json& status) {
   const json& log = member(status, "log");
   const std::uint64_t bytes = number(area, "bytes"), free_bytes = number(area, "free_bytes");
   std::string out = fmt::format("{} of {} free", human_bytes(free_bytes), human_bytes(bytes));
+  if (is_true(member(area, "metadata"), "short")) out += " (NO ROOM for metadata below the area)";
   if (bytes != 0 && free_bytes < bytes / 20) out += " (NEARLY FULL: writes will get \"No space left on device\")";
   out += fmt::format("; log {} of {} used", human_bytes(number(log, "used")), human_bytes(number(log, "bytes")));
   if (number(status, "memory_bytes") != 0) out += fmt::format("; daemon's memory {}", human_bytes(number(status, "memory_bytes")));

@@ -57,6 +57,7 @@ void Controller::start(HostCaches& caches, HostGate& gate, peer::Link& link) {
   scope_.spawn(lone_watch());
   scope_.spawn(gate_loop());
   scope_.spawn(lease_watch());
+  scope_.spawn(room_watch());
   scope_.spawn(slow_watch());
   if (keeper_.has_arbiter()) scope_.spawn(publish_loop());
 }
@@ -204,7 +205,8 @@ wire::Hello Controller::hello() {
 }
 
 peer::Pulse Controller::pulse() {
-  return {.stable = replica_.stable(), .waits_from = waits_from(), .urgent = replica_.wants_stable()};
+  return {.stable = replica_.stable(), .waits_from = waits_from(), .urgent = replica_.wants_stable(),
+          .short_of_room = short_here_};
 }
 
 void Controller::pulse_of_peer(const peer::Pulse& pulse) {
@@ -212,6 +214,7 @@ void Controller::pulse_of_peer(const peer::Pulse& pulse) {
   if (peer_) {
     replica_.results.waits_from(options_.peer, boot_of(peer_->start), pulse.waits_from);
   }
+  if (pulse.short_of_room != short_there_) note_room(short_here_, pulse.short_of_room);
   if (pulse.urgent) replica_.sync_soon([this] { link_->ping_now(); });
 }
 
@@ -231,6 +234,7 @@ runtime::Task<void> Controller::serve(peer::Link& link, peer::Session& session, 
   co_await meet(link, session, std::move(ours), std::move(theirs));
   connected_ = false;
   away_since_ = replica_.world.clock.now();
+  if (short_there_) note_room(short_here_, false);  // whoever goes on alone needs no room there
   if (commands != nullptr) commands->session_ended();
   if (!gate_open_) admitted_ = false;
   update_gate();
@@ -275,6 +279,7 @@ bool Controller::writable() const {
 
 std::string Controller::problem() const {
   const State now = state();
+  if (now != State::detached && (short_here_ || short_there_)) return short_of_room();
   if (now == State::in_sync) return keeper_.has_arbiter() && !keeper_.problem().empty() ? keeper_.problem() : std::string();
   if (now == State::detached) {
     return fmt::format("{}; mend the medium, then start lockstepd of this site again{}", replica_.failure(),

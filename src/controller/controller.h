@@ -5,6 +5,7 @@
 //   requests of the host -> change() -> whatever role there is, until one answers       controller.cc
 //   lease, fence -> the host's gate                                                     hosts_controller.cc
 //   the area failed -> hand over, leave                                                 detach_controller.cc
+//   no room for metadata at a site -> ENOSPC at both                                    room_controller.cc
 //
 // Invariants:
 //   (1) There is at most one role; it changes only between sessions, and the old one has ended before the new one begins.
@@ -107,6 +108,10 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   /// Another etcd is in the arbiter's place. Requires: there is an arbiter, and both sites are in sync: what one knows, the other one
   /// does, so that it does not matter what is lost with the old one.
   void arbiter_replaced();
+  /// The sites have diverged: effects above it are this site's own. nullopt: they have not, or have not met since this daemon started.
+  [[nodiscard]] std::optional<Seq> fork() const {
+    return encounter_ && encounter_->relation == Relation::diverged ? std::optional(fork_) : std::nullopt;
+  }
   /// What this site has of its own since the sites diverged may go.
   runtime::Task<std::string> discard();
 
@@ -128,6 +133,12 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   [[nodiscard]] const std::optional<wire::Hello>& peer() const { return peer_; }
   [[nodiscard]] const ResyncProgress* progress() const;
   [[nodiscard]] AloneFinding finding() const { return finding_; }
+  /// What the medium of this site's metadata had when it was last looked at.
+  [[nodiscard]] const runtime::KeyRoom& room() const { return room_; }
+  /// Which site has no room for metadata to grow, for people; empty: both have.
+  [[nodiscard]] std::string short_of_room() const;
+  [[nodiscard]] bool short_here() const { return short_here_; }
+  [[nodiscard]] bool short_there() const { return short_there_; }
 
   [[nodiscard]] Replica& replica() { return replica_; }
   [[nodiscard]] const Replica& replica() const { return replica_; }
@@ -186,6 +197,11 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   runtime::Task<void> detach_watch();
   runtime::Task<void> hand_over_failing();
 
+  // room_controller.cc
+  runtime::Task<void> room_watch();
+  void note_room(bool short_here, bool short_there);
+  [[nodiscard]] std::string room_problem(const std::string& site) const;
+
   // hosts_controller.cc
   [[nodiscard]] bool needs_lease() const;
   [[nodiscard]] bool may_serve() const;
@@ -220,6 +236,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
 
   std::optional<wire::Hello> peer_;  // the last that was accepted
   std::optional<Encounter> encounter_;
+  Seq fork_;                         // of an encounter that said "diverged"
   bool connected_ = false;
   bool deciding_ = false;
   bool recorded_here_ = false;       // a sole member recorded an entry in this start
@@ -235,6 +252,8 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   runtime::Stop stop_;
   std::string not_connected_;
   std::string problem_;
+  runtime::KeyRoom room_;
+  bool short_here_ = false, short_there_ = false;
   runtime::Scope scope_;
 };
 

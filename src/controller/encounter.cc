@@ -125,6 +125,17 @@ Encounter decide(const Party& mine, const Party& theirs) {
   return mine.site < theirs.site ? decide_in_order(mine, theirs) : decide_in_order(theirs, mine);
 }
 
+Seq fork_of(const Party& mine, const Party& theirs) {
+  const auto common = mine.membership.last_common(theirs.membership);
+  CHECK(common.has_value());
+  const auto& history = mine.membership.history();
+  const std::size_t own = common->here + 1;
+  const auto before = [](Epoch epoch) { return Seq{first_seq_of(epoch).value - 1}; };
+  // The other one took over by force: whatever this site gave in the common entry may be its own.
+  if (own == history.size()) return before(history.back().number);
+  return history[own].base == Seq{0} ? before(history[own].number) : history[own].base;
+}
+
 std::string_view name_of(Rule rule) {
   switch (rule) {
     case Rule::fresh_pair: return "fresh pair";

@@ -68,5 +68,7 @@ struct Encounter {
 
 /// Symmetric: decide(a, b) == decide(b, a).
 [[nodiscard]] Encounter decide(const Party& mine, const Party& theirs);
+/// What `mine` has above the answer came after the two parted. Requires: decide() said "diverged".
+[[nodiscard]] Seq fork_of(const Party& mine, const Party& theirs);
 
 }  // namespace lockstep::controller

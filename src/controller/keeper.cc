@@ -269,7 +269,7 @@ runtime::Task<void> Keeper::look_at_arbiter(runtime::Stop& stop) {
   if (frozen() || stop.requested()) co_return;
   arbiter_away_ = !now.has_value();
   if (!now) {
-    problem_ = "the arbiter can't be asked: " + now.error().text;
+    away_ = "the arbiter can't be asked: " + now.error().text;
     co_return;
   }
   const Result<ArbiterRecord> record = decode_arbiter_record(now->value);

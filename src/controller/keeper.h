@@ -91,7 +91,7 @@ class Keeper {
   std::function<void(const Error&)> on_failure;
 
   /// What the arbiter said last, for people; empty: well.
-  [[nodiscard]] const std::string& problem() const { return problem_; }
+  [[nodiscard]] const std::string& problem() const { return problem_.empty() && arbiter_away_ ? away_ : problem_; }
   [[nodiscard]] bool has_arbiter() const { return world_.arbiter != nullptr; }
   [[nodiscard]] bool arbiter_away() const { return arbiter_away_; }
   [[nodiscard]] bool published() const { return published_ == membership_.in_force().id; }
@@ -112,6 +112,7 @@ class Keeper {
   runtime::Event changed_;
   Uuid published_;           // the entry that the arbiter is known to have last
   bool arbiter_away_ = false;
+  std::string away_;         // why, as look() found it
   bool saving_ = false;
   std::string problem_;
 };

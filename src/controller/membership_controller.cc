@@ -66,9 +66,11 @@ runtime::Task<void> Controller::meet(peer::Link& link, peer::Session& session, w
       co_return refuse(session, fmt::format("the two areas do not belong together ({}): check that each site has the area it had; an "
                                             "area that is to be filled anew is formatted first", name_of(e.rule)));
     case Relation::diverged:
+      fork_ = fork_of(*me, *other);
       // Whoever goes on alone goes on, so that both versions can be read; nothing is merged.
       co_return refuse(session, "the sites have DIVERGED: both were changed apart, after a takeover by force. Decide which site's "
-                                "changes go, and say so there: lockstep resolve --discard NAME, at the site of that name");
+                                "changes go (lockstep divergence says at each site which it has), and say so there: lockstep resolve "
+                                "--discard NAME, at the site of that name");
     case Relation::fresh:
       if (source) {
         SiteSet both{options_.self, options_.peer};
@@ -303,7 +305,7 @@ runtime::Task<void> Controller::lone_step(const Alone& alone) {
   role_changed_.notify_all();
 }
 
-/// The arbiter is told of what was recorded without it.
+/// The arbiter is told of what was recorded without it, and looked at, so that status can say that it is away.
 runtime::Task<void> Controller::publish_loop() {
   while (co_await replica_.world.clock.sleep_until(replica_.world.clock.now() + kPublishEvery, stop_)) {
     const Instant now = replica_.world.clock.now();

@@ -278,7 +278,7 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
       break;
     }
     volume::Planned& planned = *attempt.value();
-    if (planned.space_waits || (planned.effect.outcome.error == ENOSPC && (reaping_ || replica_.holds_freed()))) {
+    if (planned.space_waits || (planned.effect.outcome.error == ENOSPC && !planned.growth_held && (reaping_ || replica_.holds_freed()))) {
       // Blocks that were freed may be used again when the effect that freed them has left the window. Whatever frees some may need
       // the budget meanwhile.
       waited_for_space.hit();

@@ -159,7 +159,7 @@ void Reading::statfs(const HostRequest& request) {
   reply.blocks_free = s.blocks_free;
   // Inodes come out of the same space as data: as many as there are blocks.
   reply.files = s.files + s.blocks_free;
-  reply.files_free = s.blocks_free;
+  reply.files_free = s.growth_held ? 0 : s.blocks_free;
   (void)state_.kernel.reply(request.unique, reply);
 }
 

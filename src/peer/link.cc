@@ -157,7 +157,7 @@ runtime::Task<void> Link::talk(std::unique_ptr<runtime::Connection> connection) 
 void Link::ping(Session& session) {
   const Pulse pulse = user_.pulse();
   const Instant now = world_.clock.now();
-  session.send(wire::Ping{++ping_number_, their_ping_, pulse.stable, pulse.waits_from, pulse.urgent});
+  session.send(wire::Ping{++ping_number_, their_ping_, pulse.stable, pulse.waits_from, pulse.urgent, pulse.short_of_room});
   session.flush();
   pings_sent_.push_back(now);
   if (their_ping_ != 0) user_.answered(now);
@@ -207,7 +207,7 @@ runtime::Task<Result<Incoming>> Link::receive(Session& session) {
       user_.heard(pings_sent_.front());
       pings_sent_.pop_front();
     }
-    user_.pulse_of_peer(Pulse{ping->stable, ping->waits_from, ping->urgent});
+    user_.pulse_of_peer(Pulse{ping->stable, ping->waits_from, ping->urgent, ping->short_of_room});
   }
 }
 

@@ -38,6 +38,7 @@ struct Pulse {
   Seq stable;
   std::uint64_t waits_from = 0;
   bool urgent = false;
+  bool short_of_room = false;
 };
 
 /// What a site does with its link.

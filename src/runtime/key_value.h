@@ -37,6 +37,12 @@ enum class Peek {
   unknown,  ///< it would take a read of the medium: await get() of the key, then look again
 };
 
+/// What the medium of the keys has.
+struct KeyRoom {
+  std::uint64_t used = 0;  ///< bytes that the keys take there
+  std::uint64_t free = 0;  ///< bytes that are left for them
+};
+
 /// The keys as they were at one moment.
 class KeySnapshot {
  public:
@@ -60,6 +66,8 @@ class KeyValue {
   /// Begins with the call, not when it is awaited: after success every batch applied before the call is stable, and it makes
   /// none stable that is applied later. Errc::io. The task suspends.
   [[nodiscard]] virtual Task<Result<>> flush() = 0;
+  /// How much room there is on the medium. Errc::io. Suspends.
+  virtual Task<Result<KeyRoom>> room() = 0;
 };
 
 }  // namespace lockstep::runtime

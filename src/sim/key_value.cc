@@ -104,6 +104,13 @@ std::unique_ptr<runtime::KeySnapshot> SimKeyValue::snapshot() {
   return std::make_unique<SimKeySnapshot>(store_.keys());
 }
 
+runtime::Task<Result<runtime::KeyRoom>> SimKeyValue::room() {
+  co_await process_.delay(store_.weather.get_min);
+  runtime::KeyRoom room{.free = store_.weather.free};
+  for (const auto& [key, value] : store_.flushed_keys()) room.used += key.size() + value.size();
+  co_return room;
+}
+
 runtime::Task<Result<>> SimKeyValue::flushed(std::uint64_t upto) {
   co_await process_.delay(store_.prng().between(store_.weather.flush_min, store_.weather.flush_max));
   if (store_.prng().chance(store_.weather.flush_error_permille))

@@ -21,6 +21,7 @@ struct KeyWeather {
   Duration get_min{20'000}, get_max{300'000};
   Duration flush_min{500'000}, flush_max{10'000'000};
   unsigned read_error_permille = 0, apply_error_permille = 0, flush_error_permille = 0;
+  std::uint64_t free = 1ull << 40;  ///< bytes that the medium has left
 };
 
 class KeyStore {
@@ -68,6 +69,7 @@ class SimKeyValue final : public runtime::KeyValue {
                                                             const runtime::KeySnapshot* snapshot) override;
   std::unique_ptr<runtime::KeySnapshot> snapshot() override;
   runtime::Task<Result<>> flush() override { return flushed(store_.begin_flush()); }
+  runtime::Task<Result<runtime::KeyRoom>> room() override;
 
  private:
   runtime::Task<Result<>> flushed(std::uint64_t upto);

@@ -49,6 +49,7 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
   if (command == "replace") co_return co_await replace(std::move(request));
   if (command == "replace-arbiter") co_return co_await replace_arbiter(std::move(request), stream);
   if (command == "resolve") co_return co_await resolve(std::move(request));
+  if (command == "divergence") co_return co_await list_divergence(stream);
   if (command == "scrub") co_return co_await run_scrub(std::move(request), stream);
   if (command == "mistrust-keys" && control::is_true(request, "remote")) co_return co_await mistrust_keys();
   if (command == "locks") co_return co_await list_locks(std::move(request), stream);
@@ -66,7 +67,7 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
     co_return co_await switch_over(std::move(request), stream);
   }
   co_return json{{"error", fmt::format("there is no command \"{}\"; commands are status, verify, scrub, trace, switchover, takeover, "
-                                       "replace, replace-arbiter, resolve, locks, locks-break, reserve, release, reservations", command)}};
+                                       "replace, replace-arbiter, resolve, divergence, locks, locks-break, reserve, release, reservations", command)}};
 }
 
 json Site::status() {
@@ -83,6 +84,7 @@ json Site::status() {
   for (std::size_t i = 0; i < config_.sites.size(); ++i) {
     const SiteId id{static_cast<std::uint8_t>(i)};
     json one{{"name", config_.at(id).name}, {"address", config_.at(id).address.text()}};
+    one["short_of_room"] = id == self_ ? c.short_here() : c.short_there();
     one["role"] = id == entry.primary ? "primary" : "secondary";
     // The other site is in sync as far as it is known: a member that is connected, or is not known to have been left behind.
     one["in_sync"] = entry.in_sync.has(id) && state != State::diverged && (id == self_ ? !c.keeper().state().incomplete : true);
@@ -137,7 +139,8 @@ json Site::status() {
               {"log", {{"used", area_->log().bytes_used()}, {"bytes", area_->log().bytes()}}},
               {"area", {{"blocks", space.blocks}, {"free_blocks", space.blocks_free},
                         {"bytes", space.blocks * kBlockBytes}, {"free_bytes", space.blocks_free * kBlockBytes},
-                        {"files", space.files}}},
+                        {"files", space.files},
+                        {"metadata", {{"bytes", c.room().used}, {"free_bytes", c.room().free}, {"short", c.short_here()}}}}},
               {"counters", std::move(counters)}};
   if (const controller::ResyncProgress* progress = c.progress(); progress != nullptr) {
     const double seconds = std::max<double>(0.001, static_cast<double>(ms(now - progress->since)) / 1000);

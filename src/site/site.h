@@ -77,6 +77,7 @@ class Site final : public control::Commands {
   runtime::Task<nlohmann::json> replace(nlohmann::json request);
   runtime::Task<nlohmann::json> replace_arbiter(nlohmann::json request, control::Stream& stream);
   runtime::Task<nlohmann::json> resolve(nlohmann::json request);
+  runtime::Task<nlohmann::json> list_divergence(control::Stream& stream);
   runtime::Task<nlohmann::json> list_locks(nlohmann::json request, control::Stream& stream);
   runtime::Task<nlohmann::json> break_locks(nlohmann::json request);
   // scrub_commands.cc

@@ -8,10 +8,12 @@
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <condition_variable>
+#include <cstring>
 #include <mutex>
 
 namespace lockstep::uring {
@@ -147,6 +149,17 @@ struct KeyStore::Rocks {
     if (!status.ok()) flushes->fail(status);
     return through;
   }
+  Result<runtime::KeyRoom> room() {
+    struct statvfs below {};
+    if (::statvfs(directory.c_str(), &below) != 0) {
+      return fail_io(errno, fmt::format("cannot see how much room there is below {}: {}", directory, std::strerror(errno)));
+    }
+    runtime::KeyRoom room;
+    if (!db->GetIntProperty(rocksdb::DB::Properties::kTotalSstFilesSize, &room.used)) room.used = 0;
+    // What is kept for root is not counted: it is little, and the system may need it.
+    room.free = std::uint64_t{below.f_bavail} * below.f_frsize;
+    return room;
+  }
   Result<> wait_flushed(std::uint64_t through) {
     const rocksdb::Status status = flushes->wait(through);
     if (!status.ok()) return failed(status, "flush", directory);
@@ -223,6 +236,11 @@ Task<Result<std::vector<KeyPair>>> KeyStore::scan(std::string from, std::string 
 }
 
 std::unique_ptr<runtime::KeySnapshot> KeyStore::snapshot() { return std::make_unique<Snapshot>(*rocks_->db); }
+
+Task<Result<runtime::KeyRoom>> KeyStore::room() {
+  auto work = [rocks = rocks_.get()] { return rocks->room(); };
+  co_return co_await pool_.run(work);
+}
 
 Task<Result<>> KeyStore::flush() { return flushed(rocks_->begin_flush()); }
 

@@ -43,6 +43,7 @@ class KeyStore final : public runtime::KeyValue {
                                                             const runtime::KeySnapshot* snapshot) override;
   std::unique_ptr<runtime::KeySnapshot> snapshot() override;
   runtime::Task<Result<>> flush() override;
+  runtime::Task<Result<runtime::KeyRoom>> room() override;
 
  private:
   struct Rocks;

@@ -42,6 +42,20 @@ Step<Planned> dispatch(Draft& draft, const wire::Operation& operation) {
   return refuse(EINVAL);
 }
 
+/// There are more metadata after `effect`, or may be. A hole that is punched divides an extent, and still is a way to make room.
+bool grows(const wire::Operation& operation, const wire::Effect& effect) {
+  switch (operation.kind) {
+    case OpKind::create:
+    case OpKind::link:
+    case OpKind::set_xattr: return true;
+    case OpKind::write:
+    case OpKind::allocate:
+      if (effect.allocated.empty() && !effect.freed.empty()) return false;
+      return std::ranges::any_of(effect.batch, [](const auto& change) { return change.value && change.key.starts_with('E'); });
+    default: return false;
+  }
+}
+
 Turn name_turn(InodeId directory, std::string_view name) {
   return {Turn::Kind::names, directory, name_hash(name), 1};
 }
@@ -138,11 +152,13 @@ Attempt<Planned> FileVolume::plan(const wire::Operation& operation, WallTime now
   Step<Planned> planned = dispatch(draft, operation);
   if (draft.damage) return std::move(*draft.damage);
   if (!draft.miss.empty()) return std::move(draft.miss);
-  if (planned) return std::move(*planned);
-  CHECK(planned.error().error != 0);
+  const bool held = planned && planned->changes && state_.growth_held && grows(operation, planned->effect);
+  if (planned && !held) return std::move(*planned);
   wire::Outcome outcome;
-  outcome.error = planned.error().error;
+  outcome.error = held ? ENOSPC : planned.error().error;
+  CHECK(outcome.error != 0);
   Planned refused = Draft::answer(outcome, nullptr);
+  refused.growth_held = held;
   refused.space_waits = outcome.error == ENOSPC && draft.space_waits;
   return refused;
 }
@@ -258,7 +274,7 @@ std::vector<wire::LazyTimes> FileVolume::unsettled(std::size_t limit) const {
 
 Statistics FileVolume::statistics() const {
   const std::uint64_t free = state_.free_space.total_free();
-  return {state_.blocks, free - std::min(free, state_.reserve()), state_.progress.files};
+  return {state_.blocks, free - std::min(free, state_.reserve()), state_.progress.files, state_.growth_held};
 }
 
 void FileVolume::check_invariants() const {

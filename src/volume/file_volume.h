@@ -34,6 +34,7 @@ class FileVolume final : public Volume {
 
   [[nodiscard]] std::vector<Turn> turns(const wire::Operation& operation) override;
   Attempt<Planned> plan(const wire::Operation& operation, WallTime now, SiteId asker = {}) override;
+  void hold_growth(bool hold) override { state_.growth_held = hold; }
   Attempt<std::vector<Turn>> touched(const wire::Operation& operation) override;
   [[nodiscard]] const Reservations& reservations() const override { return state_.reservations; }
   [[nodiscard]] Result<> apply(const wire::Effect& effect) override;

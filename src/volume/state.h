@@ -38,6 +38,7 @@ struct State {
   DirtyRanges dirty;
   Reservations reservations;                   ///< what the V keys say
   Homes homes;
+  bool growth_held = false;                    ///< see Volume::hold_growth()
 
   /// Kept back from plans, so that the last file of a full volume does not meet a full log or key store at once.
   [[nodiscard]] std::uint64_t reserve() const { return std::min<std::uint64_t>(blocks / 256, 4096); }

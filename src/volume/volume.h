@@ -72,6 +72,7 @@ struct Entry {
 
 struct Statistics {
   std::uint64_t blocks = 0, blocks_free = 0, files = 0;
+  bool growth_held = false;  ///< nothing can be made, see hold_growth()
 };
 
 /// A planned operation: an effect without seq, epoch and checksums; or only an outcome, when nothing changes.
@@ -79,6 +80,7 @@ struct Planned {
   wire::Effect effect;
   bool changes = true;        ///< false: effect.outcome is the whole answer
   bool space_waits = false;   ///< ENOSPC now, but not once the blocks that wait for release() got it
+  bool growth_held = false;   ///< ENOSPC because of hold_growth()
 };
 
 using wire::Turn;
@@ -138,6 +140,9 @@ class Volume {
   /// What `operation` would change now, at time `now`, asked for at site `asker`. An outcome with an error changes nothing.
   /// Primary only.
   virtual Attempt<Planned> plan(const wire::Operation& operation, WallTime now, SiteId asker = {}) = 0;
+  /// While `hold`: plans that would leave more metadata behind (new objects, names, xattrs, extents) give ENOSPC; what only
+  /// changes or removes some does not. Some site has no room for more.
+  virtual void hold_growth(bool hold) = 0;
   /// What `operation` would change, for comparison with reservations; touched.h. An error (Errc::posix) where plan() gives one.
   virtual Attempt<std::vector<Turn>> touched(const wire::Operation& operation) = 0;
   [[nodiscard]] virtual const Reservations& reservations() const = 0;

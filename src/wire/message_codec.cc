@@ -173,7 +173,7 @@ Packed<schema::OrphanClosed> pack(Builder& builder, const OrphanClosed& m) {
 void unpack(const schema::OrphanClosed& t, std::uint32_t, OrphanClosed& m, Faults&) { m.inode = InodeId(t.inode()); }
 
 Packed<schema::Ping> pack(Builder& builder, const Ping& m) {
-  return schema::CreatePing(builder, m.number, m.echo, m.stable.value, m.waits_from, m.urgent);
+  return schema::CreatePing(builder, m.number, m.echo, m.stable.value, m.waits_from, m.urgent, m.short_of_room);
 }
 
 void unpack(const schema::Ping& t, std::uint32_t, Ping& m, Faults&) {
@@ -182,6 +182,7 @@ void unpack(const schema::Ping& t, std::uint32_t, Ping& m, Faults&) {
   m.stable = Seq(t.stable());
   m.waits_from = t.waits_from();
   m.urgent = t.urgent();
+  m.short_of_room = t.short_of_room();
 }
 
 // --- catching up -----------------------------------------------------------------------------------------------------

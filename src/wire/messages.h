@@ -240,7 +240,15 @@ struct OrphanClosed { InodeId inode; };
 /// `stable`: up to here everything survives loss of power at the sender; the other side need not keep it for the sender, and
 /// space that was freed up to here may be used again. `urgent`: somebody waits for the receiver's to rise.
 /// `waits_from`: no request of the sender's host below this number (of this start) waits for an answer any more.
-struct Ping { std::uint64_t number = 0; std::uint64_t echo = 0; Seq stable; std::uint64_t waits_from = 0; bool urgent = false; };
+/// `short_of_room`: the sender's medium has no room for metadata to grow: nothing that needs some is to be ordered.
+struct Ping {
+  std::uint64_t number = 0;
+  std::uint64_t echo = 0;
+  Seq stable;
+  std::uint64_t waits_from = 0;
+  bool urgent = false;
+  bool short_of_room = false;
+};
 
 /// Asks the other side for bytes of its area as they stand: payload of a Blocks with the same number.
 struct FetchBlocks { std::uint64_t number = 0; BlockRange blocks; };

@@ -122,6 +122,20 @@ Task<void> flush_answers(WorldMaker& maker) {
   CHECK(a == "1");
 }
 
+Task<void> room_is_told(WorldMaker& maker) {
+  KeyValue& keys = maker.world().keys;
+  const auto before = co_await keys.room();
+  REQUIRE(before.has_value());
+  CHECK(before->free > 0);
+  const KeyBatch batch{{"k", std::string(4000, 'v')}};
+  REQUIRE(keys.apply(batch).has_value());
+  const Result<> flushed = co_await keys.flush();
+  REQUIRE(flushed.has_value());
+  const auto after = co_await keys.room();
+  REQUIRE(after.has_value());
+  CHECK(after->used > before->used);
+}
+
 }  // namespace
 
 TEST_CASE("a batch is visible when apply returned") {
@@ -147,6 +161,11 @@ TEST_CASE("a scan goes in order of bytes, up to its limit") {
 TEST_CASE("a snapshot stays as it was") {
   const auto maker = make_world();
   maker->run(snapshots_do_not_change(*maker));
+}
+
+TEST_CASE("the medium says how much room it has, and how much the keys take") {
+  const auto maker = make_world();
+  maker->run(room_is_told(*maker));
 }
 
 TEST_CASE("flush answers, with and without anything to do") {

@@ -179,6 +179,16 @@ TEST_CASE("forks") {
   REQUIRE(both(a, b).relation == Relation::diverged);
 }
 
+TEST_CASE("what a site has of its own since a fork") {
+  const EpochEntry a_alone = entry(3, 3, kA, SiteSet{kA}, in_epoch(2, 5));
+  const EpochEntry b_forced = entry(3, 4, kB, SiteSet{kB}, Seq{0}, true);
+  const Party a = party(kA, {kFirst, kMet, a_alone}, in_epoch(3, 1)), b = party(kB, {kFirst, kMet, b_forced}, in_epoch(3, 2));
+  REQUIRE(fork_of(a, b) == in_epoch(2, 5));
+  REQUIRE(fork_of(b, a).value == first_seq_of(Epoch{3}).value - 1);  // what of earlier epochs it lacks is not known
+  const Party behind = party(kA, {kFirst, kMet}, in_epoch(2, 5));
+  REQUIRE(fork_of(behind, b).value == first_seq_of(Epoch{2}).value - 1);
+}
+
 TEST_CASE("what the common epoch had is not taken back for one who was forced without having all of it") {
   const EpochEntry alone = entry(3, 3, kA, SiteSet{kA}, in_epoch(2, 5));
   const EpochEntry forced = entry(4, 4, kB, SiteSet{kB}, Seq{0}, true);

@@ -3,11 +3,12 @@
    ledger.py check DIR LEDGER           DIR holds what LEDGER says was acknowledged
 
 LEDGER lies outside the volume. A step with "begin" and no "done" (there is at most one, the last) may have happened or not; every other has
-happened, whole. Steps: slot (overwrite of 4 KiB of one file), make, append, rename, unlink, mkdir."""
+happened, whole; behind "done" stands how long it took, in milliseconds. Steps: slot (overwrite of 4 KiB of one file), make, append, rename, unlink, mkdir."""
 import json
 import os
 import random
 import sys
+import time
 
 SLOTS, SLOT = 64, 4096
 
@@ -62,7 +63,7 @@ def expect(state, step):
 
 
 def work(folder, ledger_path, stop, seed):
-    rng, files, version, serial = random.Random(seed), [], 0, 0
+    rng, files, version, serial, longest = random.Random(seed), [], 0, 0, 0
     with open(ledger_path, "w", buffering=1) as ledger:
         while not os.path.exists(stop):
             version += 1
@@ -85,13 +86,16 @@ def work(folder, ledger_path, stop, seed):
                 serial += 1
                 step = {"do": "mkdir", "name": f"folder-{serial}"}
             ledger.write("begin " + json.dumps(step) + "\n")
+            began = time.monotonic()
             try:
                 carry_out(folder, step)
             except OSError as error:
                 ledger.write(f"failed {error}\n")
                 print(f"{version} steps, then: {error}")
                 return
-            ledger.write("done\n")
+            took = int((time.monotonic() - began) * 1000)
+            longest = max(longest, took)
+            ledger.write(f"done {took}\n")
             if step["do"] == "make":
                 files.append(step["name"])
             elif step["do"] == "rename":
@@ -100,7 +104,7 @@ def work(folder, ledger_path, stop, seed):
                     files.append(step["to"])
             elif step["do"] == "unlink":
                 files.remove(step["name"])
-    print(f"{version} steps, stopped")
+    print(f"{version} steps, the longest took {longest} ms, stopped")
 
 
 def look(folder):

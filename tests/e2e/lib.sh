@@ -34,9 +34,10 @@ CONFIG=$T/lockstep.toml
 declare -A PID=()
 HELPERS=() # processes of the test that must not outlive it
 MEDIA=()   # mounts of the test that areas are on
+declare -A NETNS=() # the network namespace of a site's daemon; none: that of the test
 
 cleanup() {
-  local status=$? site
+  local status=$? site pid medium netns
   trap - EXIT
   set +e
   if [[ $status -ne 0 && $status -ne 77 ]]; then
@@ -52,6 +53,7 @@ cleanup() {
   for site in "${!PID[@]}"; do kill -9 "${PID[$site]}" 2>/dev/null; done
   for site in east west; do take_mount_away "$T/$site"; done
   for medium in "${MEDIA[@]}"; do umount -l "$medium" 2>/dev/null; done
+  for netns in "${NETNS[@]}"; do ip netns del "$netns" 2>/dev/null; done
   if [[ -n ${LOCKSTEP_TEST_KEEP:-} && $status -ne 0 ]]; then
     echo "kept: $T" >&2
   else
@@ -82,13 +84,13 @@ id = "$VOLUME_ID"
 primary = "east"
 
 [site.east]
-address = "127.0.0.1:$PORT"
+address = "${ADDRESS_EAST:-127.0.0.1}:$PORT"
 area = "$T/area-east"
 mount = "$E"
 control = "$T/east.sock"
 
 [site.west]
-address = "127.0.0.1:$((PORT + 1))"
+address = "${ADDRESS_WEST:-127.0.0.1}:$((PORT + 1))"
 area = "$T/area-west"
 mount = "$W"
 control = "$T/west.sock"
@@ -126,7 +128,9 @@ wait_in_sync() {
 
 start_site() {
   take_mount_away "$T/$1"
-  setsid "$LOCKSTEPD" --config "${2:-$CONFIG}" --site "$1" >>"$T/$1.log" 2>&1 </dev/null &
+  local where=()
+  [[ -z ${NETNS[$1]:-} ]] || where=(nsenter "--net=/run/netns/${NETNS[$1]}")
+  setsid "${where[@]}" "$LOCKSTEPD" --config "${2:-$CONFIG}" --site "$1" >>"$T/$1.log" 2>&1 </dev/null &
   PID[$1]=$!
 }
 has_ended() { ! is_running "$1"; }

@@ -127,6 +127,7 @@ class FakeVolume final : public volume::Volume {
     not_loaded.clear();
     co_return Result<>{};
   }
+  void hold_growth(bool) override {}
   volume::Attempt<HostAttributes> attributes(InodeId inode) override {
     if (not_loaded.contains(inode)) return volume::Miss{{"I"}, {}};
     const auto it = objects.find(inode);

@@ -95,3 +95,31 @@ TEST_CASE("files span groups, and no extent crosses their border") {
   REQUIRE(pair.keys_of('R') == 0);
   pair.require_equal();
 }
+
+TEST_CASE("while growth is held, what would leave more metadata gets ENOSPC and changes nothing; what takes some away does not") {
+  Pair pair(1, 2048);
+  const InodeId f = pair.file("f");
+  const std::string text = pattern(64 * kBlockBytes, 1);
+  REQUIRE(pair.append(f, text).error == 0);
+  pair.trim(f);
+  REQUIRE(pair.file("g") != kNoInode);
+  const std::uint64_t free = pair.a.volume->statistics().blocks_free;
+  pair.a.volume->hold_growth(true);
+  REQUIRE(pair.a.volume->statistics().growth_held);
+  REQUIRE(pair.append(f, text).error == ENOSPC);
+  REQUIRE_FALSE(pair.last.changes);
+  REQUIRE_FALSE(pair.last.space_waits);
+  REQUIRE(pair.last.growth_held);
+  REQUIRE(pair.create(kRootInode, "h").error == ENOSPC);
+  REQUIRE(pair.create(kRootInode, "g").error == EEXIST);
+  REQUIRE(pair.a.volume->statistics().blocks_free == free);
+  REQUIRE(pair.attributes(f).size == text.size());
+  REQUIRE(pair.write(f, 0, text.substr(0, 5000)).error == 0);
+  REQUIRE(pair.truncate(f, 10).error == 0);
+  REQUIRE(pair.unlink(kRootInode, "g").error == 0);
+  pair.reap();
+  pair.a.volume->hold_growth(false);
+  REQUIRE(pair.create(kRootInode, "h").error == 0);
+  REQUIRE(pair.append(f, text).error == 0);
+  pair.require_equal();
+}
