@@ -18,7 +18,7 @@ using wire::Outcome;
 
 namespace {
 
-constexpr std::uint32_t kTypeBits = 0170000;
+constexpr std::uint32_t kTypeBits = 0170000, kPermissionBits = 0777;
 /// Growths from which on a file has space ahead of its end.
 constexpr std::uint32_t kGrowthsWithSpaceAhead = 2;
 
@@ -32,9 +32,12 @@ Operation operation_by(const HostRequest& request, OpKind kind) {
   return o;
 }
 
+/// The umask counts but where the directory has a default access control list, which only who plans knows for sure.
 Operation creation(const HostRequest& request, std::uint32_t mode) {
   Operation o = operation_by(request, OpKind::create);
-  o.mode = mode;
+  const std::uint32_t masked = request.caller.umask & kPermissionBits;
+  o.mode = mode & ~masked;
+  o.flags = mode & masked;
   o.rdev = request.rdev;
   o.exclusive = true;
   return o;
@@ -73,6 +76,7 @@ Operation operation_of(const HostRequest& request) {
       Operation o = operation_by(request, OpKind::set_xattr);
       o.text.assign(reinterpret_cast<const char*>(request.data.data()), request.data.size());
       o.flags = request.flags;
+      o.kill_suid_gid = request.kill_suid_gid;
       return o;
     }
     case HostOp::removexattr:

@@ -23,6 +23,7 @@ class Reading {
   runtime::Task<void> later(runtime::HostRequest request, volume::Miss miss);
   runtime::Task<void> listxattr(runtime::HostRequest request);
   bool lookup(const runtime::HostRequest& request, volume::Miss& miss);
+  bool find_again(const runtime::HostRequest& request, volume::Miss& miss);
   bool getattr(const runtime::HostRequest& request, volume::Miss& miss);
   bool open(const runtime::HostRequest& request, volume::Miss& miss);
   bool opendir(const runtime::HostRequest& request, volume::Miss& miss);
