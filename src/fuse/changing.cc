@@ -86,6 +86,7 @@ Operation operation_of(const HostRequest& request) {
       o.offset = request.offset;
       o.length = request.size;
       o.flags = request.flags;
+      o.kill_suid_gid = request.caller.uid != 0;  // the kernel leaves that to who allocates, and says no more of the caller
       return o;
     }
     case HostOp::copy_file_range: {
@@ -143,6 +144,7 @@ Task<void> Changing::carry_out(HostRequest request) {
   }
   Operation operation = operation_of(request);
   const OpKind kind = operation.kind;
+  const bool takes_privileges = kind == OpKind::allocate && operation.kill_suid_gid && may_have_privileges(request.inode);
   Outcome outcome = co_await state_.changes.change(std::move(operation), Bytes(), request.lease);
   // One effect allocates only so much: the rest is asked for again.
   for (std::uint64_t done = outcome.value; kind == OpKind::allocate && outcome.error == 0 && outcome.value != 0 && done < request.size;
@@ -152,8 +154,15 @@ Task<void> Changing::carry_out(HostRequest request) {
     rest.length -= done;
     outcome = co_await state_.changes.change(std::move(rest), Bytes(), request.lease);
   }
+  // The kernel does not expect that the mode has changed.
+  if (takes_privileges) (void)state_.kernel.drop_attributes(request.inode);
   answer(request, outcome);
   if (kind == OpKind::set_attributes) trim_if_asked(request.inode, outcome);
+}
+
+bool Changing::may_have_privileges(InodeId inode) {
+  auto now = state_.volume.attributes(inode);
+  return now.value() == nullptr || (now.value()->mode & (S_ISUID | S_ISGID)) != 0;
 }
 
 /// A file that was cut leaves more space behind than one effect gives back.

@@ -88,9 +88,22 @@ bool Reading::find_again(const HostRequest& request, volume::Miss& miss) {
   return true;
 }
 
+/// What is left of an object that was removed, if this is the answer to `attempt`.
+template <class T>
+const HostAttributes* Reading::removed(InodeId inode, volume::Attempt<T>& attempt) {
+  const Error* error = attempt.error();
+  if (error == nullptr || error->code != Errc::posix || error->posix != ESTALE) return nullptr;
+  const KnownInode* node = state_.inodes.find(inode);
+  return node == nullptr ? nullptr : node->removed.get();
+}
+
 bool Reading::getattr(const HostRequest& request, volume::Miss& miss) {
   auto found = state_.volume.attributes(request.inode);
   bool done = false;
+  if (const HostAttributes* attributes = removed(request.inode, found)) {
+    (void)state_.kernel.reply(request.unique, AttributesReply{*attributes, Duration::zero()});
+    return true;
+  }
   if (!has_value(found, request, miss, done)) return done;
   (void)state_.kernel.reply(request.unique, state_.attributes_of(*found.value()));
   return true;
@@ -115,7 +128,7 @@ bool Reading::open(const HostRequest& request, volume::Miss& miss) {
 bool Reading::opendir(const HostRequest& request, volume::Miss& miss) {
   auto found = state_.volume.attributes(request.inode);
   bool done = false;
-  if (!has_value(found, request, miss, done)) return done;
+  if (removed(request.inode, found) == nullptr && !has_value(found, request, miss, done)) return done;
   OpenReply open;
   open.handle = next_directory_handle_++;
   open.keep_cache = true;

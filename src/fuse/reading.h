@@ -36,6 +36,9 @@ class Reading {
   template <class T>
   bool has_value(volume::Attempt<T>& attempt, const runtime::HostRequest& request, volume::Miss& miss, bool& done);
 
+  template <class T>
+  const runtime::HostAttributes* removed(InodeId inode, volume::Attempt<T>& attempt);
+
   MountState& state_;
   std::uint64_t next_directory_handle_ = 1;
 };
