@@ -18,6 +18,8 @@ class HostCaches {
   virtual runtime::Task<void> drop(std::vector<wire::Drop> drops) = 0;
   /// Locks of `inode` were published that are not those of before. Must not suspend.
   virtual void locks_changed(InodeId inode) = 0;
+  /// An object has lost its last name; `last` is what hosts see of it, from now on until it is gone. Must not suspend.
+  virtual void lost_last_name(const runtime::HostAttributes& last) { (void)last; }
   /// A host of this site has `inode` open.
   [[nodiscard]] virtual bool is_open(InodeId inode) = 0;
 

@@ -505,7 +505,10 @@ Result<> Primary::mirrored(const wire::Mirrored& message) {
 // --- objects without a name, times in memory --------------------------------------------------------------------------
 
 void Primary::note_orphans(const wire::Effect& effect) {
-  for (const InodeId inode : volume::orphans_made(effect)) orphans_[inode] = {replica_.caches->is_open(inode), false};
+  for (const InodeId inode : volume::orphans_made(effect)) {
+    if (const auto last = volume::attributes_in(effect, inode)) replica_.caches->lost_last_name(*last);
+    orphans_[inode] = {replica_.caches->is_open(inode), false};
+  }
   for (const InodeId inode : volume::orphans_ended(effect)) orphans_.erase(inode);
 }
 

@@ -372,6 +372,7 @@ void Secondary::answer(const wire::Effect& effect, ClaimId claim) {
   steps.note(Step::released, effect.request, effect.seq, effect.turns, Status::neither);
   wire::Mirrored message{effect.seq, {}};
   for (const InodeId inode : volume::orphans_made(effect)) {
+    if (const auto last = volume::attributes_in(effect, inode)) replica_.caches->lost_last_name(*last);
     if (!replica_.caches->is_open(inode)) continue;
     orphans_open_.insert(inode);
     message.orphans_open.push_back(inode);

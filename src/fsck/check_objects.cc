@@ -7,6 +7,7 @@
 #include "fsck/key_cursor.h"
 #include "fsck/object_rules.h"
 #include "fsck/phases.h"
+#include "volume/acl.h"
 
 namespace lockstep::fsck {
 namespace {
@@ -70,6 +71,9 @@ Task<Result<>> Objects::gather(std::uint64_t id, ObjectFacts& facts) {
   }
   while (xattrs_.valid() && xattrs_.number() == id) {
     ++facts.xattrs;
+    const std::string_view name = volume::parse_xattr_key(xattrs_.key());
+    if (name == volume::kAccessAcl) facts.access_acl = xattrs_.value();
+    if (name == volume::kDefaultAcl) facts.default_acl = xattrs_.value();
     facts.xattr_bytes += xattrs_.key().size() - 9 + xattrs_.value().size();
     const Result<bool> more = co_await xattrs_.next();
     if (!more) co_return std::unexpected(more.error());

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "volume/acl.h"
+
 namespace lockstep::fsck {
 namespace {
 
@@ -42,6 +44,30 @@ std::string contradiction_of(const ObjectFacts& facts) {
       return fmt::format("{} whose cuts are not in order", kind);
   }
   return {};
+}
+
+constexpr std::uint32_t kPermissions = 0777;
+
+/// The access list of the object, if it can have one and that can be understood.
+std::optional<volume::Acl> access_list_of(const ObjectFacts& facts) {
+  if (!facts.access_acl || facts.inode.type() == kLink) return std::nullopt;
+  return volume::Acl::unpack(*facts.access_acl);
+}
+
+void judge_acls(const ObjectFacts& facts, std::vector<Broken>& broken) {
+  const volume::Inode& inode = facts.inode;
+  const auto bad = [&broken](std::string found) {
+    broken.push_back({Rule::acl, std::move(found), "none, or one that setfacl makes (setfacl -b removes it)", false});
+  };
+  if (facts.access_acl && inode.type() == kLink) bad("a symbolic link with an access control list");
+  if (facts.default_acl && !inode.is_directory()) bad(fmt::format("{} with a default access control list", name_of(inode.type())));
+  if (facts.default_acl && !volume::Acl::unpack(*facts.default_acl)) bad("a default access control list that can't be understood");
+  if (facts.access_acl && !volume::Acl::unpack(*facts.access_acl)) bad("an access control list that can't be understood");
+  const std::optional<volume::Acl> access = access_list_of(facts);
+  if (access && access->mode_bits() != (inode.mode & kPermissions)) {
+    broken.push_back({Rule::acl, fmt::format("mode {:o}, and an access control list of {:o}", inode.mode & kPermissions, access->mode_bits()),
+                      "the mode of the list", true});
+  }
 }
 
 }  // namespace
@@ -100,6 +126,7 @@ std::vector<Broken> judge_object(const ObjectFacts& facts) {
     broken.push_back({Rule::xattrs, fmt::format("{} attributes of {} bytes counted", inode.xattrs, inode.xattr_bytes),
                       fmt::format("{} of {} bytes", facts.xattrs, facts.xattr_bytes), true});
   }
+  judge_acls(facts, broken);
   return broken;
 }
 
@@ -114,6 +141,7 @@ volume::Inode mended(const ObjectFacts& facts) {
   if (facts.chunks_readable) inode.blocks = facts.blocks;
   inode.xattrs = static_cast<std::uint32_t>(facts.xattrs);
   inode.xattr_bytes = static_cast<std::uint32_t>(facts.xattr_bytes);
+  if (const auto access = access_list_of(facts)) inode.mode = (inode.mode & ~kPermissions) | access->mode_bits();
   return inode;
 }
 

@@ -1,6 +1,7 @@
 // object_rules.h - the rules about one object, as plain functions of what was counted.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,7 @@ struct ObjectFacts {
   std::uint32_t generation = 0;  ///< the highest of a chunk
   bool chunks_readable = true;
   std::uint64_t xattrs = 0, xattr_bytes = 0;
+  std::optional<std::string> access_acl, default_acl;
 };
 struct Broken {
   Rule rule{};

@@ -15,7 +15,7 @@ runtime::Task<Result<>> check_log(Examination& x);
 runtime::Task<Result<>> check_keys(Examination& x);
 /// entry-target, entry-type, root, links, nameless, orphan, parent, directory-names. Suspends.
 runtime::Task<Result<>> check_names(Examination& x);
-/// ownerless, directory-entries, directory-links, kind, chunk, blocks, xattrs. Suspends.
+/// ownerless, directory-entries, directory-links, kind, chunk, blocks, xattrs, acl. Suspends.
 runtime::Task<Result<>> check_objects(Examination& x);
 /// loop. Suspends.
 runtime::Task<Result<>> check_loops(Examination& x);

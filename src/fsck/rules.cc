@@ -52,6 +52,8 @@ constexpr std::array kRules{
     RuleText{Rule::bad_block, "bad-block", "an allocated block matches its checksum", {}},
     RuleText{Rule::locks, "locks", "advisory locks are of a file that exists", "drops them"},
     RuleText{Rule::reservation, "reservation", "what is reserved exists", "removes the reservation"},
+    RuleText{Rule::acl, "acl", "an access control list can be understood, is of what may have one, and says what the mode says",
+             "gives the object the mode of its list"},
 };
 
 constexpr bool in_order() {

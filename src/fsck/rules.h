@@ -53,9 +53,11 @@ enum class Rule : std::uint8_t {
   locks,
   // Reservations.
   reservation,
+  // Access control lists.
+  acl,
 };
 
-inline constexpr std::size_t kRuleCount = static_cast<std::size_t>(Rule::reservation) + 1;
+inline constexpr std::size_t kRuleCount = static_cast<std::size_t>(Rule::acl) + 1;
 
 struct RuleText {
   Rule rule{};

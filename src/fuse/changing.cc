@@ -18,7 +18,7 @@ using wire::Outcome;
 
 namespace {
 
-constexpr std::uint32_t kTypeBits = 0170000;
+constexpr std::uint32_t kTypeBits = 0170000, kPermissionBits = 0777;
 /// Growths from which on a file has space ahead of its end.
 constexpr std::uint32_t kGrowthsWithSpaceAhead = 2;
 
@@ -32,9 +32,12 @@ Operation operation_by(const HostRequest& request, OpKind kind) {
   return o;
 }
 
+/// The umask counts but where the directory has a default access control list, which only who plans knows for sure.
 Operation creation(const HostRequest& request, std::uint32_t mode) {
   Operation o = operation_by(request, OpKind::create);
-  o.mode = mode;
+  const std::uint32_t masked = request.caller.umask & kPermissionBits;
+  o.mode = mode & ~masked;
+  o.flags = mode & masked;
   o.rdev = request.rdev;
   o.exclusive = true;
   return o;
@@ -73,6 +76,7 @@ Operation operation_of(const HostRequest& request) {
       Operation o = operation_by(request, OpKind::set_xattr);
       o.text.assign(reinterpret_cast<const char*>(request.data.data()), request.data.size());
       o.flags = request.flags;
+      o.kill_suid_gid = request.kill_suid_gid;
       return o;
     }
     case HostOp::removexattr:
@@ -82,6 +86,7 @@ Operation operation_of(const HostRequest& request) {
       o.offset = request.offset;
       o.length = request.size;
       o.flags = request.flags;
+      o.kill_suid_gid = request.caller.uid != 0;  // the kernel leaves that to who allocates, and says no more of the caller
       return o;
     }
     case HostOp::copy_file_range: {
@@ -139,6 +144,7 @@ Task<void> Changing::carry_out(HostRequest request) {
   }
   Operation operation = operation_of(request);
   const OpKind kind = operation.kind;
+  const bool takes_privileges = kind == OpKind::allocate && operation.kill_suid_gid && may_have_privileges(request.inode);
   Outcome outcome = co_await state_.changes.change(std::move(operation), Bytes(), request.lease);
   // One effect allocates only so much: the rest is asked for again.
   for (std::uint64_t done = outcome.value; kind == OpKind::allocate && outcome.error == 0 && outcome.value != 0 && done < request.size;
@@ -148,8 +154,15 @@ Task<void> Changing::carry_out(HostRequest request) {
     rest.length -= done;
     outcome = co_await state_.changes.change(std::move(rest), Bytes(), request.lease);
   }
+  // The kernel does not expect that the mode has changed.
+  if (takes_privileges) (void)state_.kernel.drop_attributes(request.inode);
   answer(request, outcome);
   if (kind == OpKind::set_attributes) trim_if_asked(request.inode, outcome);
+}
+
+bool Changing::may_have_privileges(InodeId inode) {
+  auto now = state_.volume.attributes(inode);
+  return now.value() == nullptr || (now.value()->mode & (S_ISUID | S_ISGID)) != 0;
 }
 
 /// A file that was cut leaves more space behind than one effect gives back.

@@ -30,6 +30,8 @@ class Changing {
   runtime::Task<void> open_truncated(runtime::HostRequest request);
   runtime::Task<void> create(runtime::HostRequest request);
   runtime::Task<void> create_nameless(runtime::HostRequest request);
+  /// Setuid or setgid, as far as is known.
+  [[nodiscard]] bool may_have_privileges(InodeId inode);
   void trim_if_asked(InodeId inode, const wire::Outcome& outcome);
   runtime::Task<void> trim(InodeId inode);
   runtime::Task<void> after_last_close(InodeId inode, std::uint32_t growths);

@@ -201,6 +201,10 @@ void HostSide::unmounted(bool cut_off) {
   if (cut_off && !leaving_.requested()) (void)mounting_.spawn(mount_again());
 }
 
+void HostSide::lost_last_name(const HostAttributes& last) {
+  if (KnownInode* node = state_.inodes.find(last.inode)) node->removed = std::make_unique<HostAttributes>(last);
+}
+
 bool HostSide::is_open(InodeId inode) { return state_.inodes.is_open(inode) || changing_.may_be_opening(inode); }
 
 }  // namespace lockstep::fuse

@@ -57,6 +57,7 @@ class HostSide final : public runtime::HostHandler, public controller::HostCache
   bool drop_now(std::span<const wire::Drop> drops) override { return drops_.now(drops); }
   runtime::Task<void> drop(std::vector<wire::Drop> drops) override { return drops_.wait(std::move(drops)); }
   void locks_changed(InodeId inode) override { locks_.changed(inode); }
+  void lost_last_name(const runtime::HostAttributes& last) override;
   bool is_open(InodeId inode) override;
 
   // HostGate

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "core/types.h"
+#include "runtime/kernel.h"
 #include "runtime/sync.h"
 
 namespace lockstep::fuse {
@@ -73,6 +74,9 @@ struct KnownInode {
   Instant pages_dropped_at;       ///< last time that pages were dropped while a write might have been on its way
   std::uint64_t reread_from = 0, reread_end = 0;  ///< hull of what was read since; equal: nothing
   std::unique_ptr<Activity> activity;
+  /// Set when it lost its last name: what a host that holds it without having it open (a working directory, O_PATH, a pipe) is
+  /// told of it once the volume has nothing of it any more.
+  std::unique_ptr<runtime::HostAttributes> removed;
 };
 
 /// The kernel fills the pages of a buffered write before it sends it. One that is dropped meanwhile and read again then

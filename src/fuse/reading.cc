@@ -61,6 +61,7 @@ bool Reading::has_value(volume::Attempt<T>& attempt, const HostRequest& request,
 }
 
 bool Reading::lookup(const HostRequest& request, volume::Miss& miss) {
+  if (request.name == "." || request.name == "..") return find_again(request, miss);
   auto found = state_.volume.lookup(request.inode, request.name);
   bool done = false;
   if (!has_value(found, request, miss, done)) return done;
@@ -68,9 +69,41 @@ bool Reading::lookup(const HostRequest& request, volume::Miss& miss) {
   return true;
 }
 
+/// A host has kept the number of an object in a handle, which the kernel forgot: "." is the object, ".." where it stands.
+bool Reading::find_again(const HostRequest& request, volume::Miss& miss) {
+  InodeId inode = request.inode;
+  bool done = false;
+  if (request.name == "..") {
+    auto parent = state_.volume.parent(inode);
+    if (!has_value(parent, request, miss, done)) return done;
+    inode = *parent.value();
+  }
+  auto found = state_.volume.attributes(inode);
+  if (!has_value(found, request, miss, done)) return done;
+  if (found.value()->links == 0 && !state_.inodes.is_open(inode)) {
+    state_.answer_error(request, ESTALE);  // about to be removed for good
+    return true;
+  }
+  state_.hand_out(request, kNoInode, state_.entry_of(*found.value()), inode);
+  return true;
+}
+
+/// What is left of an object that was removed, if this is the answer to `attempt`.
+template <class T>
+const HostAttributes* Reading::removed(InodeId inode, volume::Attempt<T>& attempt) {
+  const Error* error = attempt.error();
+  if (error == nullptr || error->code != Errc::posix || error->posix != ESTALE) return nullptr;
+  const KnownInode* node = state_.inodes.find(inode);
+  return node == nullptr ? nullptr : node->removed.get();
+}
+
 bool Reading::getattr(const HostRequest& request, volume::Miss& miss) {
   auto found = state_.volume.attributes(request.inode);
   bool done = false;
+  if (const HostAttributes* attributes = removed(request.inode, found)) {
+    (void)state_.kernel.reply(request.unique, AttributesReply{*attributes, Duration::zero()});
+    return true;
+  }
   if (!has_value(found, request, miss, done)) return done;
   (void)state_.kernel.reply(request.unique, state_.attributes_of(*found.value()));
   return true;
@@ -95,7 +128,7 @@ bool Reading::open(const HostRequest& request, volume::Miss& miss) {
 bool Reading::opendir(const HostRequest& request, volume::Miss& miss) {
   auto found = state_.volume.attributes(request.inode);
   bool done = false;
-  if (!has_value(found, request, miss, done)) return done;
+  if (removed(request.inode, found) == nullptr && !has_value(found, request, miss, done)) return done;
   OpenReply open;
   open.handle = next_directory_handle_++;
   open.keep_cache = true;

@@ -23,6 +23,7 @@ class Reading {
   runtime::Task<void> later(runtime::HostRequest request, volume::Miss miss);
   runtime::Task<void> listxattr(runtime::HostRequest request);
   bool lookup(const runtime::HostRequest& request, volume::Miss& miss);
+  bool find_again(const runtime::HostRequest& request, volume::Miss& miss);
   bool getattr(const runtime::HostRequest& request, volume::Miss& miss);
   bool open(const runtime::HostRequest& request, volume::Miss& miss);
   bool opendir(const runtime::HostRequest& request, volume::Miss& miss);
@@ -34,6 +35,9 @@ class Reading {
   /// True: `attempt` has a value. Else `done` says whether an error was answered, or `miss` was set.
   template <class T>
   bool has_value(volume::Attempt<T>& attempt, const runtime::HostRequest& request, volume::Miss& miss, bool& done);
+
+  template <class T>
+  const runtime::HostAttributes* removed(InodeId inode, volume::Attempt<T>& attempt);
 
   MountState& state_;
   std::uint64_t next_directory_handle_ = 1;

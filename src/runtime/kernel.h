@@ -73,7 +73,7 @@ struct HostRequest {
   std::uint32_t flags = 0;   ///< of open(2), rename(2), setxattr(2), fallocate(2); lseek: whence
   std::uint32_t mode = 0, rdev = 0;
   std::uint64_t handle = 0, other_handle = 0;  ///< what open answered
-  bool kill_suid_gid = false;  ///< write: clear setuid and setgid
+  bool kill_suid_gid = false;  ///< write: clear setuid and setgid; setxattr of an access control list: setgid
   bool from_cache = false;     ///< write: pages of a mapping, written back by the kernel; read: into pages that are
                                ///< locked, and not up to date, until it is answered
   bool data_only = false;      ///< fsync: fdatasync

@@ -8,7 +8,8 @@ namespace {
 constexpr std::uint64_t kWanted =
     FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_ATOMIC_O_TRUNC | FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 |
     FUSE_EXPLICIT_INVAL_DATA | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_CACHE_SYMLINKS | FUSE_ASYNC_DIO |
-    FUSE_MAX_PAGES | FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS | FUSE_INIT_EXT | kInitDirectIoAllowMmap;
+    FUSE_MAX_PAGES | FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS | FUSE_POSIX_ACL | FUSE_DONT_MASK | FUSE_SETXATTR_EXT |
+    FUSE_EXPORT_SUPPORT | FUSE_INIT_EXT | kInitDirectIoAllowMmap;
 /// Reads that wait until hosts are served, or for another site, count among these, and so do write-backs that a drop of
 /// pages waits for: there must be room for both. Reading ahead stops earlier.
 constexpr std::uint16_t kBackgroundMax = 512;

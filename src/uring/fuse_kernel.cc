@@ -27,7 +27,6 @@ constexpr int kBudget = 64;
 constexpr int kEagernessMax = 16;
 /// While requests come one by one, so often a second read is tried.
 constexpr unsigned kTryEvery = 16;
-constexpr std::uint32_t kOpcodeTmpfile = 51;
 /// Without memory to read into, so often it is looked at whether the mount is still there.
 constexpr Duration kLookWhileStarved = std::chrono::milliseconds(50);
 
@@ -215,6 +214,8 @@ void FuseKernel::take(std::size_t length) {
   }
   if (header.opcode == kOpcodeTmpfile) {
     take_tmpfile(arriving_);
+  } else if (header.opcode == kOpcodeStatx) {
+    take_statx(arriving_);
   } else {
     fuse_buf buffer{};
     buffer.mem = arriving_.bytes;
@@ -242,6 +243,15 @@ void FuseKernel::take_tmpfile(const RequestMemory::Request& from) {
   request.inode = InodeId{header.nodeid};
   request.mode = (in.mode & ~static_cast<mode_t>(S_IFMT)) | S_IFREG;
   request.flags = in.flags;
+  hand_out(std::move(request), nullptr, header.unique);
+}
+
+void FuseKernel::take_statx(const RequestMemory::Request& from) {
+  const auto& header = *reinterpret_cast<const fuse_in_header*>(from.bytes);
+  runtime::HostRequest request;
+  request.op = runtime::HostOp::getattr;
+  request.caller = {header.uid, header.gid, header.pid, 0};
+  request.inode = InodeId{header.nodeid};
   hand_out(std::move(request), nullptr, header.unique);
 }
 

@@ -87,7 +87,7 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
 
   /// A request that was handed out.
   struct Slot {
-    fuse_req* request = nullptr;   ///< nullptr: one that libfuse does not know; `raw` is its number
+    fuse_req* request = nullptr;   ///< nullptr: one that libfuse does not know (of op tmpfile; getattr: STATX); `raw` is its number
     std::uint64_t raw = 0;
     std::uint32_t generation = 1;  ///< so that an answer given twice is noticed
     runtime::HostOp op{};
@@ -106,6 +106,7 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
   [[nodiscard]] bool connection_ended() const;
   void take(std::size_t length);
   void take_tmpfile(const RequestMemory::Request& request);
+  void take_statx(const RequestMemory::Request& request);
   void gone();
 
   /// Hands `request` to the handler, to be answered as what libfuse calls `from`.

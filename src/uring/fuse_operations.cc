@@ -4,6 +4,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include <cstring>
+
 namespace lockstep::uring {
 
 using runtime::HostOp;
@@ -133,6 +135,13 @@ void FuseOperations::link(Request r, fuse_ino_t inode, fuse_ino_t parent, const 
 void FuseOperations::xattr(Request r, fuse_ino_t inode, const char* name, const char* value, std::size_t size,
                            int flags) {
   HostRequest request = begin(r, HostOp::setxattr, inode);
+  // libfuse 3.14 knows only the short form, which the long one begins with, and takes the rest of it for the name.
+  if ((kernel(r).kernel_flags_ & FUSE_SETXATTR_EXT) != 0) {
+    const auto& in = raw<fuse_setxattr_in>(r);
+    request.kill_suid_gid = (in.setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) != 0;
+    name = reinterpret_cast<const char*>(&in + 1);
+    value = name + std::strlen(name) + 1;
+  }
   request.name = name;
   request.data = std::as_bytes(std::span(value, size));
   request.flags = static_cast<std::uint32_t>(flags);

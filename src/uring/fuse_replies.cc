@@ -1,6 +1,7 @@
 // How a HostReply becomes the bytes that the kernel reads.
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include <cerrno>
@@ -48,6 +49,37 @@ fuse_attr to_wire(const runtime::HostAttributes& a) {
   return out;
 }
 
+StatxTime statx_time(WallTime time) {
+  std::uint64_t seconds = 0;
+  StatxTime out{};
+  put_time(time, seconds, out.ns);
+  out.seconds = static_cast<std::int64_t>(seconds);
+  return out;
+}
+
+StatxOut to_statx(const runtime::AttributesReply& r) {
+  const runtime::HostAttributes& a = r.attributes;
+  StatxOut out{};
+  put_validity(r.valid, out.valid, out.valid_ns);
+  out.mask = STATX_BASIC_STATS | STATX_BTIME;
+  out.block_bytes = kBlockBytes;
+  out.links = a.links;
+  out.uid = a.uid;
+  out.gid = a.gid;
+  out.mode = static_cast<std::uint16_t>(a.mode);
+  out.inode = a.inode.value;
+  out.size = a.size;
+  out.blocks = a.blocks;
+  out.atime = statx_time(a.atime);
+  out.btime = statx_time(a.btime);
+  out.ctime = statx_time(a.ctime);
+  out.mtime = statx_time(a.mtime);
+  // As the kernel packs numbers of devices into 32 bits.
+  out.rdev_major = a.rdev >> 8 & 0xfff;
+  out.rdev_minor = (a.rdev & 0xff) | (a.rdev >> 12 & 0xfff00);
+  return out;
+}
+
 fuse_entry_out to_wire(const runtime::EntryReply& e, bool names_kept) {
   fuse_entry_out out{};
   out.nodeid = e.attributes.inode.value;
@@ -70,7 +102,7 @@ fuse_open_out to_wire(const runtime::OpenReply& o) {
 /// An answer's bytes: `fixed`, filled from its start, or data that lies elsewhere.
 struct Encoded {
   int error = 0;
-  alignas(8) std::byte fixed[256];
+  alignas(8) std::byte fixed[320];
   Bytes bytes;
 
   template <class T>
@@ -85,6 +117,7 @@ struct Encoder {
   Encoded& out;
   HostOp op;
   bool names_kept;
+  bool statx;  ///< op getattr: what the kernel asked
 
   void operator()(const runtime::ErrorReply& r) const { out.error = r.number; }
   void operator()(const runtime::EntryReply& r) const {
@@ -95,6 +128,7 @@ struct Encoder {
     }
   }
   void operator()(const runtime::AttributesReply& r) const {
+    if (statx) return out.put(to_statx(r));
     fuse_attr_out attributes{};
     put_validity(r.valid, attributes.attr_valid, attributes.attr_valid_nsec);
     attributes.attr = to_wire(r.attributes);
@@ -161,7 +195,7 @@ std::optional<std::size_t> FuseKernel::reply(std::uint64_t unique, const runtime
     rc = send_listing(slot, *listing, taken);
   } else {
     Encoded encoded;
-    std::visit(Encoder{encoded, slot.op, epochs_}, reply);
+    std::visit(Encoder{encoded, slot.op, epochs_, slot.op == HostOp::getattr && slot.request == nullptr}, reply);
     rc = send(slot, encoded.error, encoded.bytes);
   }
   if (rc == 0) return taken;

@@ -84,6 +84,15 @@ std::vector<InodeId> orphans_ended(const wire::Effect& effect) {
   return found;
 }
 
+std::optional<runtime::HostAttributes> attributes_in(const wire::Effect& effect, InodeId inode) {
+  const std::string key = inode_key(inode);
+  for (const runtime::KeyChange& change : effect.batch) {
+    if (!change.value || change.key != key) continue;
+    if (const Result<Inode> unpacked = unpack_inode(inode, *change.value)) return attributes_of(*unpacked);
+  }
+  return std::nullopt;
+}
+
 std::vector<InodeId> locks_changed(const wire::Effect& effect) {
   std::vector<InodeId> found;
   for (const runtime::KeyChange& change : effect.batch) {

@@ -21,7 +21,7 @@ Step<Planned> plan_sync(Draft& draft, const wire::Operation& operation);
 Step<Planned> plan_trim(Draft& draft, const wire::Operation& operation);
 Step<Planned> plan_reap(Draft& draft, const wire::Operation& operation);
 
-// Attributes (plan_attributes.cc).
+// Attributes (plan_attributes.cc, plan_acl.cc).
 Step<Planned> plan_set_attributes(Draft& draft, const wire::Operation& operation);
 Step<Planned> plan_set_xattr(Draft& draft, const wire::Operation& operation);
 Step<Planned> plan_remove_xattr(Draft& draft, const wire::Operation& operation);
@@ -47,6 +47,17 @@ void change_entries(Draft& draft, Draft::Object& directory, int entries);
 void lose_name(Draft& draft, Draft::Object& object, InodeId directory);
 /// A write, a change of owner or a truncation takes setuid, setgid and file capabilities away.
 Step<> drop_privileges(Draft& draft, Draft::Object& file);
+/// Stores an xattr that had the value `before`. ENOSPC.
+Step<> put_xattr(Draft& draft, Draft::Object& object, std::string_view name, std::string value, const std::optional<std::string>& before);
+void lose_xattr(Draft& draft, Draft::Object& object, std::string_view name, std::string_view value);
+/// Gives `object` the access control list that `operation` sets, and the mode that goes with it. EINVAL: it is none; EACCES: a
+/// default list of something that is no directory; EOPNOTSUPP, E2BIG, ENOSPC.
+Step<> set_acl(Draft& draft, Draft::Object& object, const wire::Operation& operation, const std::optional<std::string>& before);
+/// The mode of `object` has changed: so does what its access control list says of owner, mask and others.
+Step<> follow_mode(Draft& draft, Draft::Object& object);
+/// A new object gets the lists and the mode that the default list of `directory` gives it, if there is one; else it stays as it
+/// is. `asked`: the permission bits that the program asked for, whatever its umask says.
+Step<> inherit_acl(Draft& draft, Draft::Object& object, const Draft::Object& directory, std::uint32_t asked);
 /// Sets the size of a file. False: space behind it is left to a trim.
 Step<bool> set_size(Draft& draft, Draft::Object& file, std::uint64_t size);
 /// Takes blocks for the hole [first, first + count) of `file`, near what stands before it. Requires: it lies in one chunk.

@@ -2,6 +2,7 @@
 #include <cerrno>
 #include <sys/stat.h>
 
+#include "volume/acl.h"
 #include "volume/plan.h"
 
 namespace lockstep::volume {
@@ -19,12 +20,16 @@ constexpr std::size_t kTimesPerEffect = 256;
 Step<> check_xattr_name(std::string_view name) {
   if (name.empty() || name.size() > kNameBytesMax) return refuse(ERANGE);
   if (name.find('\0') != name.npos) return refuse(EINVAL);
+  if (is_acl(name)) return {};
   if (name.starts_with("user.lockstep.")) return refuse(EOPNOTSUPP);  // none of these is stored
   for (const std::string_view space : {"user.", "trusted.", "security."}) {
+    if (name == space) return refuse(EINVAL);
     if (name.starts_with(space)) return {};
   }
   return refuse(EOPNOTSUPP);
 }
+
+}  // namespace
 
 void lose_xattr(Draft& draft, Draft::Object& object, std::string_view name, std::string_view value) {
   draft.erase(xattr_key(object.id, name));
@@ -33,7 +38,16 @@ void lose_xattr(Draft& draft, Draft::Object& object, std::string_view name, std:
   object.change();
 }
 
-}  // namespace
+Step<> put_xattr(Draft& draft, Draft::Object& object, std::string_view name, std::string value, const std::optional<std::string>& before) {
+  const std::size_t replaced = before ? name.size() + before->size() : 0;
+  const std::size_t sum = object.xattr_bytes - std::min<std::size_t>(replaced, object.xattr_bytes) + name.size() + value.size();
+  if (sum > kXattrBytesSumMax || (!before && object.xattrs >= kXattrsMax)) return refuse(ENOSPC);
+  draft.put(xattr_key(object.id, name), std::move(value));
+  object.xattr_bytes = static_cast<std::uint32_t>(sum);
+  if (!before) ++object.xattrs;
+  object.change();
+  return {};
+}
 
 Step<> drop_privileges(Draft& draft, Draft::Object& file) {
   if (file.is_directory()) return {};
@@ -71,7 +85,10 @@ Step<Planned> plan_set_attributes(Draft& draft, const wire::Operation& operation
   if (change.uid_set || change.gid_set || change.kill_suid_gid || operation.kill_suid_gid) {
     if (const auto dropped = drop_privileges(draft, object); !dropped) return std::unexpected(dropped.error());
   }
-  if (change.mode_set) object.mode = object.type() | (change.mode & 07777);
+  if (change.mode_set) {
+    object.mode = object.type() | (change.mode & 07777);
+    if (const auto followed = follow_mode(draft, object); !followed) return std::unexpected(followed.error());
+  }
   if (change.atime_set || change.atime_now) object.atime = change.atime_now ? draft.now : change.atime;
   if (change.mtime_set || change.mtime_now) object.mtime = change.mtime_now ? draft.now : change.mtime;
   object.ctime = change.ctime_set ? change.ctime : draft.now;
@@ -92,12 +109,9 @@ Step<Planned> plan_set_xattr(Draft& draft, const wire::Operation& operation) {
   if (*before && (operation.flags & kCreate) != 0) return refuse(EEXIST);
   if (!*before && (operation.flags & kReplace) != 0) return refuse(ENODATA);
 
-  const std::size_t replaced = *before ? operation.name.size() + (*before)->size() : 0;
-  const std::size_t sum = object.xattr_bytes - std::min<std::size_t>(replaced, object.xattr_bytes) + operation.name.size() + operation.text.size();
-  if (sum > kXattrBytesSumMax || (!*before && object.xattrs >= kXattrsMax)) return refuse(ENOSPC);
-  draft.put(xattr_key(object.id, operation.name), operation.text);
-  object.xattr_bytes = static_cast<std::uint32_t>(sum);
-  if (!*before) ++object.xattrs;
+  const auto put = is_acl(operation.name) ? set_acl(draft, object, operation, *before)
+                                          : put_xattr(draft, object, operation.name, operation.text, *before);
+  if (!put) return std::unexpected(put.error());
   object.ctime = draft.now;
   object.change();
   draft.drop_attributes(object.id);

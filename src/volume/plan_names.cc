@@ -104,6 +104,8 @@ Step<Planned> plan_create(Draft& draft, const wire::Operation& operation) {
 
   Draft::Object& object = *draft.make(type == S_IFLNK ? (S_IFLNK | 0777) : operation.mode & (S_IFMT | 07777));
   set_owner(object, parent, operation);
+  if (const auto done = inherit_acl(draft, object, parent, (operation.mode | operation.flags) & 0777); !done)
+    return std::unexpected(done.error());
   object.links = type == S_IFDIR ? 2 : 1;
   if (type == S_IFCHR || type == S_IFBLK) object.rdev = operation.rdev;
   if (!operation.anonymous) object.parent = parent.id;

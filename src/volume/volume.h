@@ -88,6 +88,8 @@ using wire::Turn;
 /// Objects that `effect` leaves without a name, and those without a name that it removes for good.
 [[nodiscard]] std::vector<InodeId> orphans_made(const wire::Effect& effect);
 [[nodiscard]] std::vector<InodeId> orphans_ended(const wire::Effect& effect);
+/// What hosts see of `inode` after `effect`, if that changes it.
+[[nodiscard]] std::optional<runtime::HostAttributes> attributes_in(const wire::Effect& effect, InodeId inode);
 /// Files whose advisory locks `effect` changes.
 [[nodiscard]] std::vector<InodeId> locks_changed(const wire::Effect& effect);
 /// The operation that removes `inodes`, which have no name and are open nowhere. Its outcome's value is 1 when some are

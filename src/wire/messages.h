@@ -79,7 +79,7 @@ struct Operation {
   std::uint64_t offset = 0;
   std::uint64_t other_offset = 0;
   std::uint64_t length = 0;  ///< write: bytes of payload
-  std::uint32_t flags = 0;
+  std::uint32_t flags = 0;   ///< create: what the caller's umask took out of `mode`; it counts under a default access control list
   std::uint32_t mode = 0;
   std::uint32_t rdev = 0;
   std::uint32_t uid = 0;     ///< of the caller
@@ -87,7 +87,7 @@ struct Operation {
   bool append = false;       ///< write: at the end of file
   bool exclusive = false;    ///< create: EEXIST if the name is there (else the existing object is the outcome)
   bool anonymous = false;    ///< create: without a name (O_TMPFILE)
-  bool kill_suid_gid = false;
+  bool kill_suid_gid = false;  ///< set_xattr of an access control list: setgid
   bool data_only = false;    ///< sync: fdatasync
   AttributeChange change;
   LockRequest lock;

@@ -1,5 +1,7 @@
 // One kind of damage after the other: found by exactly its rule, and mended where the table says so.
+#include "../acl_bytes.h"
 #include "scene.h"
+#include "volume/acl.h"
 #include "volume/raw_keys.h"
 
 using namespace lockstep;
@@ -33,6 +35,17 @@ std::string raw_entry_key(InodeId directory, std::uint64_t hash, const std::stri
 }
 
 using volume::Inode;
+const std::string kList =
+    acl_bytes({{kAclOwner, 1}, {kAclUser, 7, 9}, {kAclOwningGroup, 7}, {kAclMask, 2}, {kAclOthers, 3}});
+
+void give_acl(Scene& t, InodeId id, std::string_view name, const std::string& value) {
+  t.put(volume::xattr_key(id, name), value);
+  t.edit(id, [&](Inode& it) {
+    ++it.xattrs;
+    it.xattr_bytes += static_cast<std::uint32_t>(name.size() + value.size());
+  });
+}
+
 const Damage kDamages[] = {
     {"copy 0 of the superblock", Rule::superblock_copy, true,
      [](Scene& t) {
@@ -202,6 +215,10 @@ const Damage kDamages[] = {
     {"blocks of a file", Rule::blocks, true, [](Scene& t) { t.edit(t.f, [](Inode& it) { it.blocks += 2; }); }},
     {"how many attributes", Rule::xattrs, true, [](Scene& t) { t.edit(t.x, [](Inode& it) { it.xattrs = 1; }); }},
     {"bytes of attributes", Rule::xattrs, true, [](Scene& t) { t.edit(t.x, [](Inode& it) { it.xattr_bytes = 1; }); }},
+    {"a list that is none", Rule::acl, false, [](Scene& t) { give_acl(t, t.x, volume::kAccessAcl, "x"); }},
+    {"a default list of a file", Rule::acl, false, [](Scene& t) { give_acl(t, t.x, volume::kDefaultAcl, kList); }},
+    {"a list of a symbolic link", Rule::acl, false, [](Scene& t) { give_acl(t, t.s, volume::kAccessAcl, kList); }},
+    {"a mode that its list does not say", Rule::acl, true, [](Scene& t) { give_acl(t, t.x, volume::kAccessAcl, kList); }},
     {"an extent behind the end", Rule::extent_bounds, false,
      [](Scene& t) {
        volume::ChunkValue chunk = t.chunk(t.f, 0);

@@ -64,6 +64,13 @@ Task<void> serve_and_read(Fixture& f) {
   CHECK(f.tree.seen[HostOp::write] == 2);
   CHECK(f.tree.seen[HostOp::getxattr] <= 1);  // security.capability, asked once and not before each write
   CHECK(f.tree.aligned);
+  const int born = co_await f.host("test $(stat -c %W hello) = 1500000000");
+  CHECK(born == 0);
+  const int set = co_await f.host("setfattr -n user.name -v 'the value' hello");
+  CHECK(set == 0);
+  CHECK(f.tree.xattr == "user.name=the value");
+  (void)co_await f.host("umask 027; mkdir directory 2>/dev/null");
+  CHECK(f.tree.umask == 027);
   co_await f.kernel->unmount();
   CHECK(f.tree.gone);
   CHECK(!mounted_at(f.directory));

@@ -121,6 +121,50 @@ TEST_CASE("create makes and opens; what exists is opened by those who plainly ma
   CHECK(s.ask(create).error() == EEXIST);
 }
 
+TEST_CASE("a creation says what the umask took, which counts but under a default access control list") {
+  FakeSite s;
+  HostRequest create = s.request(HostOp::create, kRootInode, "a");
+  create.mode = 04666;
+  create.caller.umask = 01026;
+  s.ask_for<CreateReply>(create);
+  CHECK(s.changes.asked.back().mode == (S_IFREG | 04640));
+  CHECK(s.changes.asked.back().flags == 026);
+  HostRequest mkdir = s.request(HostOp::mkdir, kRootInode, "d");
+  mkdir.mode = 0755;
+  mkdir.caller.umask = 022;
+  s.ask_for<EntryReply>(mkdir);
+  CHECK(s.changes.asked.back().mode == (S_IFDIR | 0755));
+  CHECK(s.changes.asked.back().flags == 0);
+}
+
+TEST_CASE("a handle's object is found again by \".\", its directory by \"..\"") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644);
+  CHECK(s.ask_for<EntryReply>(s.request(HostOp::lookup, a, ".")).attributes.inode == a);
+  CHECK(s.ask_for<EntryReply>(s.request(HostOp::lookup, kRootInode, "..")).attributes.inode == kRootInode);
+  s.volume.objects[a].links = 0;
+  CHECK(s.ask(s.request(HostOp::lookup, a, ".")).error() == ESTALE);
+  CHECK(s.ask(s.request(HostOp::lookup, InodeId{99}, ".")).error() == ESTALE);
+}
+
+TEST_CASE("what lost its last name is told of as long as the kernel knows it") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFIFO | 0644), b = s.volume.add("b", S_IFIFO | 0644);
+  s.lookup("a");
+  HostAttributes last = s.volume.objects[a];
+  last.links = 0;
+  s.host.lost_last_name(last);
+  s.host.lost_last_name(s.volume.objects[b]);  // not known here: nothing to be told of
+  s.volume.objects.erase(a);
+  s.volume.objects.erase(b);
+  const auto told = s.ask_for<AttributesReply>(s.request(HostOp::getattr, a));
+  CHECK(told.attributes.links == 0);
+  CHECK(told.valid == Duration::zero());
+  CHECK(s.ask(s.request(HostOp::getattr, b)).error() == ESTALE);
+  s.host.forget(a, 1);
+  CHECK(s.ask(s.request(HostOp::getattr, a)).error() == ESTALE);
+}
+
 TEST_CASE("what was removed while it was made is not handed out for long") {
   FakeSite s;
   HostRequest mkdir = s.request(HostOp::mkdir, kRootInode, "d");

@@ -30,6 +30,8 @@ class TinyTree final : public HostHandler {
   std::vector<std::uint64_t> held;  ///< lookups of "slow"
   bool aligned = true, gone = false, was_cut_off = false;
   std::map<HostOp, int> seen;
+  std::uint32_t umask = 0;
+  std::string xattr;  ///< name=value, as it was set last
 
   static HostAttributes attributes(InodeId inode, std::uint64_t size) {
     HostAttributes a;
@@ -37,6 +39,7 @@ class TinyTree final : public HostHandler {
     a.mode = inode == kRootInode ? S_IFDIR | 0755 : inode == kTarget ? S_IFLNK | 0777 : S_IFREG | 0644;
     a.links = 1;
     a.size = size;
+    a.btime = WallTime{1'500'000'000'000'000'000};
     a.mtime = WallTime{1'600'000'000'000'000'000};
     return a;
   }
@@ -69,6 +72,12 @@ class TinyTree final : public HostHandler {
         return answer(r, std::move(listing));
       }
       case HostOp::statfs: return answer(r, StatfsReply{4096, 1000, 500, 10, 5});
+      case HostOp::setxattr:
+        xattr = std::string(r.name) + "=" + std::string(reinterpret_cast<const char*>(r.data.data()), r.data.size());
+        return answer(r, ErrorReply{0});
+      case HostOp::mkdir:
+        umask = r.caller.umask;
+        return answer(r, ErrorReply{EDQUOT});
       case HostOp::tmpfile: return answer(r, ErrorReply{EDQUOT});
       case HostOp::release:
       case HostOp::releasedir:
