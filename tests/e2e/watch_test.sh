@@ -47,7 +47,7 @@ both_expect() {
 }
 
 step "each kind of change, made at either site, is told at both"
-mkdir -p "$E/kinds/sub"
+mkdir -p "$E/kinds/sub" "$E/elsewhere"
 echo old >"$E/kinds/old"
 both_watch kinds
 echo text >"$E/kinds/new"
@@ -62,8 +62,8 @@ setfattr -x user.colour "$W/kinds/sub"
 ln -s old "$W/kinds/symlink"
 mkdir "$E/kinds/sub/deep"
 rm "$E/kinds/sub/link"
-mv "$W/kinds/sub/deep" "$W/outside"
-mv "$W/outside" "$W/kinds/inside"
+mv "$W/kinds/sub/deep" "$W/elsewhere/away"
+mv "$W/elsewhere/away" "$W/kinds/inside"
 touch "$E/unrelated"
 rmdir "$E/kinds/inside"
 both_expect kinds <<'END'
