@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <optional>
 
 #include "bin/asking.h"
+#include "bin/volume_path.h"
 #include "control/lines.h"
 #include "control/members.h"
 
@@ -14,18 +14,6 @@ namespace {
 
 using nlohmann::json;
 using control::is_true, control::member, control::number, control::text;
-
-/// `path` as the volume knows it. It is not looked at: the mount may wait for the other site. Nullopt: it is not below the mount.
-std::optional<std::string> path_in_volume(const std::string& path, const std::string& mount) {
-  std::error_code error;
-  const std::filesystem::path whole = std::filesystem::absolute(path, error).lexically_normal();
-  const std::filesystem::path inside = whole.lexically_relative(mount);
-  if (error || inside.empty() || *inside.begin() == "..") {
-    complain(fmt::format("{} is not below {}, where the volume is mounted", path, mount));
-    return std::nullopt;
-  }
-  return "/" + inside.string();
-}
 
 std::string render(const json& lock) {
   std::string range = "whole file";

@@ -12,6 +12,7 @@
 #include "bin/lock_commands.h"
 #include "bin/reserve_command.h"
 #include "bin/scrub_command.h"
+#include "bin/watch_command.h"
 #include "config/config.h"
 
 namespace lockstep::cli {
@@ -32,6 +33,7 @@ struct Options {
   bool repair = false;
   LocksCommand locks;
   ReserveCommand reserve;
+  WatchCommand watch;
 };
 
 ExitStatus could_not(std::string_view text) {
@@ -135,6 +137,12 @@ int run(int argc, char** argv) {
   release_command->add_option("path", options.reserve.path, "a file or directory in the mount of the site")->required()->type_name("PATH");
   release_command->add_option("--range", options.reserve.range, "just the reservation of these bytes")->type_name("FIRST-LAST");
 
+  CLI::App* watch_command = app.add_subcommand("watch", "changes of files and directories, of either site, as they happen");
+  watch_command->add_option("path", options.watch.paths, "files or directories in the mount of the site")->required()->type_name("PATH");
+  watch_command->add_flag("-r,--recursive", options.watch.recursive, "everything below directories, not just what stands in them");
+  watch_command->add_flag("--json", options.watch.json, "one line for programs each");
+  watch_command->add_option("--count", options.watch.count, "end after so many changes")->type_name("N")->check(CLI::PositiveNumber);
+
   CLI::App* fsck = app.add_subcommand("fsck", "examine a storage area that no daemon has");
   fsck->add_option("area", options.fsck.area, "directory of the area")->required()->type_name("AREA");
   fsck->add_flag("--repair", options.fsck.repair, "mend what can be mended without guessing");
@@ -171,6 +179,7 @@ int run(int argc, char** argv) {
     if (locks_command->parsed()) return show_locks(control, mount, options.locks);
     if (reserve_command->parsed()) return reserve(config.at(site), options.reserve);
     if (release_command->parsed()) return release(config.at(site), options.reserve);
+    if (watch_command->parsed()) return watch(config.at(site), options.watch);
     return trace(control, options.trace);
   });
 }

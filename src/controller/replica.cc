@@ -317,6 +317,7 @@ void Replica::put_into_force(const wire::Effect& effect, const area::Composed& c
   for (const wire::Drop& drop : effect.drops) {
     if (drop.kind == wire::Drop::Kind::pages) recent_.note(drop.inode);
   }
+  if (observer != nullptr) observer->in_force(effect);
 }
 
 bool Replica::must_sync(const wire::Effect& effect) const {
@@ -483,6 +484,7 @@ bool Replica::append_mark(Seq seq) {
 }
 
 runtime::Task<Result<>> Replica::begin_anew(Seq seq) {
+  if (observer != nullptr) observer->passed_over(true);
   take_reservations();
   freed_.clear();  // what the keys say is free is free
   const Result<> flushed = co_await world.keys.flush();

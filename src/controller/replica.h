@@ -16,6 +16,7 @@
 
 #include "area/area.h"
 #include "controller/asked.h"
+#include "controller/effect_observer.h"
 #include "controller/host_caches.h"
 #include "controller/recent_writes.h"
 #include "controller/results.h"
@@ -40,6 +41,7 @@ class Replica {
   StatusTable table;
   Steps steps;
   HostCaches* caches = nullptr;  ///< set before the first session
+  EffectObserver* observer = nullptr;  ///< null: nobody watches
   Results results;
   runtime::Event changed;        ///< notified when the window, the space or the log may have room again
 

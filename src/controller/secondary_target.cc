@@ -248,6 +248,7 @@ void Secondary::live_as_target(const wire::Synced& message) {
   target_->pending = std::exchange(theirs_, {});
   progress_->stage = "blocks";
   problem_.clear();
+  if (replica_.observer != nullptr) replica_.observer->passed_over(false);
   synced(message);
 }
 

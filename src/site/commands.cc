@@ -45,6 +45,7 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
   if (command == "status") co_return status();
   if (command == "trace") co_return co_await run_trace(std::move(request), stream);
   if (ReserveCommands::knows(command)) co_return co_await reserve_->execute(std::move(request), stream);
+  if (command == "watch") co_return co_await watch_->execute(std::move(request), stream);
   if (command == "takeover") co_return co_await take_over(std::move(request));
   if (command == "replace") co_return co_await replace(std::move(request));
   if (command == "replace-arbiter") co_return co_await replace_arbiter(std::move(request), stream);
@@ -67,7 +68,7 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
     co_return co_await switch_over(std::move(request), stream);
   }
   co_return json{{"error", fmt::format("there is no command \"{}\"; commands are status, verify, scrub, trace, switchover, takeover, "
-                                       "replace, replace-arbiter, resolve, divergence, locks, locks-break, reserve, release, reservations", command)}};
+                                       "replace, replace-arbiter, resolve, divergence, locks, locks-break, reserve, release, reservations, watch", command)}};
 }
 
 json Site::status() {

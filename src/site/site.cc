@@ -64,6 +64,7 @@ runtime::Task<Result<>> Site::start() {
   comparison_.emplace(world_, *area_);
   remote_.emplace(world_, *controller_, static_cast<control::Commands&>(*this));
   reserve_.emplace(config_, self_, world_.clock, *controller_, *volume_);
+  watch_.emplace(world_, config_, controller_->replica());
   controller_->comparison = &*comparison_;
   controller_->commands = &*remote_;
   controller_->on_detached = [this](bool leave) {

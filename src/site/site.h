@@ -22,6 +22,7 @@
 #include "runtime/world.h"
 #include "site/remote_commands.h"
 #include "site/reserve_commands.h"
+#include "site/watch_commands.h"
 #include "volume/volume.h"
 
 namespace lockstep::site {
@@ -106,6 +107,7 @@ class Site final : public control::Commands {
   std::optional<resync::Comparison> comparison_;
   std::optional<RemoteCommands> remote_;
   std::optional<ReserveCommands> reserve_;
+  std::optional<WatchCommands> watch_;
   std::optional<control::Server> control_;
   bool stopping_ = false;
   bool started_ = false;

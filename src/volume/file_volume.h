@@ -23,6 +23,7 @@ class FileVolume final : public Volume {
   Attempt<runtime::HostAttributes> attributes(InodeId inode) override;
   Attempt<runtime::HostAttributes> lookup(InodeId directory, std::string_view name) override;
   Attempt<InodeId> parent(InodeId directory) override;
+  Attempt<Home> home(InodeId inode) override;
   Attempt<std::vector<Piece>> map(InodeId inode, ByteRange range) override;
   Attempt<std::uint64_t> seek(InodeId inode, std::uint64_t offset, bool data) override;
   Attempt<std::string> symlink_target(InodeId inode) override;

@@ -94,7 +94,9 @@ Step<Planned> plan_set_attributes(Draft& draft, const wire::Operation& operation
   object.ctime = change.ctime_set ? change.ctime : draft.now;
   object.change();
   if (!change.size_set) draft.drop_attributes(object.id);
-  return draft.finish(outcome, &object);
+  // Times that another site hands over are no change that anybody made: changes.h.
+  const bool handed_over = change.ctime_set && !change.size_set;
+  return draft.finish(outcome, handed_over ? nullptr : &object);
 }
 
 Step<Planned> plan_set_xattr(Draft& draft, const wire::Operation& operation) {

@@ -114,7 +114,7 @@ Step<Planned> plan_trim(Draft& draft, const wire::Operation& operation) {
   }
   if (file.fate == Draft::Object::Fate::same) return Draft::answer(outcome, &file);
   draft.drop_attributes(file.id);
-  return draft.finish(outcome, &file);
+  return draft.finish(outcome, nullptr);  // no change that anybody made: changes.h
 }
 
 Step<Planned> plan_reap(Draft& draft, const wire::Operation& operation) {

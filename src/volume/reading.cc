@@ -113,6 +113,15 @@ Attempt<InodeId> FileVolume::parent(InodeId directory) {
   return found.value()->parent;
 }
 
+Attempt<Home> FileVolume::home(InodeId id) {
+  Attempt<Inode> found = inode(id);
+  if (found.miss()) return std::move(*found.miss());
+  if (found.error()) return std::move(*found.error());
+  const Inode& it = *found.value();
+  if (it.links == 0) return Home{kNoInode, it.type(), 0};
+  return Home{it.parent, it.type(), it.is_directory() ? 1 : it.links};
+}
+
 Attempt<std::vector<Piece>> FileVolume::map(InodeId id, ByteRange range) {
   Attempt<Inode> found = inode(id);
   if (found.miss()) return std::move(*found.miss());

@@ -70,6 +70,13 @@ struct Entry {
   std::uint64_t cookie = 0;   ///< list() goes on behind it
 };
 
+/// Where an object stands in the tree.
+struct Home {
+  InodeId directory;          ///< that has a name of it; 0: not known, or it has none
+  std::uint32_t type = 0;     ///< the file type bits of st_mode
+  std::uint32_t names = 0;
+};
+
 struct Statistics {
   std::uint64_t blocks = 0, blocks_free = 0, files = 0;
   bool growth_held = false;  ///< nothing can be made, see hold_growth()
@@ -115,6 +122,7 @@ class Volume {
   virtual Attempt<runtime::HostAttributes> attributes(InodeId inode) = 0;                       // ESTALE
   virtual Attempt<runtime::HostAttributes> lookup(InodeId directory, std::string_view name) = 0;  // ENOENT
   virtual Attempt<InodeId> parent(InodeId directory) = 0;
+  virtual Attempt<Home> home(InodeId inode) = 0;                                                // ESTALE
   /// The stretches of `range` that lie before the end of file, in order and without gaps.
   virtual Attempt<std::vector<Piece>> map(InodeId inode, ByteRange range) = 0;
   /// SEEK_DATA, SEEK_HOLE: ENXIO behind the end.

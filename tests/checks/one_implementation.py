@@ -31,7 +31,8 @@ for path in tracked("src/*.h", "src/*.cc"):
     for match in re.finditer(BASES, text):
         for base in re.findall(r"\w+(?:::\w+)*", match.group(2)):
             name = base.split("::")[-1]
-            if name in interfaces and (base.startswith("runtime::") or "::" not in base):
+            # A class within one of runtime's, such as Stop::Listener, is another one.
+            if name in interfaces and base in (f"runtime::{name}", name):
                 # A layer may have an interface of the same name (area::Log, peer::...); it counts only if it is runtime's.
                 if "::" not in base and not re.search(r"using (?:namespace lockstep::runtime|(?:lockstep::)?runtime::%s)\b" % name, text):
                     continue

@@ -140,6 +140,7 @@ class FakeVolume final : public volume::Volume {
     return attributes(it->second);
   }
   volume::Attempt<InodeId> parent(InodeId) override { return kRootInode; }
+  volume::Attempt<volume::Home> home(InodeId) override { return volume::Home{}; }
   volume::Attempt<std::vector<volume::Piece>> map(InodeId inode, ByteRange range) override {
     if (not_loaded.contains(inode)) return volume::Miss{{"E"}, {}};
     std::vector<volume::Piece> pieces;
