@@ -4,7 +4,7 @@
 # PUSHES: pushes of each clone to each of its two branches.
 . "$(dirname "$0")/lib.sh"
 two_sites
-PUSHES=${PUSHES:-8}
+PUSHES=${PUSHES:-4}
 export GIT_CONFIG_GLOBAL=$T/gitconfig GIT_CONFIG_NOSYSTEM=1
 git config --global user.name Test
 git config --global user.email test@example.org

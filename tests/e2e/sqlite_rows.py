@@ -66,7 +66,7 @@ def read(path, stop):
         if now < seen:
             sys.exit(f"{seen} transactions were there, and now {now}")
         seen, looks = now, looks + 1
-        stop.wait(0.01)
+        stop.wait(0.03)
     print(f"{looks} looks, {seen} transactions at the last")
 
 
