@@ -27,14 +27,14 @@ AREA_SIZE=384MiB two_sites
 # unpack PACKAGE DIR, and build, test: as the package wants it
 unpack() { dpkg-source --no-check --skip-patches -x "$SOURCES/$1"/*.dsc "$2" >"$T/unpack-$1" 2>&1 || fail "unpacking $1: $(tail -n 5 "$T/unpack-$1")"; }
 build() {
-  cd "$2"
+  cd "$2" || return 1
   case $1 in
     zlib) CFLAGS=-O0 ./configure --prefix="$2/installed" && timeout 200 make -j2 ;;
     lua5.4) timeout 200 make -C src -j2 MYCFLAGS=-O0 posix ;;
   esac
 }
 check() {
-  cd "$2"
+  cd "$2" || return 1
   case $1 in
     zlib) timeout 100 make -j2 test && timeout 100 make install && [[ -s installed/lib/libz.a && -s installed/include/zlib.h ]] ;;
     lua5.4)

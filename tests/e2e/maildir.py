@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Senders and readers of one maildir.
 
-  print SENDER N                         a mail, to standard output
+  make DIR SENDER COUNT                  COUNT mails in files, for another program to deliver
   send BOX SENDER COUNT                  COUNT mails, by the library's own delivery
   read BOX READER STOP TAKEN             takes what is new until STOP exists and nothing is new; a line in TAKEN for each
   check BOX COUNT TAKEN TAKEN SENDER...  all are there, each taken by one reader
@@ -30,6 +30,13 @@ def whose(path):
     if hashlib.sha256(body.rstrip("\n").encode()).hexdigest() != fields.get("X-Digest"):
         sys.exit(f"{path} is not whole: {len(body)} bytes, {fields}")
     return fields["From"].split("@")[0], int(fields["Subject"])
+
+
+def make(folder, sender, count):
+    os.mkdir(folder)
+    for n in range(count):
+        with open(os.path.join(folder, str(n)), "w", encoding="ascii") as file:
+            file.write(text_of(sender, n))
 
 
 def send(box, sender, count):
@@ -75,8 +82,8 @@ def check(box, count, first, second, *senders):
 
 
 what, arguments = sys.argv[1], sys.argv[2:]
-if what == "print":
-    sys.stdout.write(text_of(arguments[0], int(arguments[1])))
+if what == "make":
+    make(arguments[0], arguments[1], int(arguments[2]))
 elif what == "send":
     send(arguments[0], arguments[1], int(arguments[2]))
 elif what == "read":

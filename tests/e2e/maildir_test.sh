@@ -3,7 +3,7 @@
 # new: each mail is taken by one of them, none is lost, none is there twice, each is whole at both sites. MAILS: of each of four senders.
 . "$(dirname "$0")/lib.sh"
 two_sites
-MAILS=${MAILS:-100}
+MAILS=${MAILS:-150}
 
 mail_user() { timeout 200 python3 "$E2E/maildir.py" "$@"; }
 # deliver SITE MOUNT: two senders and a reader
@@ -14,8 +14,7 @@ deliver() {
   mail_user send "$2/box" "$1-python" "$MAILS" &
   sender=$!
   for ((n = 0; n < MAILS; n++)); do
-    mail_user print "$1-maildrop" "$n" >"$T/mail-$1"
-    maildrop "$T/filter-$1" <"$T/mail-$1" || { echo "maildrop ended with $?"; status=1; break; }
+    maildrop "$T/filter-$1" <"$T/mails-$1/$n" || { echo "maildrop ended with $?"; status=1; break; }
   done
   wait "$sender" || status=1
   touch "$T/sent-$1"
@@ -28,6 +27,7 @@ maildirmake.maildrop "$E/box"
 for site in east west; do
   echo "to \"$T/$site/box\"" >"$T/filter-$site"
   chmod 600 "$T/filter-$site"
+  mail_user make "$T/mails-$site" "$site-maildrop" "$MAILS"
 done
 step "two senders and a reader at each site"
 (wait_until 280 all_sent && touch "$T/stop") &
