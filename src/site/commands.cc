@@ -117,6 +117,12 @@ json Site::status() {
                         {"payload_sent", wire.payload_sent}, {"frames_received", wire.frames_received},
                         {"bytes_received", wire.bytes_received}, {"sends", wire.sends}};
   }
+  const fuse::HostCounters& host = host_side_->counters();
+  counters["host"] = {{"requests", host.requests}, {"writes", host.writes},
+                      {"dropped_attributes", host.dropped_attributes}, {"dropped_listings", host.dropped_listings},
+                      {"dropped_pages", host.dropped_pages}, {"dropped_names", host.dropped_names},
+                      {"dropped_all_names", host.epochs}, {"drops_needless", host.drops_needless},
+                      {"drops_waited", host.helper_hops}, {"lookups_asked_again", host.asked_again}};
   if (surroundings_.loop_counters) counters["loop"] = surroundings_.loop_counters();
 
   json answer{{"volume", config_.volume},

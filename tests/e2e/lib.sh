@@ -161,6 +161,23 @@ two_sites() {
   wait_in_sync
 }
 
+pid_has_ended() { [[ -z $(readlink "/proc/$1/exe" 2>/dev/null) ]]; }
+# at_both SECONDS COMMAND...: COMMAND... SITE MOUNT for both sites at the same time; both have to succeed within SECONDS
+at_both() {
+  local limit=$1 site
+  local -A run=()
+  shift
+  for site in east west; do
+    "$@" $site "$T/$site" >"$T/$1-$site.out" 2>&1 &
+    run[$site]=$!
+    HELPERS+=($!)
+  done
+  for site in east west; do
+    wait_until "$limit" pid_has_ended "${run[$site]}" || { tail -n 20 "$T/$1-$site.out" >&2; fail "$1 at $site has not ended after $limit s"; }
+    wait "${run[$site]}" || { tail -n 40 "$T/$1-$site.out" >&2; fail "$1 at $site failed"; }
+  done
+}
+
 verify_clean() { timeout 120 "$LOCKSTEP" --config "$CONFIG" --site east verify || fail "verify is not clean"; }
 
 ALARMS='broken invariant|AddressSanitizer|UndefinedBehavior|runtime error:|LeakSanitizer|terminate called'
