@@ -157,18 +157,18 @@ HELPERS+=($!)
 WATCH[slow]=$!
 exec 9<"$T/fifo"
 wait_until 20 grep -q watching "$T/slow.error" || fail "the watch does not begin"
-timeout 240 python3 - "$E/slow" <<'END' || fail "the writer is held up"
+timeout 600 python3 - "$E/slow" <<'END' || fail "the writer is held up"
 import os, sys
-for i in range(12000):
-    os.close(os.open(f"{sys.argv[1]}/a-file-with-a-rather-long-name-{i:06}", os.O_CREAT | os.O_WRONLY))
+for i in range(12000):  # more than pipe, socket and queue hold, with such names
+    os.close(os.open(f"{sys.argv[1]}/{'name' * 55}{i:06}", os.O_CREAT | os.O_WRONLY))
 END
 timeout 60 cat <&9 >"$T/slow.lines" &
 reader=$!
 HELPERS+=("$reader")
-touch "$W/slow/beacon"
+: >"$W/slow/beacon"
 missed_and_more() { grep -q 'changes were missed' "$T/slow.lines" && wait_until 1 grep -q "after" "$T/slow.lines"; }
 wait_until 20 grep -q 'changes were missed' "$T/slow.lines" || fail "nothing was missed: $(wc -l <"$T/slow.lines") lines"
-touch "$W/slow/after"
+: >"$W/slow/after"
 wait_until 20 missed_and_more || fail "it does not go on after what was missed"
 same "$(grep -c 'changes were missed' "$T/slow.lines")" 1 "lines that say how many were missed"
 told=$(grep -c ' created ' "$T/slow.lines")
@@ -182,13 +182,13 @@ mkdir "$E/lives"
 watch lives west -r "$W/lives"
 lockstep_at east switchover
 wait_in_sync
-touch "$E/lives/one"
+: >"$E/lives/one"
 lockstep_at west switchover
 wait_in_sync
 kill_site east
 start_site east
 wait_in_sync
-touch "$E/lives/two"
+: >"$E/lives/two"
 mkdir "$W/lives/three"
 wait_until 20 has_lines lives 3 || fail "it tells only: $(cat "$T/lives.lines")"
 lines lives "$W" | grep -v '^changes were missed' >"$T/lives.told"
