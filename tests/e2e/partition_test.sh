@@ -105,10 +105,12 @@ survives east cut:east:west
 survives east cut:west:east
 survives east cut_both:west:east cut_both:west:arbiter
 
-step "cut: either site from the arbiter only: both go on, a primary says that it is away"
+step "cut: either site from the arbiter only: both go on, and that one says that it is away"
+away() { says "$1" 's["arbiter"]["reachable"]' False; }
 for site in east west; do
   cut_both $site arbiter
-  for each in east west; do goes_on $each 5; done
+  wait_until 15 away $site || fail "$site does not say that the arbiter is away"
+  for each in east west; do goes_on $each 15; done
   for each in east west; do in_state $each in-sync || fail "$each is not in sync without the line from $site to the arbiter"; done
   heal
 done
@@ -119,16 +121,15 @@ wait_in_sync
 wait_until 10 told west || fail "the arbiter was not told of the switchover"
 lockstep_at west switchover >/dev/null
 wait_in_sync
-away() { says "$1" 's["arbiter"]["reachable"]' False; }
 wait_until 15 away east || fail "east does not say that the arbiter is away"
-for site in east west; do goes_on $site 5; done
+for site in east west; do goes_on $site 15; done
 heal
 wait_until 15 told east || fail "the arbiter was not told when it was back"
 
 step "cut: the arbiter from both, then the sites from each other: both wait, and mend when their line is back"
 cut_both east arbiter
 cut_both west arbiter
-for site in east west; do goes_on $site 5; done
+for site in east west; do goes_on $site 15; done
 cut_both east west
 for site in east west; do expect_status $site 15 "suspended east east+west waits ask arbiter"; done
 before=$(acknowledged east)-$(acknowledged west)
