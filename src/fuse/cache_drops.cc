@@ -68,24 +68,9 @@ std::vector<ByteRange> without_locked_pages(ByteRange range, std::span<PendingWr
 
 bool CacheDrops::now(std::span<const Drop> drops) {
   if (state_.gone) return true;
-  bool all = true, names = false;
-  for (const Drop& drop : drops) {
-    all = now(drop) && all;
-    names = names || drop.kind == Drop::Kind::name;
-  }
-  if (names) {
-    const Instant now = state_.world.clock.now();
-    // Who looked a name up just before all were dropped may have it still.
-    const Instant until = (all ? state_.names_dropped_at : now) + MovedNames::kCallMax;
-    if (now < until) moved(drops, until);
-  }
+  bool all = true;
+  for (const Drop& drop : drops) all = now(drop) && all;
   return all;
-}
-
-void CacheDrops::moved(std::span<const Drop> drops, Instant until) {
-  for (const Drop& drop : drops) {
-    if (drop.kind == Drop::Kind::attributes && state_.inodes.known(drop.inode)) state_.moved.moved(drop.inode, until);
-  }
 }
 
 bool CacheDrops::now(const Drop& drop) {
@@ -116,28 +101,13 @@ bool CacheDrops::attributes_now(InodeId inode, bool listing) {
 
 Task<void> CacheDrops::wait(std::vector<Drop> drops) {
   ++state_.counters.helper_hops;
-  const Instant began = state_.world.clock.now();
-  bool names = false, late = false;
   for (Drop& drop : drops) {
     if (state_.gone || !state_.inodes.known(drop.inode)) continue;
     switch (drop.kind) {
       case Drop::Kind::attributes: co_await attributes(drop.inode, false); break;
       case Drop::Kind::listing: co_await attributes(drop.inode, true); break;
       case Drop::Kind::pages: co_await pages(drop.inode, drop.range, true); break;
-      case Drop::Kind::name: {
-        const bool dropped = co_await name(drop.inode, std::move(drop.name));
-        names = true;
-        late = late || !dropped;
-        break;
-      }
-    }
-  }
-  if (!names) co_return;
-  if (late) {
-    moved(drops, state_.names_dropped_at + MovedNames::kCallMax);
-  } else {
-    for (const Drop& drop : drops) {
-      if (drop.kind == Drop::Kind::attributes) state_.moved.settled(drop.inode, began + MovedNames::kCallMax);
+      case Drop::Kind::name: co_await name(drop.inode, std::move(drop.name)); break;
     }
   }
 }
@@ -203,14 +173,13 @@ Task<void> CacheDrops::part(InodeId inode, ByteRange range, std::shared_ptr<Runn
   whole->wake.set();
 }
 
-Task<bool> CacheDrops::name(InodeId directory, std::string name) {
-  if (!state_.inodes.may_keep_names(directory)) co_return true;
+Task<void> CacheDrops::name(InodeId directory, std::string name) {
+  if (!state_.inodes.may_keep_names(directory)) co_return;
   ++state_.counters.dropped_names;
   const Dropped outcome = co_await state_.kernel.drop_name(directory, std::move(name), state_.options.name_patience);
-  if (outcome != Dropped::late) co_return true;
+  if (outcome != Dropped::late) co_return;
   ++state_.counters.names_late;
   all_names();
-  co_return false;
 }
 
 Task<void> CacheDrops::everything() {
@@ -267,7 +236,6 @@ Task<void> CacheDrops::unused(std::vector<InodeId> inodes) {
 
 void CacheDrops::all_names() {
   ++state_.counters.epochs;
-  state_.names_dropped_at = state_.world.clock.now();
   state_.inodes.all_names_dropped();
   state_.kernel.drop_all_names();
 }

@@ -33,14 +33,11 @@ class CacheDrops {
   runtime::Task<void> unused(std::vector<InodeId> inodes);
   /// False: it has to wait.
   bool now(const wire::Drop& drop);
-  /// Names of the objects whose attributes are among `drops` may be in use until `until`.
-  void moved(std::span<const wire::Drop> drops, Instant until);
   bool attributes_now(InodeId inode, bool listing);
   runtime::Task<void> attributes(InodeId inode, bool listing);
   runtime::Task<void> pages(InodeId inode, ByteRange range, bool changed);
   runtime::Task<void> part(InodeId inode, ByteRange range, std::shared_ptr<RunningDrop> whole, std::uint32_t round);
-  /// False: it was late, and all names were dropped.
-  runtime::Task<bool> name(InodeId directory, std::string name);
+  runtime::Task<void> name(InodeId directory, std::string name);
   void all_names();
 
   MountState& state_;

@@ -10,7 +10,6 @@
 #include "area/area.h"
 #include "controller/changes.h"
 #include "fuse/inode_table.h"
-#include "fuse/moved_names.h"
 #include "fuse/serving.h"
 #include "runtime/world.h"
 #include "volume/volume.h"
@@ -34,7 +33,6 @@ struct HostCounters {
   std::uint64_t drops_needless = 0;   ///< the kernel keeps nothing of it
   std::uint64_t helper_hops = 0;      ///< drops that waited for a thread
   std::uint64_t names_late = 0, epochs = 0, retries = 0;
-  std::uint64_t asked_again = 0;      ///< lookups that found what another site was just moving
   std::uint64_t answered_early = 0;   ///< write-backs that a drop waited for
   std::uint64_t bad_reads = 0;        ///< answered with EIO
   std::uint64_t bad_reads_repaired = 0;   ///< pieces that were bad here and were repaired before the answer
@@ -60,7 +58,6 @@ struct MountState {
   controller::Changes& changes;
   const HostOptions options;
   InodeTable inodes;
-  MovedNames moved;
   Serving serving;
   runtime::Scope scope;
   runtime::Stop stop;   ///< waits for the kernel are given up
@@ -70,7 +67,6 @@ struct MountState {
   std::uint64_t mounts = 1;     ///< goes up when it is there again
   std::uint64_t files_opened = 0;
   Instant listing_answered_at;  ///< last time; in the machine's time
-  Instant names_dropped_at;     ///< all of them, last time
 
   /// Runs `task`, which answers request `unique`; at the end of the daemon the request is refused instead.
   void launch(std::uint64_t unique, runtime::Task<void> task);

@@ -64,17 +64,8 @@ bool Reading::lookup(const HostRequest& request, volume::Miss& miss) {
   if (request.name == "." || request.name == "..") return find_again(request, miss);
   auto found = state_.volume.lookup(request.inode, request.name);
   bool done = false;
-  if (!has_value(found, request, miss, done)) {
-    if (done) state_.moved.failed(request.caller.pid);
-    return done;
-  }
-  const InodeId inode = found.value()->inode;
-  if (!state_.moved.empty() && state_.moved.ask_again(inode, request.caller.pid, state_.world.clock.now())) {
-    ++state_.counters.asked_again;
-    state_.answer_error(request, ESTALE);
-    return true;
-  }
-  state_.hand_out(request, request.inode, state_.entry_of(*found.value()), inode);
+  if (!has_value(found, request, miss, done)) return done;
+  state_.hand_out(request, request.inode, state_.entry_of(*found.value()), found.value()->inode);
   return true;
 }
 

@@ -15,6 +15,9 @@ import sys
 import time
 
 
+FLAGS = {"east": "S", "west": "FS"}  # each site its own name: the same rename at both sites may succeed at both (tests/README.md)
+
+
 def text_of(sender, n):
     body = random.Random(f"{sender} {n}").randbytes(50 + n * 97 % 20000).hex()
     lines = "\n".join(body[i:i + 76] for i in range(0, len(body), 76))
@@ -52,7 +55,7 @@ def read(box, reader, stop, taken):
             names = os.listdir(os.path.join(box, "new"))
             for name in names:
                 new = os.path.join(box, "new", name)
-                cur = os.path.join(box, "cur", f"{name}:2,S")
+                cur = os.path.join(box, "cur", f"{name}:2,{FLAGS[reader]}")
                 try:
                     os.rename(new, cur)
                 except FileNotFoundError:
