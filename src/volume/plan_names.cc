@@ -10,10 +10,10 @@ namespace {
 constexpr std::uint32_t kLinksMax = 65000;
 constexpr std::uint32_t kSubdirectoriesMax = 1u << 30;
 
-/// The directory of a name, fit to be changed: ENOTDIR; ENOENT if it was removed while open.
+/// The directory of a name, fit to be changed: ENOTDIR; ENOENT if it was removed, while open or for good: a program may still stand in it.
 Step<Draft::Object*> directory_of(Draft& draft, InodeId id) {
   const auto directory = draft.inode(id);
-  if (!directory) return directory;
+  if (!directory) return directory.error().error == ESTALE ? refuse(ENOENT) : directory;
   if (!(*directory)->is_directory()) return refuse(ENOTDIR);
   if ((*directory)->links == 0) return refuse(ENOENT);
   return directory;

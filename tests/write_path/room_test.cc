@@ -1,6 +1,7 @@
 // A disk that is full at one site only: ENOSPC at both, nothing half done, and no fault.
 #include <cerrno>
 
+#include "sim/key_value.h"
 #include "scene.h"
 
 using namespace lockstep;

@@ -1,4 +1,6 @@
 // The command `watch`: who is told of what applications at either site do, with which names.
+#include <sys/stat.h>
+
 #include <algorithm>
 
 #include "control/commands.h"
