@@ -58,7 +58,7 @@ TEST_CASE("one site without room for metadata: what needs some is refused at bot
 }
 
 TEST_CASE("a site without room that is away holds nobody back; the one that goes on is told when it returns", "[room]") {
-  Scene scene(710);
+  Scene scene(710, true);
   scene.cluster.machine(kWest).key_store().weather.free = 1 << 20;
   REQUIRE(both_know(scene, true));
   scene.forget(kWest);

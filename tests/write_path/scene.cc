@@ -130,7 +130,7 @@ Task<void> make_files(sim::Process& process, bool& made) {
   made = written.has_value();
 }
 
-Scene::Scene(std::uint64_t seed) : cluster(seed, {.area_bytes = kAreaBytes, .alone = false}) {
+Scene::Scene(std::uint64_t seed, bool alone) : cluster(seed, {.area_bytes = kAreaBytes, .alone = alone}) {
   log::set_up("test", log::Level::error);
   network().weather.short_send_permille = 0;  // so that a frame's bytes are handed over with it
   REQUIRE(cluster.format());

@@ -54,7 +54,8 @@ enum class Call { overwrite, append, create, rename };
 
 class Scene {
  public:
-  explicit Scene(std::uint64_t seed);
+  /// `alone`: the primary may go on without the other site.
+  explicit Scene(std::uint64_t seed, bool alone = false);
   ~Scene();
   Scene(const Scene&) = delete;
 
