@@ -66,6 +66,36 @@ std::vector<ByteRange> without_locked_pages(ByteRange range, std::span<PendingWr
   return parts;
 }
 
+ByteRange end_without_locked_pages(std::uint64_t size, std::span<PendingWrite* const> writes,
+                                   std::span<PendingRead* const> reads, std::uint64_t period) {
+  if (size == 0) return {};
+  const std::uint64_t last = (size - 1) / kBlockBytes * kBlockBytes;
+  const std::uint64_t first = last < kGrowBytesMax ? 0 : last - kGrowBytesMax + kBlockBytes;
+  const std::vector<ByteRange> free = without_locked_pages({first, size - first}, writes, reads, period);
+  if (free.empty()) return {};
+  const std::uint64_t from = free.back().empty() ? last : std::max(free.back().offset, free.back().end() - kBlockBytes);
+  return {from, size - from};
+}
+
+std::optional<std::uint64_t> CacheDrops::size_of(InodeId inode) {
+  auto found = state_.volume.attributes(inode);
+  if (found.miss() != nullptr) return std::nullopt;
+  return found.value() == nullptr ? 0 : found.value()->size;
+}
+
+Task<void> CacheDrops::load_size(InodeId inode) {
+  for (auto found = state_.volume.attributes(inode); found.miss() != nullptr; found = state_.volume.attributes(inode)) {
+    const Result<> loaded = co_await state_.volume.load(std::move(*found.miss()));
+    if (!loaded) co_return;  // whoever reads it is told so
+  }
+}
+
+bool CacheDrops::must_grow(InodeId inode, ByteRange range) {
+  if (!state_.inodes.is_open(inode)) return false;
+  const std::optional<std::uint64_t> size = size_of(inode);
+  return !size || (*size > range.offset && (range.empty() || range.end() >= *size));
+}
+
 bool CacheDrops::now(std::span<const Drop> drops) {
   if (state_.gone) return true;
   bool all = true;
@@ -83,7 +113,7 @@ bool CacheDrops::now(const Drop& drop) {
     case Drop::Kind::attributes: return attributes_now(drop.inode, false);
     case Drop::Kind::listing: return attributes_now(drop.inode, true);
     case Drop::Kind::pages:
-      if (state_.inodes.may_keep_pages(drop.inode, drop.range)) return false;
+      if (state_.inodes.may_keep_pages(drop.inode, drop.range) || must_grow(drop.inode, drop.range)) return false;
       return attributes_now(drop.inode, false);
     case Drop::Kind::name:
       if (state_.inodes.may_keep_names(drop.inode)) return false;
@@ -131,8 +161,10 @@ Task<void> CacheDrops::attributes(InodeId inode, bool listing) {
 
 Task<void> CacheDrops::pages(InodeId inode, ByteRange range, bool changed) {
   co_await attributes(inode, false);
-  if (!state_.inodes.may_keep_pages(inode, range)) co_return;
-  state_.inodes.pages_drop_begins(inode, state_.world.clock.now());
+  if (state_.inodes.is_open(inode)) co_await load_size(inode);
+  const bool kept = state_.inodes.may_keep_pages(inode, range);
+  if (!kept && !must_grow(inode, range)) co_return;
+  if (kept) state_.inodes.pages_drop_begins(inode, state_.world.clock.now());
   Activity& activity = state_.inodes.activity(state_.inodes.pin(inode));
   const auto whole = std::make_shared<RunningDrop>(state_.world.scheduler, range);
   whole->changed = changed;
@@ -150,24 +182,42 @@ Task<void> CacheDrops::pages(InodeId inode, ByteRange range, bool changed) {
     if (whole->disturbed) pause = std::clamp(2 * pause, kAfterDisturbance, kAfterDisturbanceMax);
     whole->disturbed = false;
     const std::uint32_t round = ++whole->round;
-    const std::vector<ByteRange> parts =
-        without_locked_pages(range, activity.writes, activity.reads, state_.serving.period());
+    const std::uint64_t period = state_.serving.period();
+    std::vector<ByteRange> parts;
+    if (kept) parts = without_locked_pages(range, activity.writes, activity.reads, period);
     whole->outstanding = static_cast<std::uint32_t>(parts.size());
     for (const ByteRange& p : parts) {
       ++state_.counters.dropped_pages;
       if (!state_.scope.spawn(part(inode, p, whole, round))) --whole->outstanding;
     }
-    while (whole->outstanding != 0 && !whole->disturbed) {
-      whole->wake.reset();
-      co_await whole->wake.wait();
-    }
+    co_await outstanding(*whole);
+    // Behind the pages: what one of them holds after the old end must not become readable.
+    if (whole->disturbed || !must_grow(inode, range)) continue;
+    const ByteRange end = end_without_locked_pages(size_of(inode).value_or(0), activity.writes, activity.reads, period);
+    if (end.empty() || !state_.scope.spawn(grow(inode, end, whole, round))) continue;
+    ++whole->outstanding;
+    co_await outstanding(*whole);
   } while (whole->disturbed);
   std::erase(activity.drops, whole.get());
   state_.inodes.unpin(inode);
 }
 
+Task<void> CacheDrops::outstanding(RunningDrop& whole) {
+  while (whole.outstanding != 0 && !whole.disturbed) {
+    whole.wake.reset();
+    co_await whole.wake.wait();
+  }
+}
+
 Task<void> CacheDrops::part(InodeId inode, ByteRange range, std::shared_ptr<RunningDrop> whole, std::uint32_t round) {
   (void)co_await state_.kernel.drop_pages(inode, range);
+  if (round != whole->round) co_return;
+  --whole->outstanding;
+  whole->wake.set();
+}
+
+Task<void> CacheDrops::grow(InodeId inode, ByteRange range, std::shared_ptr<RunningDrop> whole, std::uint32_t round) {
+  (void)co_await state_.kernel.grow(inode, range);
   if (round != whole->round) co_return;
   --whole->outstanding;
   whole->wake.set();
@@ -218,7 +268,7 @@ Task<void> CacheDrops::everything_of(const std::vector<InodeId>& inodes, std::si
   while (next < inodes.size() && !state_.gone) {
     const InodeId inode = inodes[next++];
     if (!state_.inodes.known(inode)) continue;
-    if (state_.inodes.may_keep_pages(inode, {})) {
+    if (state_.inodes.may_keep_pages(inode, {}) || must_grow(inode, {})) {
       co_await pages(inode, {}, false);
     } else {
       co_await attributes(inode, state_.inodes.is_listed(inode));

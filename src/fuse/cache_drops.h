@@ -5,12 +5,16 @@
 //   pages                  awaited. What may hold a page: a READ, which is answered without waiting for another site; a
 //                          write-back, which is answered at once; a write of a part of a page, or a READ that waits for
 //                          long, whose pages are left out, also when it comes while the drop is under way
+//   size                   of an open file that became longer: awaited as pages are. Without it a read could end where the
+//                          file ended before: the attributes that it asks for are not taken when the next drop overtakes
+//                          them, and the kernel goes by the size that it had
 //   names                  awaited with patience, then all names of the mount are dropped at once, which takes no lock
 //
 // What the kernel does not keep needs nothing; see inode_table.h.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "controller/host_caches.h"
@@ -36,7 +40,15 @@ class CacheDrops {
   bool attributes_now(InodeId inode, bool listing);
   runtime::Task<void> attributes(InodeId inode, bool listing);
   runtime::Task<void> pages(InodeId inode, ByteRange range, bool changed);
+  /// Until nothing of `whole` is outstanding, or it is disturbed.
+  runtime::Task<void> outstanding(RunningDrop& whole);
   runtime::Task<void> part(InodeId inode, ByteRange range, std::shared_ptr<RunningDrop> whole, std::uint32_t round);
+  runtime::Task<void> grow(InodeId inode, ByteRange range, std::shared_ptr<RunningDrop> whole, std::uint32_t round);
+  /// The kernel may take the end of `inode` to lie before what `range` (length 0: to the end) brought, and somebody can read there.
+  [[nodiscard]] bool must_grow(InodeId inode, ByteRange range);
+  /// Nothing: it is not loaded.
+  [[nodiscard]] std::optional<std::uint64_t> size_of(InodeId inode);
+  runtime::Task<void> load_size(InodeId inode);
   runtime::Task<void> name(InodeId directory, std::string name);
   void all_names();
 
@@ -49,5 +61,9 @@ class CacheDrops {
 /// The same for reads that wait for long, or look again because they began before `period`.
 [[nodiscard]] std::vector<ByteRange> without_locked_pages(ByteRange range, std::span<PendingWrite* const> writes,
                                                           std::span<PendingRead* const> reads, std::uint64_t period);
+
+/// The last bytes of a file of `size` bytes, from a page on that neither of them holds; empty: there is none near the end.
+[[nodiscard]] ByteRange end_without_locked_pages(std::uint64_t size, std::span<PendingWrite* const> writes,
+                                                 std::span<PendingRead* const> reads, std::uint64_t period);
 
 }  // namespace lockstep::fuse

@@ -137,6 +137,8 @@ enum class Dropped {
   late,     ///< drop_name: still waiting for a lock when the deadline passed; it will happen some time
 };
 
+inline constexpr std::uint64_t kGrowBytesMax = 16 * kBlockBytes;
+
 class Kernel {
  public:
   virtual ~Kernel() = default;
@@ -162,6 +164,11 @@ class Kernel {
   /// Pages of `inode` in `range` (length 0: to the end), and its attributes. May wait for page locks; mapped pages that
   /// were changed come back as writes first. Suspends.
   virtual Task<Dropped> drop_pages(InodeId inode, ByteRange range) = 0;
+  /// `inode` is as long as the end of `range` now, at least, for reads that begin when this has returned. drop_attributes
+  /// alone leaves the old size in place until new attributes are taken, and those are not taken that another notification
+  /// overtakes: a read then ends where the file ended before. Pages stay as they are; may wait for the lock of the page at
+  /// the offset of `range`. Requires: range.length in [1, kGrowBytesMax]. Suspends.
+  virtual Task<Dropped> grow(InodeId inode, ByteRange range) = 0;
   /// Pages, listings and attributes of `inodes`, which no host has open: so no request holds their locks. Gives those that
   /// the kernel does not know. Suspends.
   virtual Task<std::vector<InodeId>> drop_unused(std::vector<InodeId> inodes) = 0;

@@ -142,6 +142,18 @@ runtime::Task<Dropped> SimKernel::drop_pages(InodeId inode, ByteRange range) {
   co_return note(notification, Dropped::done);
 }
 
+runtime::Task<Dropped> SimKernel::grow(InodeId inode, ByteRange range) {
+  co_await process_.delay(prng_.between(kNotifyMin, kNotifyMax));
+  const Notification notification{Notification::Kind::size, inode, range, {}};
+  if (!effective() || mount_->find(inode) == nullptr) co_return note(notification, Dropped::unknown);
+  const std::shared_ptr<Mount> mount = mount_;
+  mount->grow(inode, range.end());
+  const auto lock = mount->page_lock(inode, range.offset / kPageBytes);
+  co_await LockTurn(process_, lock, true);
+  lock->unlock(true);
+  co_return note(notification, Dropped::done);
+}
+
 runtime::Task<std::vector<InodeId>> SimKernel::drop_unused(std::vector<InodeId> inodes) {
   co_await process_.delay(prng_.between(kNotifyMin, kNotifyMax));
   std::vector<InodeId> unknown;

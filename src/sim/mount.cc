@@ -132,6 +132,13 @@ void Mount::distrust(InodeId inode) {
   known->changed_at = ++version_;
 }
 
+void Mount::grow(InodeId inode, std::uint64_t size) {
+  KnownInode* known = find(inode);
+  if (known == nullptr || known->attributes.size >= size) return;
+  known->attributes.size = size;
+  distrust(inode);
+}
+
 bool Mount::forget(InodeId inode) {
   KnownInode* known = find(inode);
   if (known == nullptr || inode == kRootInode || known->references != 0 || known->lock->held()) return false;

@@ -115,6 +115,8 @@ class Mount : public std::enable_shared_from_this<Mount> {
   [[nodiscard]] std::shared_ptr<KernelLock> page_lock(InodeId inode, std::uint64_t page);
   /// Attributes are asked for again, and what was asked for before is not kept.
   void distrust(InodeId inode);
+  /// Its size becomes `size` if it is smaller; then as distrust().
+  void grow(InodeId inode, std::uint64_t size);
   /// Memory is short: gives the inode back, unless something is open or changed. False then.
   bool forget(InodeId inode);
   /// forget() for each; how many were forgotten.

@@ -60,7 +60,7 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
  public:
   struct Counters {
     std::uint64_t requests = 0, replies = 0, replies_lost = 0, reads = 0, starved = 0;
-    std::uint64_t drops_attributes = 0, drops_listing = 0, drops_pages = 0, drops_name = 0, names_late = 0,
+    std::uint64_t drops_attributes = 0, drops_listing = 0, drops_pages = 0, sizes_told = 0, drops_name = 0, names_late = 0,
                   drops_all_names = 0;
   };
 
@@ -75,6 +75,7 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
   runtime::Dropped drop_attributes(InodeId inode) override;
   runtime::Dropped drop_listing(InodeId inode) override;
   runtime::Task<runtime::Dropped> drop_pages(InodeId inode, ByteRange range) override;
+  runtime::Task<runtime::Dropped> grow(InodeId inode, ByteRange range) override;
   runtime::Task<std::vector<InodeId>> drop_unused(std::vector<InodeId> inodes) override;
   runtime::Task<runtime::Dropped> drop_name(InodeId directory, std::string name, Duration patience) override;
   void drop_all_names() override;

@@ -1,6 +1,7 @@
 // Notifications: what makes the kernel forget. They are written raw; the thread that writes one waits in the kernel for
 // the locks it needs.
 
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -42,6 +43,28 @@ int notify_inode(int fd, InodeId inode, std::int64_t offset, std::int64_t length
   return notify(fd, FUSE_NOTIFY_INVAL_INODE, &out, sizeof out, {});
 }
 
+/// Memory that nobody can read.
+const void* unreadable(std::size_t bytes) {
+  static void* const memory = ::mmap(nullptr, runtime::kGrowBytesMax, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  CHECK(memory != MAP_FAILED && bytes <= runtime::kGrowBytesMax);
+  return memory;
+}
+
+/// A store of bytes that can't be read: the kernel sets the size, then takes the first page, and stops there. So no byte comes
+/// into its pages, however late it gets the page's lock.
+int notify_size(int fd, InodeId inode, ByteRange range) {
+  fuse_notify_store_out store{};
+  store.nodeid = inode.value;
+  store.offset = range.offset;
+  store.size = static_cast<std::uint32_t>(range.length);
+  fuse_out_header header{};
+  header.error = FUSE_NOTIFY_STORE;
+  header.len = static_cast<std::uint32_t>(sizeof header + sizeof store + range.length);
+  const iovec parts[] = {{&header, sizeof header}, {&store, sizeof store}, {const_cast<void*>(unreadable(range.length)), range.length}};
+  const int error = ::writev(fd, parts, 3) < 0 ? errno : 0;
+  return error == EFAULT ? 0 : error;
+}
+
 int notify_name(int fd, InodeId directory, const std::string& name) {
   fuse_notify_inval_entry_out out{};
   out.parent = directory.value;
@@ -70,6 +93,17 @@ Task<Dropped> FuseKernel::drop_pages(InodeId inode, ByteRange range) {
   auto work = [fd = fd_, inode, range] {
     return notify_inode(fd, inode, static_cast<std::int64_t>(range.offset), static_cast<std::int64_t>(range.length));
   };
+  const int error = co_await page_pool_.run(work);
+  notifying_->leave();
+  co_return outcome(error);
+}
+
+Task<Dropped> FuseKernel::grow(InodeId inode, ByteRange range) {
+  CHECK(!range.empty() && range.length <= runtime::kGrowBytesMax);
+  if (!connected_ || !notifying_->enter()) co_return Dropped::done;
+  ++counters_.sizes_told;
+  if (starved_) wake_.set();  // there is the reserve now
+  auto work = [fd = fd_, inode, range] { return notify_size(fd, inode, range); };
   const int error = co_await page_pool_.run(work);
   notifying_->leave();
   co_return outcome(error);

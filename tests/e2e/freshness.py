@@ -51,7 +51,8 @@ def read():
                     os.close(fd)
                     fd = None
                 fd = os.open(path, os.O_RDONLY)
-            seen, size = int.from_bytes(os.pread(fd, 8, 0), "little"), os.fstat(fd).st_size
+            head = os.pread(fd, 8, 0)
+            seen, size = int.from_bytes(head, "little"), os.fstat(fd).st_size
         except OSError as error:
             errors += 1
             fd = None
@@ -59,7 +60,9 @@ def read():
             time.sleep(0.05)
             continue
         if seen < before or size < (HEAD + before if before else 0):
-            sys.exit(f"STALE at {time.monotonic():.3f}: {path} says {seen} and is {size} long, {before} were acknowledged before")
+            now, again = int.from_bytes(told[:], "little"), os.pread(fd, 8, 0)
+            sys.exit(f"STALE at {time.monotonic():.3f}, read {reads} begun {time.monotonic() - began:.6f} s ago: {path} says {seen} ({len(head)} bytes) and is "
+                     f"{size} long, {before} were acknowledged before; now {now} are, and it says {again.hex()}")
         reads += 1
         longest = max(longest, time.monotonic() - began)
         time.sleep(0.002)

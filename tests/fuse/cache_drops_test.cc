@@ -253,6 +253,65 @@ TEST_CASE("locked pages are taken out of a range") {
   CHECK(whole_pages({100, 200}).empty());
 }
 
+TEST_CASE("what grows while it is open grows in the kernel, too") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644, 5000);
+  s.lookup("a");
+  s.volume.objects[a].size = 9000;
+  CHECK(s.host.drop_now(std::vector<wire::Drop>{{Kind::pages, a, {5000, 4000}, ""}}));
+  s.ask(s.request(HostOp::open, a));
+  s.volume.objects[a].size = 10'000;
+  CHECK(s.host.drop_now(std::vector<wire::Drop>{{Kind::pages, a, {5000, 4000}, ""}}));
+  const std::vector<wire::Drop> drops{{Kind::pages, a, {9000, 1000}, ""}};
+  REQUIRE(!s.host.drop_now(drops));
+  bool done = false;
+  s.drop(drops, done);
+  s.settle();
+  CHECK(done);
+  CHECK(s.notifications(Notification::Kind::pages).empty());
+  REQUIRE(s.notifications(Notification::Kind::size).size() == 1);
+  CHECK(s.notifications(Notification::Kind::size)[0].range == ByteRange{8192, 1808});
+  CHECK(s.kernel().mounted()->find(a)->attributes.size == 10'000);
+}
+
+TEST_CASE("a write that holds the last page does not hold the new size") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644, 10'000);
+  s.lookup("a");
+  s.ask(s.request(HostOp::open, a));
+  s.changes.go.reset();
+  auto& write = s.send(s.write(a, 9000, std::string(100, 'w')));
+  s.settle();
+  const auto lock = s.kernel().mounted()->page_lock(a, 2);
+  lock->lock(true, [] {});
+  s.volume.objects[a].size = 10'010;
+  bool done = false;
+  s.drop({{Kind::pages, a, {10'000, 10}, ""}}, done);
+  s.settle();
+  CHECK(done);
+  CHECK(!write.has_value());
+  CHECK(s.kernel().mounted()->find(a)->attributes.size == 10'010);
+  lock->unlock(true);
+  s.changes.go.set();
+  s.settle();
+}
+
+TEST_CASE("a size is told with a page that nobody holds") {
+  PendingWrite w;
+  w.buffered = true;
+  PendingWrite* const writes[] = {&w};
+  CHECK(end_without_locked_pages(0, {}, {}, 0).empty());
+  CHECK(end_without_locked_pages(1, {}, {}, 0) == ByteRange{0, 1});
+  CHECK(end_without_locked_pages(4096, {}, {}, 0) == ByteRange{0, 4096});
+  CHECK(end_without_locked_pages(4097, {}, {}, 0) == ByteRange{4096, 1});
+  w.range = {4097, 5};
+  CHECK(end_without_locked_pages(5000, writes, {}, 0) == ByteRange{0, 5000});
+  w.range = {1, 5};
+  CHECK(end_without_locked_pages(4000, writes, {}, 0).empty());
+  const ByteRange far = end_without_locked_pages(10'000'000, {}, {}, 0);
+  CHECK((far.end() == 10'000'000 && far.length <= runtime::kGrowBytesMax));
+}
+
 TEST_CASE("the table holds what the kernel holds") {
   sim::Universe universe(1);
   InodeTable table(universe.add_machine("a").start());

@@ -100,6 +100,29 @@ Task<void> notify(Fixture& f) {
   co_await f.kernel->unmount();
 }
 
+/// What grew elsewhere is read to its new end, also when drops overtake each answer that tells the size.
+Task<void> grown_elsewhere(Fixture& f) {
+  REQUIRE(f.kernel->mount(f.tree));
+  const int before = co_await f.host("test $(wc -c < hello) = 300000 && cat hello > /dev/null");
+  CHECK(before == 0);
+  f.tree.content += "tail";
+  f.tree.overtaken = true;
+  const ByteRange end{300'004 / 4096 * 4096, 300'004 % 4096};
+  const Dropped pages = co_await f.kernel->drop_pages(kFile, end);
+  CHECK(pages == Dropped::done);
+  const Dropped grown = co_await f.kernel->grow(kFile, end);
+  CHECK(grown == Dropped::done);
+  const int after = co_await f.host("test $(cat hello | tail -c 5) = xtail && test $(cat hello | wc -c) = 300004");
+  CHECK(after == 0);
+  const Dropped shorter = co_await f.kernel->grow(kFile, ByteRange{4096, 100});
+  CHECK(shorter == Dropped::done);
+  const int still = co_await f.host("test $(cat hello | wc -c) = 300004 && test \"$(cat hello)\" = \"$(head -c 300000 /dev/zero | tr '\\0' x)tail\"");
+  CHECK(still == 0);
+  const Dropped unknown = co_await f.kernel->grow(InodeId{99}, ByteRange{0, 1});
+  CHECK(unknown == Dropped::unknown);
+  co_await f.kernel->unmount();
+}
+
 Task<void> hold_a_lookup(Fixture& f, int& status) { status = co_await f.host("stat slow >/dev/null"); }
 
 /// A name's drop waits for the lookup that holds the directory; with patience it comes back, and everything goes on.
@@ -170,6 +193,15 @@ TEST_CASE("notifications drop what the kernel keeps") {
   }
   Fixture f;
   f.loop->run(notify(f));
+}
+
+TEST_CASE("a read goes to the end that grow() told, whatever overtakes its attributes") {
+  if (!can_mount()) {
+    WARN("needs root and /dev/fuse");
+    return;
+  }
+  Fixture f;
+  f.loop->run(grown_elsewhere(f));
 }
 
 TEST_CASE("a name that is held by a lookup is late, and blocks nothing else") {
