@@ -7,6 +7,8 @@
 
 PAUSE=10000 # ms: the promise for an unplanned takeover with the default timers
 FLAPS=25000 # ms: what a line that fails again and again may cost who may go on; each time it may begin anew
+SHORT_FLAPS=${FLAP_TIMES:-12}
+LONG_FLAPS=$(((SHORT_FLAPS + 3) / 4))
 no_more_at() { # SITE: nothing is acknowledged there while another site makes progress
   local before
   before=$(acknowledged "$1")
@@ -56,11 +58,11 @@ flap() { # TIMES DOWN UP: the line between the sites, in seconds of at most
 }
 flaps() { # NAME MS SITE...: a load of its own, see end_load; which site is primary in the end is not said
   begin_load "$1"
-  step "30 flaps, shorter than the peer timeout"
-  flap 30 0.5 0.5
+  step "$SHORT_FLAPS flaps, shorter than the peer timeout"
+  flap "$SHORT_FLAPS" 0.5 0.5
   wait_in_sync
-  step "8 flaps, as long as the timers"
-  flap 8 6 3
+  step "$LONG_FLAPS flaps, as long as the timers"
+  flap "$LONG_FLAPS" 6 3
   wait_in_sync
   for site in east west; do goes_on $site 15; done
   end_load "$@"

@@ -9,7 +9,7 @@ for site in east west; do lockstep_at $site format >/dev/null; done
 for site in east west; do start_site $site; done
 wait_in_sync
 chmod 755 "$T" # others than root look in
-PROGRAMS=${PROGRAMS:-names files attributes acls races}
+PROGRAMS=${PROGRAMS:-names files ends attributes acls races}
 bad=0
 for program in $PROGRAMS; do
   step "$program: seen from east, from west"

@@ -24,6 +24,7 @@ both_say() { # WHO is short
   local site
   for site in east west; do wait_until 10 short_at $site "$1" || fail "$site does not say that '$1' has no room: $(lockstep_at $site status || true)"; done
 }
+times_told() { grep -c 'the area of west is on has no room for metadata' "$T/west.log" || true; }
 still_in_sync() {
   local site
   for site in east west; do
@@ -104,11 +105,13 @@ print(f"{folder}: {len(made)} files, then no room")
 END
 step "metadata fill what is left below west, written from both sites"
 leave_free 76
+told=$(times_told)
 timeout 300 python3 "$T/grow.py" "$E/many-east" "$W/many-east" & first=$!
 HELPERS+=("$first")
 timeout 300 python3 "$T/grow.py" "$W/many-west" "$E/many-west" || fail "growing from west"
 wait $first || fail "growing from east"
-both_say west
+# A compaction may free files a moment later, and there is room again.
+[[ $(times_told) -gt $told ]] || fail "west does not say that it has no room"
 still_in_sync
 rm -r "$E/many-east" "$W/many-west" || fail "deleting fails without room"
 rm "$T/medium/filler"

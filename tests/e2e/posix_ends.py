@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""posix_ends.py HERE THERE: a file grows and shrinks at HERE, and is read all the time at THERE: a read that begins after a change was
+acknowledged, while no other one is under way, ends exactly where the file does, however many changes came right before (R2)."""
+import mmap
+import os
+import random
+import sys
+import time
+
+SECONDS = 4
+here, there = sys.argv[1:3]
+told = mmap.mmap(-1, 24)  # number of the last change that began, of the last one acknowledged, size behind that one
+
+
+def put(at, value):
+    told[at : at + 8] = value.to_bytes(8, "little")
+
+
+def get(at):
+    return int.from_bytes(told[at : at + 8], "little")
+
+
+def append(fd, size):
+    os.pwrite(fd, b"appended", size)
+    return size + 8
+
+
+def change(fd, size):
+    if size > 60000 or random.random() < 0.4:
+        size = random.choice([0, size // 2, random.randrange(20000), max(0, size - 1)])
+        os.ftruncate(fd, size)
+        return size
+    length = random.randrange(1, 6000)
+    at = size if random.random() < 0.7 else random.randrange(size + 1)
+    os.pwrite(fd, b"x" * length, at)
+    return max(size, at + length)
+
+
+def write(path, step):
+    fd, size, number, end = os.open(path, os.O_CREAT | os.O_RDWR, 0o644), 0, 0, time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        number += 1
+        put(0, number)
+        size = step(fd, size)
+        put(16, size)
+        put(8, number)
+        if step is change and random.random() < 0.5:
+            time.sleep(random.random() * 0.001)
+
+
+def read(path, writer, only_growing):
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    fd, certain = os.open(path, os.O_RDONLY), 0
+    while os.waitpid(writer, os.WNOHANG) == (0, 0):
+        before, size = get(8), get(16)
+        if not before or (not only_growing and get(0) != before):
+            continue
+        at = max(0, size - random.choice([0, 1, 8, 5000]))
+        got = len(os.pread(fd, 70000, at))
+        if not only_growing and get(0) != before:
+            continue
+        certain += 1
+        if got < size - at or (got > size - at and not only_growing):
+            sys.exit(f"NOT SO: {path}: after change {before} it was {size} bytes long, and a read at {at} got {got} of them")
+    return certain
+
+
+for step in (append, change):
+    told[:] = bytes(24)
+    name = f"ends-{step.__name__}"
+    writer = os.fork()
+    if writer == 0:
+        write(os.path.join(here, name), step)
+        os._exit(0)
+    certain = read(os.path.join(there, name), writer, step is append)
+    if certain < 100:
+        sys.exit(f"NOT SO: only {certain} reads at {there} can be judged")
+    print(f"  {step.__name__}: {get(8)} changes, {certain} reads end where they must")
+    os.unlink(os.path.join(here, name))
