@@ -135,7 +135,7 @@ for site in east west; do goes_on $site 15; done
 cut_both east west
 for site in east west; do expect_status $site 15 "suspended east east+west waits ask arbiter"; done
 before=$(acknowledged east)-$(acknowledged west)
-for site in east west; do expect_first_line $site '^WAITING: reads and writes wait'; done
+for site in east west; do comes_to_say $site 10 '^WAITING: reads and writes wait'; done
 (lockstep_at east status || true) | grep -q 'arbiter: AWAY' || fail "east does not say that the arbiter is away"
 same "$(acknowledged east)-$(acknowledged west)" "$before" "steps acknowledged at both, which wait"
 for place in east west; do in_net $place nft flush chain inet cuts in; done

@@ -128,7 +128,7 @@ ROUND=$((ROUND + 1))
 begin_load "r$ROUND"
 stop_daemon east
 expect_status west 15 "suspended east east+west waits policy forbids"
-expect_first_line west '^WAITING: reads and writes wait for east'
+comes_to_say west 10 '^WAITING: reads and writes wait for east'
 rest 4 5
 same "$(status_of west 's["state"]')" suspended
 continue_daemon east
