@@ -15,6 +15,7 @@
 #include <condition_variable>
 #include <cstring>
 #include <mutex>
+#include <unordered_map>
 
 namespace lockstep::uring {
 namespace {
@@ -69,13 +70,16 @@ rocksdb::Options options_for(const KeyStoreOptions& o) {
 
 class Snapshot final : public runtime::KeySnapshot {
  public:
-  explicit Snapshot(rocksdb::DB& db) : db_(db), snapshot_(db.GetSnapshot()) {}
+  /// `complete`: an error where something that was applied is missing.
+  Snapshot(rocksdb::DB& db, Result<> complete) : db_(db), snapshot_(db.GetSnapshot()), complete_(std::move(complete)) {}
   ~Snapshot() override { db_.ReleaseSnapshot(snapshot_); }
   [[nodiscard]] const rocksdb::Snapshot* get() const { return snapshot_; }
+  [[nodiscard]] const Result<>& complete() const { return complete_; }
 
  private:
   rocksdb::DB& db_;
   const rocksdb::Snapshot* snapshot_;
+  Result<> complete_;
 };
 
 /// How far RocksDB has flushed, by its sequence numbers. Called by its threads, asked by those of the pool.
@@ -109,12 +113,58 @@ class Flushes final : public rocksdb::EventListener {
 
 }  // namespace
 
+/// The last change of each key, of the batches that RocksDB has not.
+class Gathered {
+ public:
+  using Value = std::optional<std::string>;
+  void add(const runtime::KeyChange& change) {
+    const auto it = changes_.find(change.key);
+    if (it == changes_.end()) {
+      bytes_ += change.key.size() + size_of(change.value);
+      changes_.emplace(change.key, change.value);
+      return;
+    }
+    bytes_ += size_of(change.value);
+    bytes_ -= size_of(it->second);
+    it->second = change.value;
+  }
+  /// nullptr: none of them changes it.
+  [[nodiscard]] const Value* find(std::string_view key) const {
+    const auto it = changes_.find(key);
+    return it == changes_.end() ? nullptr : &it->second;
+  }
+  /// In order of their keys: what lies close to each other is inserted one after the other.
+  [[nodiscard]] std::vector<std::pair<std::string_view, const Value*>> in_order() const {
+    std::vector<std::pair<std::string_view, const Value*>> all;
+    all.reserve(changes_.size());
+    for (const auto& [key, value] : changes_) all.emplace_back(key, &value);
+    std::sort(all.begin(), all.end());
+    return all;
+  }
+  void clear() {
+    changes_.clear();
+    bytes_ = 0;
+  }
+  [[nodiscard]] std::size_t size() const { return changes_.size(); }
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+
+ private:
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view s) const noexcept { return std::hash<std::string_view>{}(s); }
+  };
+  static std::size_t size_of(const Value& value) { return value ? value->size() : 0; }
+  std::unordered_map<std::string, Value, Hash, std::equal_to<>> changes_;
+  std::size_t bytes_ = 0;
+};
+
 struct KeyStore::Rocks {
   std::string directory;
   std::shared_ptr<Flushes> flushes = std::make_shared<Flushes>();
   std::unique_ptr<rocksdb::DB> db;
   rocksdb::PinnableSlice found;   // of peek(), kept for its memory
-  rocksdb::WriteBatch changes;    // of apply(), likewise
+  rocksdb::WriteBatch changes;    // of hand_over(), likewise
+  Gathered gathered;
 
   Result<std::optional<std::string>> get(const std::string& key) {
     std::string value;
@@ -167,8 +217,9 @@ struct KeyStore::Rocks {
   }
 };
 
-KeyStore::KeyStore(Loop& loop, Pool& pool, std::unique_ptr<Rocks> rocks)
-    : loop_(loop), pool_(pool), rocks_(std::move(rocks)) {}
+KeyStore::KeyStore(Loop& loop, Pool& pool, const KeyStoreOptions& options, std::unique_ptr<Rocks> rocks)
+    : loop_(loop), pool_(pool), gathered_changes_max_(options.gathered_changes_max), gathered_bytes_max_(options.gathered_bytes_max),
+      rocks_(std::move(rocks)) {}
 
 KeyStore::~KeyStore() = default;
 
@@ -182,10 +233,15 @@ Result<std::unique_ptr<KeyStore>> KeyStore::open(Loop& loop, Pool& pool, std::st
   if (!status.ok()) return failed(status, "open", rocks->directory);
   rocks->db.reset(db);
   rocks->flushes->begin_at(db->GetLatestSequenceNumber());
-  return std::unique_ptr<KeyStore>(new KeyStore(loop, pool, std::move(rocks)));
+  return std::unique_ptr<KeyStore>(new KeyStore(loop, pool, options, std::move(rocks)));
 }
 
 Peek KeyStore::peek(std::string_view key, std::string& value) {
+  if (const Gathered::Value* const last = rocks_->gathered.find(key)) {
+    if (!*last) return Peek::absent;
+    value = **last;
+    return Peek::found;
+  }
   rocksdb::ReadOptions options;
   options.read_tier = rocksdb::kBlockCacheTier;
   rocksdb::PinnableSlice& found = rocks_->found;
@@ -202,16 +258,27 @@ Peek KeyStore::peek(std::string_view key, std::string& value) {
 }
 
 Task<Result<std::optional<std::string>>> KeyStore::get(std::string key) {
+  if (const Gathered::Value* const last = rocks_->gathered.find(key)) co_return *last;
   auto work = [rocks = rocks_.get(), &key] { return rocks->get(key); };
   co_return co_await pool_.run(work);
 }
 
 Result<> KeyStore::apply(const KeyBatch& batch) {
+  Gathered& gathered = rocks_->gathered;
+  if (gathered.size() >= gathered_changes_max_ || gathered.bytes() >= gathered_bytes_max_) {
+    if (const Result<> done = hand_over(); !done) return done;
+  }
+  for (const runtime::KeyChange& change : batch) gathered.add(change);
+  return {};
+}
+
+Result<> KeyStore::hand_over() {
+  if (rocks_->gathered.size() == 0) return {};
   rocksdb::WriteBatch& changes = rocks_->changes;
   changes.Clear();
   rocksdb::Status status;
-  for (const runtime::KeyChange& change : batch) {
-    status = change.value ? changes.Put(slice(change.key), slice(*change.value)) : changes.Delete(slice(change.key));
+  for (const auto& [key, value] : rocks_->gathered.in_order()) {
+    status = *value ? changes.Put(slice(key), slice(**value)) : changes.Delete(slice(key));
     if (!status.ok()) return failed(status, "change", rocks_->directory);
   }
   rocksdb::WriteOptions options;
@@ -224,25 +291,37 @@ Result<> KeyStore::apply(const KeyBatch& batch) {
     status = rocks_->db->Write(options, &changes);
   }
   if (!status.ok()) return failed(status, "change", rocks_->directory);
+  rocks_->gathered.clear();
   return {};
 }
 
 Task<Result<std::vector<KeyPair>>> KeyStore::scan(std::string from, std::string to, std::size_t limit,
                                                   const runtime::KeySnapshot* snapshot) {
-  const rocksdb::Snapshot* const at = snapshot == nullptr ? nullptr : static_cast<const Snapshot*>(snapshot)->get();
   if (from >= to || limit == 0) co_return std::vector<KeyPair>();
+  const auto* const moment = static_cast<const Snapshot*>(snapshot);
+  const Result<> complete = moment == nullptr ? hand_over() : moment->complete();
+  if (!complete) co_return std::unexpected(complete.error());
+  const rocksdb::Snapshot* const at = moment == nullptr ? nullptr : moment->get();
   auto work = [rocks = rocks_.get(), &from, &to, limit, at] { return rocks->scan(from, to, limit, at); };
   co_return co_await pool_.run(work);
 }
 
-std::unique_ptr<runtime::KeySnapshot> KeyStore::snapshot() { return std::make_unique<Snapshot>(*rocks_->db); }
+std::unique_ptr<runtime::KeySnapshot> KeyStore::snapshot() {
+  Result<> complete = hand_over();
+  return std::make_unique<Snapshot>(*rocks_->db, std::move(complete));
+}
 
 Task<Result<runtime::KeyRoom>> KeyStore::room() {
   auto work = [rocks = rocks_.get()] { return rocks->room(); };
   co_return co_await pool_.run(work);
 }
 
-Task<Result<>> KeyStore::flush() { return flushed(rocks_->begin_flush()); }
+Task<Result<>> KeyStore::flush() {
+  if (Result<> done = hand_over(); !done) return not_flushed(std::move(done));
+  return flushed(rocks_->begin_flush());
+}
+
+Task<Result<>> KeyStore::not_flushed(Result<> why) { co_return why; }
 
 Task<Result<>> KeyStore::flushed(std::uint64_t through) {
   auto work = [rocks = rocks_.get(), through] { return rocks->wait_flushed(through); };
