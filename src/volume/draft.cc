@@ -105,12 +105,11 @@ Step<Draft::Chunk*> Draft::open_chunk(const Object& file, std::uint32_t index, c
       return refuse(0);
     }
     opened.present = true;
-    ExtentMap map(std::move(unpacked->extents));
-    opened.stored = map.runs();
+    opened.stored = unpacked->extents;
     if (is_stale(file, index, unpacked->generation)) {
-      for (const Run& run : opened.stored) opened.stale.push_back({run.address, run.count});
+      for (const Run& run : runs_of(opened.stored)) opened.stale.push_back({run.address, run.count});
     } else {
-      opened.map = std::move(map);
+      opened.map = ExtentMap(std::move(unpacked->extents));
     }
   }
   chunks_.push_back(std::move(opened));
@@ -277,15 +276,15 @@ void Draft::finish_chunk(const Chunk& chunk) {
   } else if (chunk.present) {
     erase(chunk_key(chunk.inode, chunk.index));
   }
-  const std::vector<Run> runs = chunk.map.runs();
-  auto before = chunk.stored.begin();
-  for (const Run& run : runs) {
-    for (; before != chunk.stored.end() && before->address < run.address; ++before) erase(block_key(before->address));
-    const bool same = before != chunk.stored.end() && *before == run;
-    if (before != chunk.stored.end() && before->address == run.address) ++before;
+  const RunChange runs = runs_changed(chunk.stored, chunk.map.extents());
+  auto before = runs.before.begin();
+  for (const Run& run : runs.after) {
+    for (; before != runs.before.end() && before->address < run.address; ++before) erase(block_key(before->address));
+    const bool same = before != runs.before.end() && *before == run;
+    if (before != runs.before.end() && before->address == run.address) ++before;
     if (!same) put(block_key(run.address), pack_owner({chunk.inode, chunk.base() + run.first, run.count}));
   }
-  for (; before != chunk.stored.end(); ++before) erase(block_key(before->address));
+  for (; before != runs.before.end(); ++before) erase(block_key(before->address));
 }
 
 Planned Draft::finish(wire::Outcome outcome, const Object* about) {

@@ -57,7 +57,7 @@ class Draft {
     InodeId inode;
     std::uint32_t index = 0;
     ExtentMap map;
-    std::vector<Run> stored;        ///< what the R keys say
+    std::vector<Extent> stored;     ///< as its E key has it, stale or not: what the R keys say
     std::vector<BlockRange> stale;  ///< blocks of a stale chunk, to be freed with the first change
     bool present = false;           ///< has an E key
     bool changed = false;

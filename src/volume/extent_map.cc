@@ -101,10 +101,10 @@ void ExtentMap::normalize() {
   if (!extents_.empty()) extents_.resize(last + 1);
 }
 
-std::vector<Run> ExtentMap::runs() const {
+std::vector<Run> runs_of(std::span<const Extent> extents) {
   std::vector<Run> found;
-  found.reserve(extents_.size());
-  for (const Extent& e : extents_) {
+  found.reserve(extents.size());
+  for (const Extent& e : extents) {
     const Run run{e.address, e.first, e.count};
     if (!found.empty() && adjoins(found.back(), run)) {
       found.back().count += run.count;
@@ -115,6 +115,20 @@ std::vector<Run> ExtentMap::runs() const {
   const auto lower = [](const Run& a, const Run& b) { return a.address < b.address; };
   if (!std::is_sorted(found.begin(), found.end(), lower)) std::sort(found.begin(), found.end(), lower);
   return found;
+}
+
+RunChange runs_changed(std::span<const Extent> before, std::span<const Extent> after) {
+  const std::size_t shorter = std::min(before.size(), after.size());
+  std::size_t front = 0, back = 0;
+  while (front < shorter && before[front] == after[front]) ++front;
+  while (back < shorter - front && before[before.size() - 1 - back] == after[after.size() - 1 - back]) ++back;
+  // A run may reach from what is the same into what is not, in either of them.
+  const auto joins = [](std::span<const Extent> extents, std::size_t at) {
+    return at > 0 && at < extents.size() && adjoins(extents[at - 1], extents[at]);
+  };
+  while (joins(before, front) || joins(after, front)) --front;
+  while (back > 0 && (joins(before, before.size() - back) || joins(after, after.size() - back))) --back;
+  return {runs_of(before.subspan(front, before.size() - front - back)), runs_of(after.subspan(front, after.size() - front - back))};
 }
 
 }  // namespace lockstep::volume

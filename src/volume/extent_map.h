@@ -5,6 +5,7 @@
 // All block numbers here but addresses count from the start of the chunk.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "volume/keys_format.h"
@@ -29,6 +30,16 @@ struct Run {
   bool operator==(const Run&) const = default;
 };
 
+/// The runs of `extents` (sorted by `first`), sorted by address.
+[[nodiscard]] std::vector<Run> runs_of(std::span<const Extent> extents);
+
+/// The runs of a chunk that a change touched, sorted by address; those that both have may be among them.
+struct RunChange {
+  std::vector<Run> before, after;
+};
+/// Looks at no more than what differs: a file that is written at random has a map of thousands.
+[[nodiscard]] RunChange runs_changed(std::span<const Extent> before, std::span<const Extent> after);
+
 class ExtentMap {
  public:
   ExtentMap() = default;
@@ -47,7 +58,7 @@ class ExtentMap {
   /// Marks what is mapped of [from, to).
   void mark(std::uint32_t from, std::uint32_t to, bool unwritten);
   /// Sorted by address.
-  [[nodiscard]] std::vector<Run> runs() const;
+  [[nodiscard]] std::vector<Run> runs() const { return runs_of(extents_); }
 
  private:
   void normalize();

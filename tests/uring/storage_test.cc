@@ -10,6 +10,8 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <random>
 
 #include "real_world.h"
 
@@ -240,6 +242,75 @@ TEST_CASE("many batches in a row never fail, though memtables fill faster than t
     }
   };
   world.run(Scan::all(**keys));
+}
+
+TEST_CASE("whether it has gathered or is handed over, everybody sees the last value") {
+  const TemporaryDirectory directory;
+  RealWorld world(directory.path());
+  KeyStoreOptions options;
+  options.gathered_changes_max = 5;
+  options.gathered_bytes_max = 400;
+  struct Random {
+    using Model = std::map<std::string, std::string>;
+    static Task<void> like(KeyStore& keys, const Model& model, const runtime::KeySnapshot* snapshot) {
+      const auto pairs = co_await keys.scan("k", "l", 1000, snapshot);
+      REQUIRE(pairs.has_value());
+      REQUIRE(pairs->size() == model.size());
+      CHECK(std::equal(pairs->begin(), pairs->end(), model.begin(), [](const auto& pair, const auto& of) { return pair.key == of.first && pair.value == of.second; }));
+    }
+    static Task<void> changes(KeyStore& keys) {
+      std::mt19937 random(1);
+      const auto key = [&] { return "k" + std::to_string(random() % 12); };
+      Model model, then;
+      std::unique_ptr<runtime::KeySnapshot> snapshot;
+      for (int i = 0; i < 3000; ++i) {
+        switch (random() % 8) {
+          case 0: co_await like(keys, model, nullptr); break;
+          case 1:
+            snapshot = keys.snapshot();
+            then = model;
+            break;
+          case 2:
+            if (snapshot) co_await like(keys, then, snapshot.get());
+            break;
+          case 3: {
+            const std::string one = key();
+            const auto got = co_await keys.get(one);
+            REQUIRE(got.has_value());
+            CHECK(got->has_value() == model.contains(one));
+            if (*got) CHECK(**got == model.at(one));
+            std::string peeked;
+            const Peek peek = keys.peek(one, peeked);
+            if (peek != Peek::unknown) CHECK((peek == Peek::found) == model.contains(one));
+            if (peek == Peek::found) CHECK(peeked == model.at(one));
+            break;
+          }
+          case 4:
+            if (random() % 10 == 0) co_await flush(keys);
+            break;
+          default: {
+            runtime::KeyBatch batch;
+            for (std::size_t n = random() % 4; n != 0; --n) {
+              std::optional<std::string> value;
+              if (random() % 3 != 0) value = std::string(random() % 90, 'v') + std::to_string(i);
+              batch.push_back({key(), value});
+              if (value) {
+                model[batch.back().key] = *value;
+              } else {
+                model.erase(batch.back().key);
+              }
+            }
+            const auto applied = keys.apply(batch);
+            REQUIRE(applied.has_value());
+          }
+        }
+      }
+      co_await like(keys, model, nullptr);
+    }
+  };
+  auto keys = KeyStore::open(*world.loop, world.pool, directory.path() + "/gathered", options);
+  REQUIRE(keys.has_value());
+  world.run(Random::changes(**keys));
 }
 
 TEST_CASE("a store that cannot be opened says where and why") {

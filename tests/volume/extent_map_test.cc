@@ -1,5 +1,6 @@
 #include "../catch.h"
 
+#include <algorithm>
 #include <map>
 
 #include "sim/prng.h"
@@ -82,4 +83,33 @@ TEST_CASE("random changes agree with a map of single blocks") {
     REQUIRE(back);
     REQUIRE(back->extents == map.extents());
   }
+}
+
+TEST_CASE("runs that changed are those that differ, whole, and nothing of the rest") {
+  sim::Prng prng(11);
+  for (int round = 0; round < 2000; ++round) {
+    // Few addresses, so that much adjoins, is marked, and moves.
+    ExtentMap before;
+    for (std::uint32_t at = 0; at < 40; ++at) {
+      if (prng.below(3) != 0) before.insert({at, 1, 1000 + (prng.below(4) == 0 ? 100 + at * 2 : at), prng.below(3) == 0});
+    }
+    ExtentMap after = before;
+    const auto from = static_cast<std::uint32_t>(prng.below(40)), to = from + 1 + static_cast<std::uint32_t>(prng.below(6));
+    if (prng.below(3) == 0) {
+      after.mark(from, to, prng.below(2) == 0);
+    } else {
+      after.remove(from, to);
+      for (std::uint32_t at = from; at < to; ++at) {
+        if (prng.below(3) != 0) after.insert({at, 1, prng.below(2) == 0 ? 1000 + at : 2000 + at * 2, prng.below(3) == 0});
+      }
+    }
+    const RunChange change = runs_changed(before.extents(), after.extents());
+    const std::vector<Run> all_before = before.runs(), all_after = after.runs();
+    const auto has = [](const std::vector<Run>& in, const Run& run) { return std::find(in.begin(), in.end(), run) != in.end(); };
+    for (const Run& run : change.before) REQUIRE(has(all_before, run));
+    for (const Run& run : change.after) REQUIRE(has(all_after, run));
+    for (const Run& run : all_before) REQUIRE((has(change.before, run) || has(all_after, run)));
+    for (const Run& run : all_after) REQUIRE((has(change.after, run) || has(all_before, run)));
+  }
+  CHECK(runs_changed({}, {}).before.empty());
 }
