@@ -53,7 +53,9 @@ runtime::Task<bool> Primary::take_guard(BlockRange blocks, bool with_session) {
       guard_.release();
       co_return false;
     }
+    // One that has left is in the window until its request takes the answer, and nobody is told when that is.
     const bool busy = std::any_of(window_.begin(), window_.end(), [&](const auto& item) {
+      if (item.second->left.given()) return false;
       const std::vector<BlockRange> touched = blocks_of(item.second->effect.writes);
       return std::any_of(touched.begin(), touched.end(), [&](const BlockRange& r) { return r.overlaps(blocks); });
     });
