@@ -89,14 +89,6 @@ Operation operation_of(const HostRequest& request) {
       o.kill_suid_gid = request.caller.uid != 0;  // the kernel leaves that to who allocates, and says no more of the caller
       return o;
     }
-    case HostOp::copy_file_range: {
-      Operation o = operation_by(request, OpKind::copy);
-      o.offset = request.offset;
-      o.other = request.other;
-      o.other_offset = request.other_offset;
-      o.length = std::min(request.size, kTransferBytesMax);  // the caller asks again for the rest
-      return o;
-    }
     default: CHECK(false);
   }
 }
@@ -216,7 +208,6 @@ void Changing::answer(const HostRequest& request, const Outcome& outcome) {
       (void)state_.kernel.reply(request.unique, reply);
       return;
     }
-    case HostOp::copy_file_range: (void)state_.kernel.reply(request.unique, CountReply{outcome.value}); return;
     default: return state_.answer_error(request, 0);
   }
 }

@@ -38,6 +38,8 @@ BlockRange blocks_of(const Piece& piece) {
   return {first, (piece.address + piece.length + kBlockBytes - 1) / kBlockBytes - first};
 }
 
+bool copies(const HostRequest& request) { return request.op == HostOp::copy_file_range; }
+
 std::uint64_t length_of(const std::vector<Piece>& pieces) {
   std::uint64_t length = 0;
   for (const Piece& piece : pieces) length += piece.length;
@@ -47,12 +49,12 @@ std::uint64_t length_of(const std::vector<Piece>& pieces) {
 }  // namespace
 
 /// Memory for whole blocks, where byte 0 is the start of the request's first block.
-class FileReads::Buffer {
+class FileReads::Buffer final : public Lease {
  public:
   explicit Buffer(std::uint64_t bytes) : bytes_(static_cast<std::byte*>(std::aligned_alloc(kBlockBytes, bytes))) {
     CHECK(bytes_ != nullptr);
   }
-  ~Buffer() { std::free(bytes_); }
+  ~Buffer() override { std::free(bytes_); }
   Buffer(const Buffer&) = delete;
 
   /// Where the blocks of `piece` go.
@@ -80,10 +82,11 @@ FileReads::FileReads(MountState& state)
 FileReads::~FileReads() = default;
 
 bool FileReads::waits_turn(const HostRequest& request) const {
-  return !request.from_cache && ((request.flags & O_DIRECT) != 0 || state_.options.strict);
+  return copies(request) || (!request.from_cache && ((request.flags & O_DIRECT) != 0 || state_.options.strict));
 }
 
 void FileReads::start(HostRequest request) {
+  if (copies(request)) request.size = std::min(request.size, kTransferBytesMax);  // the caller asks again for the rest
   if (request.size > kTransferBytesMax || request.offset + request.size < request.offset) {
     return state_.answer_error(request, EINVAL);
   }
@@ -181,18 +184,25 @@ Task<void> FileReads::answer_some_time(const HostRequest& request, PendingRead& 
       pending.waits = false;
     }
     if (waits_turn(request)) co_await state_.changes.wait_readable(request.inode, pending.range);
-    Budget& memory = elsewhere ? memory_elsewhere_ : memory_;
+    // What a copy takes it keeps while it waits for other sites: reads of locked pages do not wait for that.
+    Budget& memory = elsewhere || copies(request) ? memory_elsewhere_ : memory_;
     co_await memory.take(bytes);
     {
-      Buffer buffer(bytes);
-      outcome = co_await attempt(request, pending.period, elsewhere, buffer);
+      const auto buffer = std::make_shared<Buffer>(bytes);
+      std::uint64_t length = 0;
+      outcome = co_await attempt(request, pending.period, elsewhere, *buffer, length);
+      if (outcome == Attempt::to_be_written) {
+        co_await write(request, buffer->answer(request, length), buffer);
+        outcome = Attempt::answered;
+      }
     }
     memory.give_back(bytes);
     elsewhere = elsewhere || outcome == Attempt::elsewhere;
   }
 }
 
-Task<FileReads::Attempt> FileReads::attempt(const HostRequest& request, std::uint64_t period, bool elsewhere, Buffer& buffer) {
+Task<FileReads::Attempt> FileReads::attempt(const HostRequest& request, std::uint64_t period, bool elsewhere, Buffer& buffer,
+                                            std::uint64_t& length) {
   const std::uint64_t moment = state_.changes.moment();
   std::vector<Piece> pieces, again;
   bool waited = false, failed = false;
@@ -220,8 +230,31 @@ Task<FileReads::Attempt> FileReads::attempt(const HostRequest& request, std::uin
     failed = !same(pieces, again) || (elsewhere && state_.changes.written_since(moment, request.inode));
   }
   if (failed || !state_.serving.still(period)) co_return Attempt::again;
-  answer_data(request, buffer.answer(request, length_of(pieces)));
+  length = length_of(pieces);
+  if (copies(request)) co_return Attempt::to_be_written;
+  answer_data(request, buffer.answer(request, length));
   co_return Attempt::answered;
+}
+
+Task<void> FileReads::write(const HostRequest& request, Bytes bytes, std::shared_ptr<Lease> lease) {
+  wire::Outcome outcome;
+  if (!bytes.empty()) {
+    wire::Operation o;
+    o.kind = wire::OpKind::write;
+    o.inode = request.other;
+    o.offset = request.other_offset;
+    o.length = bytes.size();
+    o.uid = request.caller.uid;
+    o.gid = request.caller.gid;
+    KnownInode& target = state_.inodes.pin(request.other);
+    auto before = state_.volume.attributes(request.other);
+    const bool grows = before.value() == nullptr || request.other_offset + bytes.size() > before.value()->size;
+    outcome = co_await state_.changes.change(std::move(o), bytes, std::move(lease));
+    if (grows && outcome.error == 0) ++target.growths;
+    state_.inodes.unpin(request.other);
+  }
+  if (outcome.error != 0) co_return state_.answer_error(request, outcome.error);
+  (void)state_.kernel.reply(request.unique, CountReply{outcome.value});
 }
 
 Task<Result<>> FileReads::bring(const Piece& piece, MutableBytes into, bool elsewhere, bool& waited, bool& asks) {

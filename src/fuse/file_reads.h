@@ -1,4 +1,5 @@
-// file_reads.h - READ: the map of a file, and blocks of the area, into one answer.
+// file_reads.h - READ: the map of a file, and blocks of the area, into one answer; and copy_file_range, where that is not answered but written
+// to another file, as if the host had read and written it.
 //
 // Where map and blocks are in memory it is answered at once, without a coroutine. Else it waits for the medium, and then
 // looks at the map again: if the file was moved meanwhile, its old blocks may hold another file's data, and it starts
@@ -32,11 +33,15 @@ class FileReads {
     answered,
     again,      ///< what it looked at has changed
     elsewhere,  ///< blocks are to be read at the other site
+    to_be_written,  ///< what a copy is of has been read
   };
   Now answer(const runtime::HostRequest& request, volume::Miss& miss);
   runtime::Task<void> later(runtime::HostRequest request);
   runtime::Task<void> answer_some_time(const runtime::HostRequest& request, PendingRead& pending);
-  runtime::Task<Attempt> attempt(const runtime::HostRequest& request, std::uint64_t period, bool elsewhere, Buffer& buffer);
+  runtime::Task<Attempt> attempt(const runtime::HostRequest& request, std::uint64_t period, bool elsewhere, Buffer& buffer,
+                                 std::uint64_t& length);
+  /// Writes what a copy has read, and answers it.
+  runtime::Task<void> write(const runtime::HostRequest& request, Bytes bytes, std::shared_ptr<runtime::Lease> lease);
   /// Brings the blocks of `piece`. What is wrong with it says nothing if the file was moved meanwhile.
   runtime::Task<Result<>> bring(const volume::Piece& piece, MutableBytes into, bool elsewhere, bool& waited, bool& asks);
   /// True: the blocks were bad here, are repaired, and stand in `into`.

@@ -150,7 +150,8 @@ void HostSide::dispatch(HostRequest request) {
       if ((request.flags & O_TRUNC) != 0) return changing_.start(std::move(request));
       return reading_.start(std::move(request));
     case HostOp::listxattr: return reading_.start_listxattr(std::move(request));
-    case HostOp::read: return reads_.start(std::move(request));
+    case HostOp::read:
+    case HostOp::copy_file_range: return reads_.start(std::move(request));
     case HostOp::readdir: return listings_.start(std::move(request));
     case HostOp::release: return release(request);
     case HostOp::flush: return locks_.flush(request);
@@ -174,7 +175,6 @@ void HostSide::dispatch(HostRequest request) {
     case HostOp::removexattr:
     case HostOp::create:
     case HostOp::fallocate:
-    case HostOp::copy_file_range:
     case HostOp::tmpfile: return changing_.start(std::move(request));
   }
   state_.answer_error(request, ENOSYS);

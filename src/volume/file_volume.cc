@@ -28,7 +28,6 @@ Step<Planned> dispatch(Draft& draft, const wire::Operation& operation) {
     case OpKind::set_xattr: return plan_set_xattr(draft, operation);
     case OpKind::remove_xattr: return plan_remove_xattr(draft, operation);
     case OpKind::allocate: return plan_allocate(draft, operation);
-    case OpKind::copy: return refuse(EOPNOTSUPP);  // whoever asked reads and writes instead
     case OpKind::sync: return plan_sync(draft, operation);
     case OpKind::trim: return plan_trim(draft, operation);
     case OpKind::reap: return plan_reap(draft, operation);
@@ -128,7 +127,6 @@ std::vector<Turn> FileVolume::turns(const wire::Operation& op) {
     case OpKind::set_xattr:
     case OpKind::remove_xattr: return {attributes_turn(op.inode)};
     case OpKind::allocate: return {data_turn(op.inode, op.offset, op.length)};
-    case OpKind::copy: return {data_turn(op.inode, op.offset, op.length), data_turn(op.other, op.other_offset, op.length)};
     case OpKind::sync:
     case OpKind::trim:
     case OpKind::reap:

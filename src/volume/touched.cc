@@ -118,7 +118,6 @@ Step<std::vector<Turn>> touched(Draft& draft, const wire::Operation& op, bool tr
       touch.named(op.inode, op.name);
       touch.named(op.other, op.text);
       break;
-    case OpKind::copy:
     case OpKind::sync:
     case OpKind::trim:
     case OpKind::reap:

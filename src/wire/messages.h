@@ -31,7 +31,6 @@ enum class OpKind : std::uint8_t {
   set_xattr,    ///< inode, name, text = value, flags of setxattr(2)
   remove_xattr, ///< inode, name
   allocate,     ///< inode, offset, length, flags of fallocate(2)
-  copy,         ///< inode, offset -> other, other_offset, length
   sync,         ///< inode: its data, their checksums and the log become stable at every site
   trim,         ///< inode: space ahead of its end is given back
   reap,         ///< inode (0: those in text, volume::reap_of): objects without a name that no site has open are removed
@@ -77,7 +76,6 @@ struct Operation {
   std::string name;
   std::string text;
   std::uint64_t offset = 0;
-  std::uint64_t other_offset = 0;
   std::uint64_t length = 0;  ///< write: bytes of payload
   std::uint32_t flags = 0;   ///< create: what the caller's umask took out of `mode`; it counts under a default access control list
   std::uint32_t mode = 0;
@@ -97,7 +95,7 @@ struct Operation {
 struct Outcome {
   int error = 0;
   runtime::HostAttributes attributes;  ///< of the object made or changed; inode 0: none
-  std::uint64_t value = 0;             ///< bytes written or copied; write: of the file's `offset` see below
+  std::uint64_t value = 0;             ///< bytes written; write: of the file's `offset` see below
   std::uint64_t offset = 0;            ///< write: where the data came to stand
   bool existed = false;                ///< create: the object was there before
 };
@@ -189,7 +187,7 @@ struct SiteState {
 
 // --- messages --------------------------------------------------------------------------------------------------------
 
-inline constexpr std::uint16_t kProtocolVersion = 2;
+inline constexpr std::uint16_t kProtocolVersion = 3;
 
 /// First message each way. What does not match closes the connection, with the reason.
 struct Hello {

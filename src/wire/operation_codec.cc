@@ -126,7 +126,6 @@ Packed<schema::Operation> pack(Builder& builder, const Operation& operation) {
   b.add_name(name);
   b.add_text(text);
   b.add_offset(operation.offset);
-  b.add_other_offset(operation.other_offset);
   b.add_length(operation.length);
   b.add_flags(operation.flags);
   b.add_mode(operation.mode);
@@ -151,7 +150,6 @@ void unpack(const schema::Operation& packed, Operation& into, Faults& faults) {
   into.name = unpack_bytes(packed.name(), kNameBytesMax, "operation.name", faults);
   into.text = unpack_bytes(packed.text(), text_bytes_max(into.kind), "operation.text", faults);
   into.offset = packed.offset();
-  into.other_offset = packed.other_offset();
   into.length = packed.length();
   into.flags = packed.flags();
   into.mode = packed.mode();
@@ -169,7 +167,6 @@ void unpack(const schema::Operation& packed, Operation& into, Faults& faults) {
 
   // Each at most 2^63 - 1, so that no sum of two of them overflows.
   faults.require(into.offset <= kFileBytesMax, "operation.offset", "no file is that long");
-  faults.require(into.other_offset <= kFileBytesMax, "operation.other_offset", "no file is that long");
   faults.require(into.length <= kFileBytesMax, "operation.length", "no file is that long");
   if (into.kind == OpKind::write) {
     faults.require(into.length <= kPayloadBytesMax, "operation.length", "more than a payload holds");

@@ -311,6 +311,38 @@ TEST_CASE("the attribute for reservations is a change, and never one that is sto
   CHECK(s.ask_for<CountReply>(s.request(HostOp::listxattr, a)).count == 7);
 }
 
+TEST_CASE("a copy is read here and written to its target, up to the end of its source") {
+  FakeSite s;
+  const InodeId from = s.volume.add("from", S_IFREG | 0644, 10'000), to = s.volume.add("to", S_IFREG | 0644, 50);
+  std::memset(s.area.bytes.data() + from.value * FakeArea::kFileBytes, 'x', 10'000);
+  const auto copy = [&](std::uint64_t offset, std::uint64_t size) {
+    HostRequest r = s.request(HostOp::copy_file_range, from);
+    r.other = to;
+    r.offset = offset;
+    r.other_offset = 100;
+    r.size = size;
+    return r;
+  };
+  CHECK(s.ask_for<CountReply>(copy(9000, 1u << 30)).count == 1000);
+  CHECK(s.changes.asked.back().kind == wire::OpKind::write);
+  CHECK(s.changes.asked.back().inode == to);
+  CHECK(s.volume.objects[to].size == 1100);
+  CHECK(s.read_text(to, 100, 3) == "xxx");
+  CHECK(s.ask_for<CountReply>(copy(10'000, 10)).count == 0);
+  CHECK(s.changes.asked.size() == 1);
+  CHECK(s.ask(copy(~std::uint64_t{0} - 5, 10)).error() == EINVAL);
+  // It waits for its turn, as a direct read does, and says what became of the write.
+  s.changes.readable.reset();
+  s.changes.error = ENOSPC;
+  auto& waits = s.send(copy(0, 10));
+  s.settle();
+  CHECK(!waits.has_value());
+  s.changes.readable.set();
+  s.settle();
+  REQUIRE(waits.has_value());
+  CHECK(waits->error() == ENOSPC);
+}
+
 TEST_CASE("errors of a change reach the host") {
   FakeSite s;
   const InodeId a = s.volume.add("a", S_IFREG | 0644);
