@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -59,6 +60,7 @@ struct RealSite {
     co_await std::move(test);
     co_await host.unmount();
     co_await host.stop();
+    CHECK(watchdog->cuts() == 0);  // it would have set free what hung
   }
   /// Closes, within bounded time.
   Task<void> close() {
@@ -76,6 +78,12 @@ struct RealSite {
     const int file = co_await on_host(open);
     REQUIRE(file >= 0);
     co_return file;
+  }
+  /// Not on the loop, which answers the FLUSH that every close sends.
+  Task<void> close_file(int file) {
+    auto close = [file] { return ::close(file); };
+    const int closed = co_await on_host(close);
+    CHECK(closed == 0);
   }
   /// The generation that page `page` is of; 0: the call failed.
   static std::uint64_t read_page(int file, std::uint64_t page) {
@@ -159,7 +167,7 @@ Task<void> all_is_fresh(RealSite& s) {
   };
   const bool fresh = co_await s.on_host(look_again);
   CHECK(fresh);
-  ::close(file);
+  co_await s.close_file(file);
 }
 
 Task<void> blocked_in_read(RealSite& s) {
@@ -180,7 +188,7 @@ Task<void> blocked_in_read(RealSite& s) {
   co_await scope.join();
   CHECK(first == 2);
   CHECK(second == 2);
-  ::close(file);
+  co_await s.close_file(file);
 }
 
 Task<void> mapped_pages_come_back(RealSite& s) {
@@ -204,7 +212,7 @@ Task<void> mapped_pages_come_back(RealSite& s) {
   };
   const int good = co_await s.on_host(look);
   CHECK(good == 3);
-  ::close(file);
+  co_await s.close_file(file);
 }
 
 Task<void> write_some_time(RealSite& s, int file, std::string text, off_t at, ssize_t& into) {
@@ -236,7 +244,7 @@ Task<void> parts_of_pages(RealSite& s) {
   };
   const bool there = co_await s.on_host(look);
   CHECK(there);
-  ::close(file);
+  co_await s.close_file(file);
 }
 
 /// Reads pages here and there until told to stop. What it sees must be of the generation that was there when a call began.
@@ -265,15 +273,37 @@ Task<void> read_on(RealSite& s, Reader reader, std::uint64_t& reads) {
   reads += co_await s.on_host(reader);
 }
 
+/// A reader of the mapping, as a process of its own: a page fault may keep its address space locked until its READ is answered, and the
+/// loop that answers it needs that lock whenever it takes memory.
+Task<void> fault_on(RealSite& s, Reader reader, std::uint64_t& readers) {
+  auto work = [reader]() mutable -> std::uint64_t {
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(reader() > 0 ? 0 : 1);
+    int status = -1;
+    return child > 0 && ::waitpid(child, &status, 0) == child && status == 0 ? 1 : 0;
+  };
+  readers += co_await s.on_host(work);
+}
+
+/// What readers share with the test, whatever process they are in.
+struct Progress {
+  std::atomic<std::uint64_t> generation = 1, wrong = 0;
+  std::atomic<bool> stop = false;
+};
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
+
 Task<void> closed_again_and_again(RealSite& s) {
   const int file = co_await s.open_file(O_RDWR);
   const Mapping mapping(file);
-  std::atomic<std::uint64_t> generation = 1, wrong = 0;
-  std::atomic<bool> stop = false;
-  std::uint64_t reads = 0;
+  void* const memory = ::mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(memory != MAP_FAILED);
+  auto& progress = *new (memory) Progress;
+  std::atomic<std::uint64_t>& generation = progress.generation;
+  std::uint64_t reads = 0, mapped_readers = 0;
   Scope scope(*s.real.loop);
   for (unsigned i = 0; i < 24; ++i) {
-    REQUIRE(scope.spawn(read_on(s, Reader{generation, stop, wrong, file, i % 4 == 0 ? &mapping : nullptr, i + 1}, reads)));
+    Reader reader{generation, progress.stop, progress.wrong, file, i % 4 == 0 ? &mapping : nullptr, i + 1};
+    REQUIRE(scope.spawn(i % 4 == 0 ? fault_on(s, reader, mapped_readers) : read_on(s, reader, reads)));
   }
   for (int turn = 0; turn < 40; ++turn) {
     s.area.in_memory = turn % 2 == 0;
@@ -284,12 +314,14 @@ Task<void> closed_again_and_again(RealSite& s) {
     ++generation;
     s.host.open();
   }
-  stop = true;
+  progress.stop = true;
   co_await scope.join();
-  CHECK(wrong == 0);
+  CHECK(progress.wrong == 0);
   CHECK(reads > 0);
+  CHECK(mapped_readers == 6);
+  ::munmap(memory, sizeof(Progress));
   CHECK(s.longest < 5s);
-  ::close(file);
+  co_await s.close_file(file);
 }
 
 void run(Task<void> (*test)(RealSite&)) {
