@@ -181,21 +181,21 @@ Task<void> CacheDrops::pages(InodeId inode, ByteRange range, bool changed) {
     if (pause != Duration::zero()) (void)co_await state_.world.clock.sleep_until(state_.world.clock.now() + pause, state_.stop);
     if (whole->disturbed) pause = std::clamp(2 * pause, kAfterDisturbance, kAfterDisturbanceMax);
     whole->disturbed = false;
-    const std::uint32_t round = ++whole->round;
+    ++whole->round;
+    whole->outstanding = 0;
     const std::uint64_t period = state_.serving.period();
     std::vector<ByteRange> parts;
     if (kept) parts = without_locked_pages(range, activity.writes, activity.reads, period);
-    whole->outstanding = static_cast<std::uint32_t>(parts.size());
     for (const ByteRange& p : parts) {
       ++state_.counters.dropped_pages;
-      if (!state_.scope.spawn(part(inode, p, whole, round))) --whole->outstanding;
+      start(state_.kernel.drop_pages(inode, p), whole);
     }
     co_await outstanding(*whole);
     // Behind the pages: what one of them holds after the old end must not become readable.
     if (whole->disturbed || !must_grow(inode, range)) continue;
     const ByteRange end = end_without_locked_pages(size_of(inode).value_or(0), activity.writes, activity.reads, period);
-    if (end.empty() || !state_.scope.spawn(grow(inode, end, whole, round))) continue;
-    ++whole->outstanding;
+    if (end.empty()) continue;
+    start(state_.kernel.grow(inode, end), whole);
     co_await outstanding(*whole);
   } while (whole->disturbed);
   std::erase(activity.drops, whole.get());
@@ -209,15 +209,13 @@ Task<void> CacheDrops::outstanding(RunningDrop& whole) {
   }
 }
 
-Task<void> CacheDrops::part(InodeId inode, ByteRange range, std::shared_ptr<RunningDrop> whole, std::uint32_t round) {
-  (void)co_await state_.kernel.drop_pages(inode, range);
-  if (round != whole->round) co_return;
-  --whole->outstanding;
-  whole->wake.set();
+void CacheDrops::start(Task<Dropped> notification, const std::shared_ptr<RunningDrop>& whole) {
+  ++whole->outstanding;
+  if (!state_.scope.spawn(part(std::move(notification), whole, whole->round))) --whole->outstanding;
 }
 
-Task<void> CacheDrops::grow(InodeId inode, ByteRange range, std::shared_ptr<RunningDrop> whole, std::uint32_t round) {
-  (void)co_await state_.kernel.grow(inode, range);
+Task<void> CacheDrops::part(Task<Dropped> notification, std::shared_ptr<RunningDrop> whole, std::uint32_t round) {
+  (void)co_await std::move(notification);
   if (round != whole->round) co_return;
   --whole->outstanding;
   whole->wake.set();

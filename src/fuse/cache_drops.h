@@ -42,8 +42,9 @@ class CacheDrops {
   runtime::Task<void> pages(InodeId inode, ByteRange range, bool changed);
   /// Until nothing of `whole` is outstanding, or it is disturbed.
   runtime::Task<void> outstanding(RunningDrop& whole);
-  runtime::Task<void> part(InodeId inode, ByteRange range, std::shared_ptr<RunningDrop> whole, std::uint32_t round);
-  runtime::Task<void> grow(InodeId inode, ByteRange range, std::shared_ptr<RunningDrop> whole, std::uint32_t round);
+  /// Makes `notification` a part of `whole`, in its round.
+  void start(runtime::Task<runtime::Dropped> notification, const std::shared_ptr<RunningDrop>& whole);
+  static runtime::Task<void> part(runtime::Task<runtime::Dropped> notification, std::shared_ptr<RunningDrop> whole, std::uint32_t round);
   /// The kernel may take the end of `inode` to lie before what `range` (length 0: to the end) brought, and somebody can read there.
   [[nodiscard]] bool must_grow(InodeId inode, ByteRange range);
   /// Nothing: it is not loaded.

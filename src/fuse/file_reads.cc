@@ -9,7 +9,6 @@
 
 #include "core/check.h"
 #include "core/log.h"
-#include "fuse/file_writes.h"
 
 namespace lockstep::fuse {
 
@@ -73,8 +72,9 @@ class FileReads::Buffer final : public Lease {
   std::byte* bytes_;
 };
 
-FileReads::FileReads(MountState& state)
+FileReads::FileReads(MountState& state, FileWrites& writes)
     : state_(state),
+      writes_(writes),
       scratch_(std::make_unique<Buffer>(kTransferBytesMax + 2 * kBlockBytes)),
       memory_(state.world.scheduler, state.options.read_bytes_max),
       memory_elsewhere_(state.world.scheduler, state.options.read_bytes_max) {}
@@ -192,7 +192,7 @@ Task<void> FileReads::answer_some_time(const HostRequest& request, PendingRead& 
       std::uint64_t length = 0;
       outcome = co_await attempt(request, pending.period, elsewhere, *buffer, length);
       if (outcome == Attempt::to_be_written) {
-        co_await write(request, buffer->answer(request, length), buffer);
+        co_await writes_.write_copied(request, buffer->answer(request, length), buffer);
         outcome = Attempt::answered;
       }
     }
@@ -234,27 +234,6 @@ Task<FileReads::Attempt> FileReads::attempt(const HostRequest& request, std::uin
   if (copies(request)) co_return Attempt::to_be_written;
   answer_data(request, buffer.answer(request, length));
   co_return Attempt::answered;
-}
-
-Task<void> FileReads::write(const HostRequest& request, Bytes bytes, std::shared_ptr<Lease> lease) {
-  wire::Outcome outcome;
-  if (!bytes.empty()) {
-    wire::Operation o;
-    o.kind = wire::OpKind::write;
-    o.inode = request.other;
-    o.offset = request.other_offset;
-    o.length = bytes.size();
-    o.uid = request.caller.uid;
-    o.gid = request.caller.gid;
-    KnownInode& target = state_.inodes.pin(request.other);
-    auto before = state_.volume.attributes(request.other);
-    const bool grows = before.value() == nullptr || request.other_offset + bytes.size() > before.value()->size;
-    outcome = co_await state_.changes.change(std::move(o), bytes, std::move(lease));
-    if (grows && outcome.error == 0) ++target.growths;
-    state_.inodes.unpin(request.other);
-  }
-  if (outcome.error != 0) co_return state_.answer_error(request, outcome.error);
-  (void)state_.kernel.reply(request.unique, CountReply{outcome.value});
 }
 
 Task<Result<>> FileReads::bring(const Piece& piece, MutableBytes into, bool elsewhere, bool& waited, bool& asks) {

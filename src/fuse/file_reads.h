@@ -1,5 +1,5 @@
-// file_reads.h - READ: the map of a file, and blocks of the area, into one answer; and copy_file_range, where that is not answered but written
-// to another file, as if the host had read and written it.
+// file_reads.h - READ: the map of a file, and blocks of the area, into one answer; and copy_file_range, whose answer is written
+// (file_writes.h) instead of given to the kernel.
 //
 // Where map and blocks are in memory it is answered at once, without a coroutine. Else it waits for the medium, and then
 // looks at the map again: if the file was moved meanwhile, its old blocks may hold another file's data, and it starts
@@ -15,13 +15,13 @@
 #include <memory>
 #include <vector>
 
-#include "fuse/mount_state.h"
+#include "fuse/file_writes.h"
 
 namespace lockstep::fuse {
 
 class FileReads {
  public:
-  explicit FileReads(MountState& state);
+  FileReads(MountState& state, FileWrites& writes);
   ~FileReads();
 
   void start(runtime::HostRequest request);
@@ -40,8 +40,6 @@ class FileReads {
   runtime::Task<void> answer_some_time(const runtime::HostRequest& request, PendingRead& pending);
   runtime::Task<Attempt> attempt(const runtime::HostRequest& request, std::uint64_t period, bool elsewhere, Buffer& buffer,
                                  std::uint64_t& length);
-  /// Writes what a copy has read, and answers it.
-  runtime::Task<void> write(const runtime::HostRequest& request, Bytes bytes, std::shared_ptr<runtime::Lease> lease);
   /// Brings the blocks of `piece`. What is wrong with it says nothing if the file was moved meanwhile.
   runtime::Task<Result<>> bring(const volume::Piece& piece, MutableBytes into, bool elsewhere, bool& waited, bool& asks);
   /// True: the blocks were bad here, are repaired, and stand in `into`.
@@ -56,6 +54,7 @@ class FileReads {
   void answer_failed(const runtime::HostRequest& request, const volume::Piece& piece, const Error& error);
 
   MountState& state_;
+  FileWrites& writes_;
   std::unique_ptr<Buffer> scratch_;  ///< of answers that need no wait
   runtime::Budget memory_, memory_elsewhere_;
 };

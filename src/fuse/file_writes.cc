@@ -20,6 +20,18 @@ namespace {
 constexpr std::uint64_t page_down(std::uint64_t at) { return at / kBlockBytes * kBlockBytes; }
 constexpr std::uint64_t page_up(std::uint64_t at) { return (at + kBlockBytes - 1) / kBlockBytes * kBlockBytes; }
 
+/// A write of `bytes` of `inode` by who asks `request`.
+Operation write_of(const HostRequest& request, InodeId inode, ByteRange bytes) {
+  Operation o;
+  o.kind = OpKind::write;
+  o.inode = inode;
+  o.offset = bytes.offset;
+  o.length = bytes.length;
+  o.uid = request.caller.uid;
+  o.gid = request.caller.gid;
+  return o;
+}
+
 }  // namespace
 
 bool overlap(ByteRange drop, ByteRange request) {
@@ -55,6 +67,11 @@ void FileWrites::start_write(HostRequest request) {
   }
   const std::uint64_t unique = request.unique;
   state_.launch(unique, write(std::move(request)));
+}
+
+bool FileWrites::reaches_past_end(InodeId inode, ByteRange range) {
+  auto now = state_.volume.attributes(inode);
+  return now.value() == nullptr || range.end() > now.value()->size;
 }
 
 bool FileWrites::clears_mode_bits(const HostRequest& request) {
@@ -126,19 +143,12 @@ Task<void> FileWrites::write(HostRequest request) {
     }
   }
 
-  Operation o;
-  o.kind = OpKind::write;
-  o.inode = request.inode;
-  o.offset = request.offset;
-  o.length = request.data.size();
-  o.uid = request.caller.uid;
-  o.gid = request.caller.gid;
+  Operation o = write_of(request, request.inode, pending.range);
   // What a mapping changed stands where it stands, however its file was opened.
   o.append = (request.flags & O_APPEND) != 0 && !request.from_cache;
   o.kill_suid_gid = request.kill_suid_gid;
   const bool mode_changes = clears_mode_bits(request);
-  auto before = state_.volume.attributes(request.inode);
-  const bool grows = o.append || before.value() == nullptr || request.offset + request.data.size() > before.value()->size;
+  const bool grows = o.append || reaches_past_end(request.inode, pending.range);
 
   Outcome outcome;
   if (pending.newer.empty()) {
@@ -185,13 +195,7 @@ Task<Outcome> FileWrites::write_older(const HostRequest& request, std::vector<By
   Outcome outcome;
   outcome.offset = request.offset;
   for (const ByteRange& part : without({request.offset, request.data.size()}, newer)) {
-    Operation o;
-    o.kind = OpKind::write;
-    o.inode = request.inode;
-    o.offset = part.offset;
-    o.length = part.length;
-    o.uid = request.caller.uid;
-    o.gid = request.caller.gid;
+    Operation o = write_of(request, request.inode, part);
     const Bytes bytes = request.data.subspan(part.offset - request.offset, part.length);
     const Outcome written = co_await state_.changes.change(std::move(o), bytes, request.lease);
     outcome.error = written.error;
@@ -199,6 +203,20 @@ Task<Outcome> FileWrites::write_older(const HostRequest& request, std::vector<By
     if (outcome.error != 0) break;
   }
   co_return outcome;
+}
+
+Task<void> FileWrites::write_copied(const HostRequest& request, Bytes bytes, std::shared_ptr<Lease> lease) {
+  Outcome outcome;
+  if (!bytes.empty()) {
+    const ByteRange range{request.other_offset, bytes.size()};
+    KnownInode& target = state_.inodes.pin(request.other);
+    const bool grows = reaches_past_end(request.other, range);
+    outcome = co_await state_.changes.change(write_of(request, request.other, range), bytes, std::move(lease));
+    if (grows && outcome.error == 0) ++target.growths;
+    state_.inodes.unpin(request.other);
+  }
+  if (outcome.error != 0) co_return state_.answer_error(request, outcome.error);
+  (void)state_.kernel.reply(request.unique, CountReply{outcome.value});
 }
 
 void FileWrites::start_sync(HostRequest request) {

@@ -1,4 +1,4 @@
-// file_writes.h - WRITE and FSYNC, and what a change of another site means for a write of this site's host.
+// file_writes.h - WRITE and FSYNC, what copy_file_range writes, and what a change of another site means for a write of this site's host.
 //
 // A buffered write has its data in the page cache before it arrives here, and waits with the partial pages at its edges
 // locked. Where a drop of another site's change overlaps it:
@@ -33,6 +33,8 @@ class FileWrites {
 
   void start_write(runtime::HostRequest request);
   void start_sync(runtime::HostRequest request);
+  /// Writes `bytes`, which copy_file_range has read, to its target, and answers it. The kernel drops the target's pages itself.
+  runtime::Task<void> write_copied(const runtime::HostRequest& request, Bytes bytes, std::shared_ptr<runtime::Lease> lease);
   /// `drop` begins: write-backs that it would wait for are answered; what it overlaps is dropped again later.
   void meet_drop(Activity& activity, RunningDrop& drop);
 
@@ -46,6 +48,7 @@ class FileWrites {
   void answer_early(Activity& activity, PendingWrite& write);
   /// `write` begins: the same, and running drops are told that it locked pages they may be waiting for.
   void meet_drops(Activity& activity, PendingWrite& write);
+  [[nodiscard]] bool reaches_past_end(InodeId inode, ByteRange range);
   [[nodiscard]] bool clears_mode_bits(const runtime::HostRequest& request);
 
   MountState& state_;

@@ -22,10 +22,10 @@ HostSide::HostSide(World& world, area::Area& area, volume::Volume& volume, contr
                    HostOptions options)
     : state_(world, area, volume, changes, options),
       reading_(state_),
-      reads_(state_),
+      writes_(state_),
+      reads_(state_, writes_),
       listings_(state_),
       changing_(state_, reading_),
-      writes_(state_),
       drops_(state_, writes_),
       locks_(state_),
       mounting_(world.scheduler) {}

@@ -81,10 +81,10 @@ class HostSide final : public runtime::HostHandler, public controller::HostCache
 
   MountState state_;
   Reading reading_;
+  FileWrites writes_;
   FileReads reads_;
   Listings listings_;
   Changing changing_;
-  FileWrites writes_;
   CacheDrops drops_;
   Locks locks_;
   bool closing_ = false;

@@ -137,6 +137,7 @@ enum class Dropped {
   late,     ///< drop_name: still waiting for a lock when the deadline passed; it will happen some time
 };
 
+/// The longest range of grow(): what it names are the last pages of a file.
 inline constexpr std::uint64_t kGrowBytesMax = 16 * kBlockBytes;
 
 class Kernel {

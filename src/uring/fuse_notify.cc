@@ -23,16 +23,13 @@ using runtime::Task;
 /// Names whose drop is under way or in line; beyond, a drop is late at once.
 constexpr std::size_t kNameDropsMax = 64;
 
-/// Writes notification `code`. 0, or the errno.
-int notify(int fd, std::int32_t code, const void* fixed, std::size_t fixed_bytes, const std::string& name) {
+/// Writes notification `code`: `fixed`, and `tail` behind it. 0, or the errno.
+int notify(int fd, std::int32_t code, const void* fixed, std::size_t fixed_bytes, iovec tail = {}) {
   fuse_out_header header{};
   header.error = code;
-  header.len = static_cast<std::uint32_t>(sizeof header + fixed_bytes + (name.empty() ? 0 : name.size() + 1));
-  iovec parts[] = {{&header, sizeof header},
-                   {const_cast<void*>(fixed), fixed_bytes},
-                   {const_cast<char*>(name.c_str()), name.empty() ? 0 : name.size() + 1}};
-  const int count = fixed_bytes == 0 ? 1 : name.empty() ? 2 : 3;
-  return ::writev(fd, parts, count) < 0 ? errno : 0;
+  header.len = static_cast<std::uint32_t>(sizeof header + fixed_bytes + tail.iov_len);
+  const iovec parts[] = {{&header, sizeof header}, {const_cast<void*>(fixed), fixed_bytes}, tail};
+  return ::writev(fd, parts, 3) < 0 ? errno : 0;
 }
 
 /// A connection that is gone keeps nothing: that counts as done.
@@ -40,11 +37,11 @@ Dropped outcome(int error) { return error == ENOENT ? Dropped::unknown : Dropped
 
 int notify_inode(int fd, InodeId inode, std::int64_t offset, std::int64_t length) {
   const fuse_notify_inval_inode_out out{inode.value, offset, length};
-  return notify(fd, FUSE_NOTIFY_INVAL_INODE, &out, sizeof out, {});
+  return notify(fd, FUSE_NOTIFY_INVAL_INODE, &out, sizeof out);
 }
 
 /// Memory that nobody can read.
-const void* unreadable(std::size_t bytes) {
+void* unreadable(std::size_t bytes) {
   static void* const memory = ::mmap(nullptr, runtime::kGrowBytesMax, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK(memory != MAP_FAILED && bytes <= runtime::kGrowBytesMax);
   return memory;
@@ -57,11 +54,7 @@ int notify_size(int fd, InodeId inode, ByteRange range) {
   store.nodeid = inode.value;
   store.offset = range.offset;
   store.size = static_cast<std::uint32_t>(range.length);
-  fuse_out_header header{};
-  header.error = FUSE_NOTIFY_STORE;
-  header.len = static_cast<std::uint32_t>(sizeof header + sizeof store + range.length);
-  const iovec parts[] = {{&header, sizeof header}, {&store, sizeof store}, {const_cast<void*>(unreadable(range.length)), range.length}};
-  const int error = ::writev(fd, parts, 3) < 0 ? errno : 0;
+  const int error = notify(fd, FUSE_NOTIFY_STORE, &store, sizeof store, {unreadable(range.length), range.length});
   return error == EFAULT ? 0 : error;
 }
 
@@ -69,7 +62,7 @@ int notify_name(int fd, InodeId directory, const std::string& name) {
   fuse_notify_inval_entry_out out{};
   out.parent = directory.value;
   out.namelen = static_cast<std::uint32_t>(name.size());
-  return notify(fd, FUSE_NOTIFY_INVAL_ENTRY, &out, sizeof out, name);
+  return notify(fd, FUSE_NOTIFY_INVAL_ENTRY, &out, sizeof out, {const_cast<char*>(name.c_str()), name.size() + 1});
 }
 
 }  // namespace
@@ -205,7 +198,7 @@ Task<Dropped> FuseKernel::drop_name(InodeId directory, std::string name, Duratio
 void FuseKernel::drop_all_names() {
   if (!connected_ || !epochs_) return;
   ++counters_.drops_all_names;
-  const int error = notify(fd_, kNotifyIncreaseEpoch, nullptr, 0, {});
+  const int error = notify(fd_, kNotifyIncreaseEpoch, nullptr, 0);
   if (error == 0 || error == ENOTCONN || error == ENODEV) return;
   // The kernel said at INIT that it can; from here on it is told to keep no names.
   epochs_ = false;

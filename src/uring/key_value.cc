@@ -17,6 +17,8 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "core/string_hash.h"
+
 namespace lockstep::uring {
 namespace {
 
@@ -111,8 +113,6 @@ class Flushes final : public rocksdb::EventListener {
   rocksdb::Status failure_;
 };
 
-}  // namespace
-
 /// The last change of each key, of the batches that RocksDB has not.
 class Gathered {
  public:
@@ -149,14 +149,12 @@ class Gathered {
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
  private:
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view s) const noexcept { return std::hash<std::string_view>{}(s); }
-  };
   static std::size_t size_of(const Value& value) { return value ? value->size() : 0; }
-  std::unordered_map<std::string, Value, Hash, std::equal_to<>> changes_;
+  std::unordered_map<std::string, Value, StringHash, std::equal_to<>> changes_;
   std::size_t bytes_ = 0;
 };
+
+}  // namespace
 
 struct KeyStore::Rocks {
   std::string directory;

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/string_hash.h"
 #include "runtime/key_value.h"
 #include "volume/recent.h"
 #include "volume/volume.h"
@@ -61,14 +62,10 @@ class KnownKeys {
     std::string from, covered;
     std::map<std::string, std::string> pairs;
   };
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view s) const noexcept { return std::hash<std::string_view>{}(s); }
-  };
   void keep(const std::string& key, std::optional<std::string> value);
 
   runtime::KeyValue& store_;
-  Recent<std::string, std::optional<std::string>, Hash, std::equal_to<>> values_;
+  Recent<std::string, std::optional<std::string>, StringHash, std::equal_to<>> values_;
   std::list<Loading> loading_;
   std::list<Scan> scans_;  // last loaded first, at most kScansMax
   std::uint64_t forgotten_ = 0;  // how often forget() was called

@@ -180,6 +180,41 @@ TEST_CASE("a mapping too large to be locked is loaded when it is prepared") {
   here.run(store_into_large(here));
 }
 
+/// What this process has made dirty, in bytes.
+std::uint64_t made_dirty() {
+  std::ifstream io("/proc/self/io");
+  std::string word;
+  std::uint64_t bytes = 0;
+  while (io >> word >> bytes) {
+    if (word == "write_bytes:") return bytes;
+  }
+  FAIL("/proc/self/io has no write_bytes");
+  return 0;
+}
+
+Task<void> store_a_byte(RealWorld& here) {
+  auto mapped = here.disk->map("table");
+  REQUIRE(mapped.has_value());
+  const ByteRange all{0, 4096};
+  auto prepared = co_await (*mapped)->prepare(all);
+  REQUIRE(prepared.has_value());
+  const std::uint64_t before = made_dirty();
+  (*mapped)->bytes()[100] = std::byte{1};
+  CHECK(made_dirty() - before == 4096);
+  auto synced = co_await (*mapped)->sync(all);
+  CHECK(synced.has_value());
+}
+
+TEST_CASE("a byte that is stored makes one page dirty, whatever pieces the file was written in") {
+  const TemporaryDirectory directory;
+  RealWorld here(directory.path());
+  {
+    const std::string zeros(4 << 20, '\0');
+    std::ofstream(directory.path() + "/table").write(zeros.data(), static_cast<std::streamsize>(zeros.size()));
+  }
+  here.run(store_a_byte(here));
+}
+
 Task<void> flush(KeyStore& keys) {
   auto flushed = co_await keys.flush();
   REQUIRE(flushed.has_value());
