@@ -96,6 +96,26 @@ bool CacheDrops::must_grow(InodeId inode, ByteRange range) {
   return !size || (*size > range.offset && (range.empty() || range.end() >= *size));
 }
 
+bool CacheDrops::must_shrink(InodeId inode) {
+  const KnownInode* node = state_.inodes.find(inode);
+  return node != nullptr && node->cuts != node->cuts_taken && node->opens != 0 && state_.serving.now();
+}
+
+Task<void> CacheDrops::shrink_first(InodeId inode) {
+  if (!must_shrink(inode)) co_return;
+  co_await load_size(inode);
+  co_await pages_and_size(inode, {size_of(inode).value_or(0), 0}, false);
+}
+
+Task<Dropped> CacheDrops::shrink(InodeId inode) {
+  const KnownInode* node = state_.inodes.find(inode);
+  const std::uint32_t cuts = node == nullptr ? 0 : node->cuts;
+  const Dropped outcome = co_await state_.kernel.shrink(inode, kPatienceForReply);
+  if (outcome == Dropped::done) state_.inodes.cut_taken(inode, cuts);
+  if (outcome == Dropped::late) ++state_.counters.shrinks_late;
+  co_return outcome;
+}
+
 bool CacheDrops::now(std::span<const Drop> drops) {
   if (state_.gone) return true;
   bool all = true;
@@ -109,11 +129,13 @@ bool CacheDrops::now(const Drop& drop) {
     ++state_.counters.drops_needless;
     return true;
   }
+  const bool cut = drop.kind == Drop::Kind::pages && drop.range.empty();
+  if (cut) state_.inodes.cut(drop.inode);
   switch (drop.kind) {
-    case Drop::Kind::attributes: return attributes_now(drop.inode, false);
+    case Drop::Kind::attributes: return !must_shrink(drop.inode) && attributes_now(drop.inode, false);
     case Drop::Kind::listing: return attributes_now(drop.inode, true);
     case Drop::Kind::pages:
-      if (state_.inodes.may_keep_pages(drop.inode, drop.range) || must_grow(drop.inode, drop.range)) return false;
+      if (state_.inodes.may_keep_pages(drop.inode, drop.range) || must_grow(drop.inode, drop.range) || must_shrink(drop.inode)) return false;
       return attributes_now(drop.inode, false);
     case Drop::Kind::name:
       if (state_.inodes.may_keep_names(drop.inode)) return false;
@@ -134,9 +156,15 @@ Task<void> CacheDrops::wait(std::vector<Drop> drops) {
   for (Drop& drop : drops) {
     if (state_.gone || !state_.inodes.known(drop.inode)) continue;
     switch (drop.kind) {
-      case Drop::Kind::attributes: co_await attributes(drop.inode, false); break;
+      case Drop::Kind::attributes:
+        co_await shrink_first(drop.inode);
+        co_await attributes(drop.inode, false);
+        break;
       case Drop::Kind::listing: co_await attributes(drop.inode, true); break;
-      case Drop::Kind::pages: co_await pages(drop.inode, drop.range, true); break;
+      case Drop::Kind::pages:
+        if (!drop.range.empty()) co_await shrink_first(drop.inode);
+        co_await pages(drop.inode, drop.range, true);
+        break;
       case Drop::Kind::name: co_await name(drop.inode, std::move(drop.name)); break;
     }
   }
@@ -162,8 +190,12 @@ Task<void> CacheDrops::attributes(InodeId inode, bool listing) {
 Task<void> CacheDrops::pages(InodeId inode, ByteRange range, bool changed) {
   co_await attributes(inode, false);
   if (state_.inodes.is_open(inode)) co_await load_size(inode);
+  co_await pages_and_size(inode, range, changed);
+}
+
+Task<void> CacheDrops::pages_and_size(InodeId inode, ByteRange range, bool changed) {
   const bool kept = state_.inodes.may_keep_pages(inode, range);
-  if (!kept && !must_grow(inode, range)) co_return;
+  if (!kept && !must_grow(inode, range) && !must_shrink(inode)) co_return;
   if (kept) state_.inodes.pages_drop_begins(inode, state_.world.clock.now());
   Activity& activity = state_.inodes.activity(state_.inodes.pin(inode));
   const auto whole = std::make_shared<RunningDrop>(state_.world.scheduler, range);
@@ -184,6 +216,14 @@ Task<void> CacheDrops::pages(InodeId inode, ByteRange range, bool changed) {
     ++whole->round;
     whole->outstanding = 0;
     const std::uint64_t period = state_.serving.period();
+    // Before the pages, whose drop could overtake what hosts are answered. What lies behind the end goes with it, so nobody may hold that.
+    if (const ByteRange behind{size_of(inode).value_or(0) / kBlockBytes * kBlockBytes, 0};
+        range.empty() && must_shrink(inode) &&
+        without_locked_pages(behind, activity.writes, activity.reads, period) == std::vector<ByteRange>{behind}) {
+      start(shrink(inode), whole);
+      co_await outstanding(*whole);
+      if (whole->disturbed) continue;
+    }
     std::vector<ByteRange> parts;
     if (kept) parts = without_locked_pages(range, activity.writes, activity.reads, period);
     for (const ByteRange& p : parts) {
@@ -266,6 +306,8 @@ Task<void> CacheDrops::everything_of(const std::vector<InodeId>& inodes, std::si
   while (next < inodes.size() && !state_.gone) {
     const InodeId inode = inodes[next++];
     if (!state_.inodes.known(inode)) continue;
+    // Hosts are not served: what it is cut off to is asked for before the next drop.
+    if (state_.inodes.is_open(inode)) state_.inodes.cut(inode);
     if (state_.inodes.may_keep_pages(inode, {}) || must_grow(inode, {})) {
       co_await pages(inode, {}, false);
     } else {

@@ -8,6 +8,7 @@
 //   size                   of an open file that became longer: awaited as pages are. Without it a read could end where the
 //                          file ended before: the attributes that it asks for are not taken when the next drop overtakes
 //                          them, and the kernel goes by the size that it had
+//                          When it became shorter the kernel is made to ask for the size, before its answer can be overtaken
 //   names                  awaited with patience, then all names of the mount are dropped at once, which takes no lock
 //
 // What the kernel does not keep needs nothing; see inode_table.h.
@@ -40,6 +41,7 @@ class CacheDrops {
   bool attributes_now(InodeId inode, bool listing);
   runtime::Task<void> attributes(InodeId inode, bool listing);
   runtime::Task<void> pages(InodeId inode, ByteRange range, bool changed);
+  runtime::Task<void> pages_and_size(InodeId inode, ByteRange range, bool changed);
   /// Until nothing of `whole` is outstanding, or it is disturbed.
   runtime::Task<void> outstanding(RunningDrop& whole);
   /// Makes `notification` a part of `whole`, in its round.
@@ -47,6 +49,11 @@ class CacheDrops {
   static runtime::Task<void> part(runtime::Task<runtime::Dropped> notification, std::shared_ptr<RunningDrop> whole, std::uint32_t round);
   /// The kernel may take the end of `inode` to lie before what `range` (length 0: to the end) brought, and somebody can read there.
   [[nodiscard]] bool must_grow(InodeId inode, ByteRange range);
+  /// The kernel may take the end of `inode` to lie behind where it was cut off, and somebody can read there.
+  [[nodiscard]] bool must_shrink(InodeId inode);
+  /// Before a drop that could overtake what the kernel is answered about the size of `inode`.
+  runtime::Task<void> shrink_first(InodeId inode);
+  runtime::Task<runtime::Dropped> shrink(InodeId inode);
   /// Nothing: it is not loaded.
   [[nodiscard]] std::optional<std::uint64_t> size_of(InodeId inode);
   runtime::Task<void> load_size(InodeId inode);

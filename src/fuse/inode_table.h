@@ -68,6 +68,7 @@ struct KnownInode {
   std::uint32_t opens = 0;
   std::uint32_t pins = 0;
   std::uint32_t growths = 0;  ///< writes that made the file longer, since it was opened
+  std::uint32_t cuts = 0, cuts_taken = 0;  ///< the file was made shorter elsewhere; the kernel goes by what it is since
   std::uint64_t names_age = 0;
   bool listed = false;
   std::uint64_t pages_from = 0, pages_end = 0;  ///< equal: none
@@ -117,6 +118,15 @@ class InodeTable {
   void pages_certain(InodeId inode, ByteRange range);
   /// All pages are about to be dropped.
   void pages_dropped(InodeId inode);
+
+  /// The file was made shorter elsewhere, or may have been.
+  void cut(InodeId inode) {
+    if (KnownInode* node = find(inode)) ++node->cuts;
+  }
+  /// The kernel goes by the size that came with the cut that was the last when there were `cuts`.
+  void cut_taken(InodeId inode, std::uint32_t cuts) {
+    if (KnownInode* node = find(inode)) node->cuts_taken = cuts;
+  }
 
   void name_handed_out(InodeId directory) {
     if (KnownInode* node = find(directory)) node->names_age = names_age_;

@@ -33,6 +33,7 @@ struct HostCounters {
   std::uint64_t drops_needless = 0;   ///< the kernel keeps nothing of it
   std::uint64_t helper_hops = 0;      ///< drops that waited for a thread
   std::uint64_t names_late = 0, epochs = 0, retries = 0;
+  std::uint64_t shrinks_late = 0;     ///< sizes that the kernel did not ask for in time: asked for again before the next drop
   std::uint64_t answered_early = 0;   ///< write-backs that a drop waited for
   std::uint64_t bad_reads = 0;        ///< answered with EIO
   std::uint64_t bad_reads_repaired = 0;   ///< pieces that were bad here and were repaired before the answer

@@ -134,7 +134,7 @@ class HostHandler {
 enum class Dropped {
   done,
   unknown,  ///< the kernel has no such object or name
-  late,     ///< drop_name: still waiting for a lock when the deadline passed; it will happen some time
+  late,     ///< not when the patience ended: it will happen some time (drop_name), or has to be asked for again (shrink)
 };
 
 /// The longest range of grow(): what it names are the last pages of a file.
@@ -170,6 +170,10 @@ class Kernel {
   /// overtakes: a read then ends where the file ended before. Pages stay as they are; may wait for the lock of the page at
   /// the offset of `range`. Requires: range.length in [1, kGrowBytesMax]. Suspends.
   virtual Task<Dropped> grow(InodeId inode, ByteRange range) = 0;
+  /// `inode` is no longer than the handler answers, for reads that begin when this has returned Dropped::done: it asks the handler
+  /// for the attributes of `inode`, as a host would, until no other notification overtakes the answer. Needs hosts to be served.
+  /// Pages behind the end go; waits for their locks, for the answer, and in all no longer than `patience`. Suspends.
+  virtual Task<Dropped> shrink(InodeId inode, Duration patience) = 0;
   /// Pages, listings and attributes of `inodes`, which no host has open: so no request holds their locks. Gives those that
   /// the kernel does not know. Suspends.
   virtual Task<std::vector<InodeId>> drop_unused(std::vector<InodeId> inodes) = 0;

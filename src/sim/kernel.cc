@@ -18,21 +18,59 @@ constexpr Duration kNotifyMin{5000}, kNotifyMax{100'000};
 /// Requests of a mount, at most.
 constexpr std::uint64_t kRequestsOfAMount = std::uint64_t{1} << 40;
 
-/// A drop_name that waits for its lock, and for its patience to end.
-struct NameDrop {
+/// A call that waits for a lock or an answer, and for its patience to end.
+struct PatientCall {
   std::coroutine_handle<> waiter;
   Universe::EventId timer = 0;
   bool granted = false;
   bool late = false;
 };
 
-struct NameTurn {
-  NameDrop& drop;
-  explicit NameTurn(NameDrop& d) : drop(d) {}
-  bool await_ready() const { return drop.granted; }
-  void await_suspend(std::coroutine_handle<> h) { drop.waiter = h; }
+struct PatientTurn {
+  PatientCall& call;
+  explicit PatientTurn(PatientCall& c) : call(c) {}
+  bool await_ready() const { return call.granted; }
+  void await_suspend(std::coroutine_handle<> h) { call.waiter = h; }
   void await_resume() const {}
 };
+
+void begin_patience(const std::shared_ptr<PatientCall>& call, Process& process, Duration patience) {
+  call->timer = process.universe().after(patience, &process, [call, owner = &process] {
+    call->late = true;
+    owner->post(call->waiter);
+  });
+}
+
+/// What shrink() does in the kernel. The answer takes effect in the caller's name: the pages behind the new end go under their locks.
+runtime::Task<void> ask_for_size(std::shared_ptr<PatientCall> call, Process& process, std::shared_ptr<Mount> mount, InodeId inode) {
+  ++mount->find(inode)->references;
+  runtime::HostRequest request;
+  request.op = runtime::HostOp::getattr;
+  request.inode = inode;
+  for (;;) {
+    Answer answer(process, mount, request);
+    const OwnedReply reply = co_await answer;
+    const auto* answered = std::get_if<runtime::AttributesReply>(&reply.reply);
+    KnownInode* known = mount->find(inode);
+    if (answered == nullptr || known == nullptr || known->attributes.size <= answered->attributes.size) break;
+  }
+  std::vector<std::uint64_t> locked;
+  if (const KnownInode* known = mount->find(inode); known != nullptr) {
+    for (const auto& [page, lock] : known->page_locks) {
+      if (lock->held() && page >= known->attributes.size / kPageBytes) locked.push_back(page);
+    }
+  }
+  for (const std::uint64_t page : locked) {
+    const auto lock = mount->page_lock(inode, page);
+    co_await LockTurn(process, lock, true);
+    lock->unlock(true);
+  }
+  if (KnownInode* known = mount->find(inode); known != nullptr && known->references > 0) --known->references;
+  call->granted = true;
+  if (call->late) co_return;
+  process.universe().cancel(call->timer);
+  process.post(call->waiter);
+}
 
 /// What drop_name does once it has the directory's lock. True: the name was kept.
 bool drop_under_lock(Mount& mount, InodeId directory, const std::string& name) {
@@ -154,6 +192,17 @@ runtime::Task<Dropped> SimKernel::grow(InodeId inode, ByteRange range) {
   co_return note(notification, Dropped::done);
 }
 
+runtime::Task<Dropped> SimKernel::shrink(InodeId inode, Duration patience) {
+  co_await process_.delay(prng_.between(kNotifyMin, kNotifyMax));
+  const Notification notification{Notification::Kind::shorter, inode, {}, {}};
+  if (!effective() || mount_->find(inode) == nullptr) co_return note(notification, Dropped::unknown);
+  const auto call = std::make_shared<PatientCall>();
+  begin_patience(call, process_, patience);
+  process_.spawn(ask_for_size(call, process_, mount_, inode));
+  co_await PatientTurn(*call);
+  co_return note(notification, call->late ? Dropped::late : Dropped::done);
+}
+
 runtime::Task<std::vector<InodeId>> SimKernel::drop_unused(std::vector<InodeId> inodes) {
   co_await process_.delay(prng_.between(kNotifyMin, kNotifyMax));
   std::vector<InodeId> unknown;
@@ -202,7 +251,7 @@ runtime::Task<Dropped> SimKernel::drop_name(InodeId directory, std::string name,
   Notification notification{Notification::Kind::name, directory, {}, name};
   if (!effective() || mount_->find(directory) == nullptr) co_return note(notification, Dropped::unknown);
   const std::shared_ptr<Mount> mount = mount_;
-  const auto drop = std::make_shared<NameDrop>();
+  const auto drop = std::make_shared<PatientCall>();
   Process* process = &process_;
   const auto lock = mount->find(directory)->lock;
   lock->lock(true, [mount, drop, process, lock, directory, name] {
@@ -217,12 +266,9 @@ runtime::Task<Dropped> SimKernel::drop_name(InodeId directory, std::string name,
     if (drop->waiter) process->post(drop->waiter);
   });
   if (!drop->granted) {
-    drop->timer = process_.universe().after(patience, process, [drop, process] {
-      drop->late = true;
-      process->post(drop->waiter);
-    });
+    begin_patience(drop, process_, patience);
   }
-  co_await NameTurn(*drop);
+  co_await PatientTurn(*drop);
   if (drop->late) co_return note(notification, Dropped::late);
   const bool known = drop_under_lock(*mount, directory, name);
   lock->unlock(true);

@@ -15,7 +15,7 @@
 namespace lockstep::sim {
 
 struct Notification {
-  enum class Kind { attributes, listing, pages, size, name, all_names } kind{};
+  enum class Kind { attributes, listing, pages, size, shorter, name, all_names } kind{};
   InodeId inode;
   ByteRange range;
   std::string name;
@@ -46,6 +46,7 @@ class SimKernel final : public runtime::Kernel {
   runtime::Dropped drop_listing(InodeId inode) override;
   runtime::Task<runtime::Dropped> drop_pages(InodeId inode, ByteRange range) override;
   runtime::Task<runtime::Dropped> grow(InodeId inode, ByteRange range) override;
+  runtime::Task<runtime::Dropped> shrink(InodeId inode, Duration patience) override;
   runtime::Task<std::vector<InodeId>> drop_unused(std::vector<InodeId> inodes) override;
   runtime::Task<runtime::Dropped> drop_name(InodeId directory, std::string name, Duration patience) override;
   void drop_all_names() override;

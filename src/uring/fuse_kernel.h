@@ -10,6 +10,8 @@
 // Notifications of attributes and listings are written on the loop: they take no lock that a request holds. Those of
 // pages and names may wait for requests to be answered, so they have threads of their own, apart from each other and
 // from the pool that serves reads: a name may wait for a request that waits for another site, a page never does.
+// A daemon that is killed while one of these threads waits in the kernel for an answer of the daemon can't end: then the
+// watchdog ends the connection, and so the wait.
 //
 // A kernel without FUSE_NOTIFY_INC_EPOCH (before 7.44) cannot forget all names at once: there every name is handed out
 // without validity, drop_all_names() has nothing to do, and each use of a name costs a lookup.
@@ -60,8 +62,8 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
  public:
   struct Counters {
     std::uint64_t requests = 0, replies = 0, replies_lost = 0, reads = 0, starved = 0;
-    std::uint64_t drops_attributes = 0, drops_listing = 0, drops_pages = 0, sizes_told = 0, drops_name = 0, names_late = 0,
-                  drops_all_names = 0;
+    std::uint64_t drops_attributes = 0, drops_listing = 0, drops_pages = 0, sizes_told = 0, sizes_asked = 0, drops_name = 0,
+                  names_late = 0, drops_all_names = 0;
   };
 
   FuseKernel(Loop& loop, FuseOptions options);
@@ -76,6 +78,7 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
   runtime::Dropped drop_listing(InodeId inode) override;
   runtime::Task<runtime::Dropped> drop_pages(InodeId inode, ByteRange range) override;
   runtime::Task<runtime::Dropped> grow(InodeId inode, ByteRange range) override;
+  runtime::Task<runtime::Dropped> shrink(InodeId inode, Duration patience) override;
   runtime::Task<std::vector<InodeId>> drop_unused(std::vector<InodeId> inodes) override;
   runtime::Task<runtime::Dropped> drop_name(InodeId directory, std::string name, Duration patience) override;
   void drop_all_names() override;
@@ -84,7 +87,7 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
 
  private:
   friend struct FuseOperations;  // libfuse's callbacks: fuse_operations.cc
-  class NameDrop;
+  class Patient;
 
   /// A request that was handed out.
   struct Slot {

@@ -1,16 +1,22 @@
 // Notifications: what makes the kernel forget. They are written raw; the thread that writes one waits in the kernel for
 // the locks it needs.
 
+#include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <expected>
+#include <functional>
 
 #include "core/check.h"
 #include "core/log.h"
+#include "uring/descriptor.h"
 #include "uring/fuse_kernel.h"
 #include "uring/fuse_protocol.h"
 
@@ -22,6 +28,8 @@ using runtime::Task;
 
 /// Names whose drop is under way or in line; beyond, a drop is late at once.
 constexpr std::size_t kNameDropsMax = 64;
+/// Each time another notification was faster than the answer.
+constexpr int kAsksForSizeMax = 16;
 
 /// Writes notification `code`: `fixed`, and `tail` behind it. 0, or the errno.
 int notify(int fd, std::int32_t code, const void* fixed, std::size_t fixed_bytes, iovec tail = {}) {
@@ -33,7 +41,7 @@ int notify(int fd, std::int32_t code, const void* fixed, std::size_t fixed_bytes
 }
 
 /// A connection that is gone keeps nothing: that counts as done.
-Dropped outcome(int error) { return error == ENOENT ? Dropped::unknown : Dropped::done; }
+Dropped outcome(int error) { return error == ENOENT ? Dropped::unknown : error == EAGAIN ? Dropped::late : Dropped::done; }
 
 int notify_inode(int fd, InodeId inode, std::int64_t offset, std::int64_t length) {
   const fuse_notify_inval_inode_out out{inode.value, offset, length};
@@ -63,6 +71,62 @@ int notify_name(int fd, InodeId directory, const std::string& name) {
   out.parent = directory.value;
   out.namelen = static_cast<std::uint32_t>(name.size());
   return notify(fd, FUSE_NOTIFY_INVAL_ENTRY, &out, sizeof out, {const_cast<char*>(name.c_str()), name.size() + 1});
+}
+
+/// What open_by_handle_at takes for an object of a FUSE mount: fuse_encode_fh in fs/fuse/inode.c.
+struct ObjectHandle {
+  static constexpr int kType = 0x81;  // FILEID_INO64_GEN
+  file_handle head{3 * sizeof(std::uint32_t), kType};
+  std::uint32_t inode_high, inode_low, generation = 0;
+};
+
+/// The calling thread's working directory, its own from now on; "/" again when this goes.
+class WorkingDirectory {
+ public:
+  /// `directory` may be a path only.
+  explicit WorkingDirectory(const Descriptor& directory) {
+    thread_local const bool own = ::unshare(CLONE_FS) == 0;
+    there_ = own && ::fchdir(directory.get()) == 0;
+  }
+  ~WorkingDirectory() {
+    if (there_) CHECK(::chdir("/") == 0);
+  }
+  WorkingDirectory(const WorkingDirectory&) = delete;
+  [[nodiscard]] bool there() const { return there_; }
+
+ private:
+  bool there_ = false;
+};
+
+/// An object that the kernel knows, not opened: the daemon is not asked. Where it is not at hand: the errno.
+std::expected<Descriptor, int> by_number(const std::string& mount_point, std::uint32_t connection, InodeId inode) {
+  const Descriptor root(::open(mount_point.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  struct statx mounted {};
+  const int looked = ::statx(root.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &mounted);
+  // Somebody may have mounted something over it.
+  if (looked != 0 || mounted.stx_dev_major != 0 || mounted.stx_dev_minor != connection) return std::unexpected(EAGAIN);
+  ObjectHandle handle;
+  handle.inode_high = static_cast<std::uint32_t>(inode.value >> 32);
+  handle.inode_low = static_cast<std::uint32_t>(inode.value);
+  // open_by_handle_at takes no descriptor that is only a path, and to open the root would be a request to the daemon.
+  const WorkingDirectory here(root);
+  if (!here.there()) return std::unexpected(EAGAIN);
+  Descriptor object(::open_by_handle_at(AT_FDCWD, &handle.head, O_PATH | O_CLOEXEC));
+  if (object.get() < 0) return std::unexpected(errno == ESTALE ? ENOENT : EAGAIN);
+  return object;
+}
+
+/// Asks for its attributes until the kernel goes by a size that is no larger. 0, or the errno; EAGAIN: not so yet.
+int ask_for_size(const std::string& mount_point, std::uint32_t connection, InodeId inode) {
+  const auto object = by_number(mount_point, connection, inode);
+  if (!object) return object.error();
+  for (int i = 0; i < kAsksForSizeMax; ++i) {
+    struct statx answered {}, kept{};
+    if (::statx(object->get(), "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_SIZE, &answered) != 0) return EAGAIN;
+    if (::statx(object->get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &kept) != 0) return EAGAIN;
+    if (kept.stx_size <= answered.stx_size) return 0;
+  }
+  return EAGAIN;
 }
 
 }  // namespace
@@ -117,25 +181,25 @@ Task<std::vector<InodeId>> FuseKernel::drop_unused(std::vector<InodeId> inodes) 
   co_return unknown;
 }
 
-/// One name on its way: done by a thread, awaited with patience, and on its own when that ended.
-class FuseKernel::NameDrop final : public Pool::Job, public Timer {
+/// A call on its way: made by a thread, awaited with patience, and on its own when that ended.
+class FuseKernel::Patient final : public Pool::Job, public Timer {
  public:
-  NameDrop(FuseKernel& kernel, InodeId directory, std::string name)
-      : kernel_(kernel), fd_(kernel.fd_), directory_(directory), name_(std::move(name)) {}
+  /// `call` gives an errno.
+  Patient(FuseKernel& kernel, Pool& pool, std::function<int()> call) : kernel_(kernel), pool_(pool), call_(std::move(call)) {}
 
   struct Awaiter {
-    NameDrop& drop;
+    Patient& call;
     Instant deadline;
-    Awaiter(NameDrop& d, Instant at) : drop(d), deadline(at) {}
+    Awaiter(Patient& c, Instant at) : call(c), deadline(at) {}
     bool await_ready() const noexcept { return false; }
     void await_suspend(std::coroutine_handle<> h) {
-      drop.waiter_ = h;
-      drop.kernel_.loop_.add(drop, deadline);
-      drop.kernel_.name_pool_.start(drop);
+      call.waiter_ = h;
+      call.kernel_.loop_.add(call, deadline);
+      call.pool_.start(call);
     }
-    Dropped await_resume() { return drop.outcome_; }
+    Dropped await_resume() { return call.outcome_; }
   };
-  Awaiter within(Instant deadline) { return Awaiter(*this, deadline); }
+  Awaiter within(Duration patience) { return Awaiter(*this, Loop::now() + patience); }
   /// Nobody awaits it any more: it goes when its call returned.
   void let_go() {
     if (has_returned_) {
@@ -165,20 +229,30 @@ class FuseKernel::NameDrop final : public Pool::Job, public Timer {
 
  private:
   void work() override {
-    // Withdrawn before its turn came: whoever was told "late" made the kernel forget every name.
-    if (!withdrawn_) error_ = notify_name(fd_, directory_, name_);
+    // Withdrawn before its turn came: whoever was told "late" sees to it in another way.
+    if (!withdrawn_) error_ = call_();
   }
 
   FuseKernel& kernel_;
-  const int fd_;
-  const InodeId directory_;
-  const std::string name_;
+  Pool& pool_;
+  const std::function<int()> call_;
   std::coroutine_handle<> waiter_;
   std::atomic<bool> withdrawn_ = false;
   bool on_its_own_ = false, has_returned_ = false;
   int error_ = 0;
   Dropped outcome_ = Dropped::done;
 };
+
+Task<Dropped> FuseKernel::shrink(InodeId inode, Duration patience) {
+  if (!connected_ || !notifying_->enter()) co_return Dropped::done;
+  ++counters_.sizes_asked;
+  if (starved_) wake_.set();  // there is the reserve now
+  auto ask = [path = path_, number = number_, inode] { return ask_for_size(path, number, inode); };
+  auto* call = new Patient(*this, page_pool_, std::move(ask));
+  const Dropped outcome = co_await call->within(patience);
+  call->let_go();
+  co_return outcome;
+}
 
 Task<Dropped> FuseKernel::drop_name(InodeId directory, std::string name, Duration patience) {
   if (!connected_) co_return Dropped::done;
@@ -188,8 +262,9 @@ Task<Dropped> FuseKernel::drop_name(InodeId directory, std::string name, Duratio
     co_return Dropped::late;
   }
   if (!notifying_->enter()) co_return Dropped::done;
-  auto* drop = new NameDrop(*this, directory, std::move(name));
-  const Dropped outcome = co_await drop->within(Loop::now() + patience);
+  auto notice = [fd = fd_, directory, name = std::move(name)] { return notify_name(fd, directory, name); };
+  auto* drop = new Patient(*this, name_pool_, std::move(notice));
+  const Dropped outcome = co_await drop->within(patience);
   drop->let_go();
   if (outcome == Dropped::late) ++counters_.names_late;
   co_return outcome;

@@ -45,6 +45,11 @@ void abort_path(char* into, std::uint32_t number) {
   ::stpcpy(at, "/abort");
 }
 
+/// The thread that started this process has ended: the daemon was killed. Its channel need not be closed for that: others of its
+/// threads can't end while they wait in the kernel for what the daemon had to answer.
+volatile std::sig_atomic_t killed = 0;
+void note_killed(int) { killed = 1; }
+
 void say(const char* text) { (void)!::write(STDERR_FILENO, text, std::strlen(text)); }
 
 void cut(WatchdogMemory* memory, const char* why) {
@@ -61,6 +66,12 @@ void cut(WatchdogMemory* memory, const char* why) {
   say(why);
 }
 
+[[noreturn]] void end_with_daemon(WatchdogMemory* memory) {
+  // Its connection ends when this process does, but what is open stays readable.
+  cut(memory, "lockstep watchdog: the daemon has ended: its mount is cut off\n");
+  ::_exit(0);
+}
+
 /// What the daemon says.
 void listen(WatchdogMemory* memory) {
   for (;;) {
@@ -75,11 +86,7 @@ void listen(WatchdogMemory* memory) {
     const ssize_t n = ::recvmsg(kChannel, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return;
-    if (n <= 0) {
-      // The daemon is gone. Its connection ends when this process does, but what is open stays readable.
-      cut(memory, "lockstep watchdog: the daemon has ended: its mount is cut off\n");
-      ::_exit(0);
-    }
+    if (n <= 0) end_with_daemon(memory);
     if (what == kRelease) ::close(kConnection);
     if (what != kGuard) continue;
     const cmsghdr* part = CMSG_FIRSTHDR(&message);
@@ -95,9 +102,13 @@ void listen(WatchdogMemory* memory) {
 /// Away from what is meant for the daemon, and from what a system that is short of something does.
 void settle_in(int channel) {
   for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2}) ::signal(number, SIG_IGN);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  // Comes only while it is waited for.
+  ::signal(SIGRTMIN, note_killed);
+  sigset_t kept_back;
+  ::sigemptyset(&kept_back);
+  ::sigaddset(&kept_back, SIGRTMIN);
+  ::sigprocmask(SIG_SETMASK, &kept_back, nullptr);
+  ::prctl(PR_SET_PDEATHSIG, SIGRTMIN);
   ::setsid();
   ::prctl(PR_SET_NAME, "lockstep-dog");
   (void)!::chdir("/");
@@ -152,6 +163,8 @@ void forget_object(int fd, std::uint64_t inode) {
 
 void run_watchdog(WatchdogMemory* memory, int channel) {
   settle_in(channel);
+  sigset_t none_kept_back;
+  ::sigemptyset(&none_kept_back);
   for (;;) {
     std::int64_t until = memory->until.load();
     if (until != Watchdog::kNever && boot_time() >= until) {
@@ -167,7 +180,8 @@ void run_watchdog(WatchdogMemory* memory, int channel) {
     }
     ::timerfd_settime(kTimer, TFD_TIMER_ABSTIME, &at, nullptr);
     pollfd waits[] = {{kChannel, POLLIN, 0}, {kTimer, POLLIN, 0}};
-    if (::poll(waits, 2, -1) < 0 && errno != EINTR) ::_exit(1);
+    if (::ppoll(waits, 2, nullptr, &none_kept_back) < 0 && errno != EINTR) ::_exit(1);
+    if (killed != 0) end_with_daemon(memory);
     listen(memory);
   }
 }

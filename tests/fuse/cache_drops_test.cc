@@ -296,6 +296,69 @@ TEST_CASE("a write that holds the last page does not hold the new size") {
   s.settle();
 }
 
+TEST_CASE("what was cut off while it is open is shorter in the kernel, too, before its drop is done") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644, 9000);
+  s.lookup("a");
+  const std::vector<wire::Drop> cut{{Kind::pages, a, {100, 0}, ""}};
+  s.volume.objects[a].size = 100;
+  CHECK(s.host.drop_now(cut));  // nobody has it open
+  CHECK(s.kernel().mounted()->find(a)->attributes.size == 9000);
+  s.ask(s.request(HostOp::open, a));
+  // The next drop may overtake what a reader is answered.
+  const std::vector<wire::Drop> next{{Kind::attributes, a, {}, ""}};
+  REQUIRE(!s.host.drop_now(next));
+  bool done = false;
+  s.drop(next, done);
+  s.settle();
+  CHECK(done);
+  CHECK(s.notifications(Notification::Kind::shorter).size() == 1);
+  CHECK(s.kernel().mounted()->find(a)->attributes.size == 100);
+  CHECK(s.host.drop_now(next));
+
+  s.volume.objects[a].size = 10;
+  const std::vector<wire::Drop> again{{Kind::pages, a, {10, 0}, ""}};
+  REQUIRE(!s.host.drop_now(again));
+  done = false;
+  s.drop(again, done);
+  s.settle();
+  CHECK(done);
+  CHECK(s.notifications(Notification::Kind::shorter).size() == 2);
+  CHECK(s.kernel().mounted()->find(a)->attributes.size == 10);
+}
+
+TEST_CASE("a write that holds a page behind the new end holds up nothing") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644, 10'000);
+  s.lookup("a");
+  s.ask(s.request(HostOp::open, a));
+  s.changes.go.reset();
+  auto& write = s.send(s.write(a, 9000, std::string(100, 'w')));
+  s.settle();
+  const auto lock = s.kernel().mounted()->page_lock(a, 2);
+  lock->lock(true, [] {});
+  s.volume.objects[a].size = 100;
+  const std::vector<wire::Drop> cut{{Kind::pages, a, {100, 0}, ""}};
+  REQUIRE(!s.host.drop_now(cut));
+  bool done = false;
+  s.drop(cut, done);
+  s.settle();
+  CHECK(done);
+  CHECK(!write.has_value());
+  CHECK(s.notifications(Notification::Kind::shorter).empty());
+  lock->unlock(true);
+  s.changes.go.set();
+  s.settle();
+  // Asked for when nothing is in the way any more.
+  const std::vector<wire::Drop> next{{Kind::attributes, a, {}, ""}};
+  REQUIRE(!s.host.drop_now(next));
+  done = false;
+  s.drop(next, done);
+  s.settle();
+  CHECK(done);
+  CHECK(s.notifications(Notification::Kind::shorter).size() == 1);
+}
+
 TEST_CASE("a size is told with a page that nobody holds") {
   PendingWrite w;
   w.buffered = true;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstdlib>
 #include <string>
 
@@ -106,7 +107,7 @@ Task<void> grown_elsewhere(Fixture& f) {
   const int before = co_await f.host("test $(wc -c < hello) = 300000 && cat hello > /dev/null");
   CHECK(before == 0);
   f.tree.content += "tail";
-  f.tree.overtaken = true;
+  f.tree.overtaken = INT_MAX;
   const ByteRange end{300'004 / 4096 * 4096, 300'004 % 4096};
   const Dropped pages = co_await f.kernel->drop_pages(kFile, end);
   CHECK(pages == Dropped::done);
@@ -120,6 +121,36 @@ Task<void> grown_elsewhere(Fixture& f) {
   CHECK(still == 0);
   const Dropped unknown = co_await f.kernel->grow(InodeId{99}, ByteRange{0, 1});
   CHECK(unknown == Dropped::unknown);
+  co_await f.kernel->unmount();
+}
+
+/// What was cut off elsewhere is read to its new end, also when drops overtake each answer that tells the size.
+Task<void> cut_off_elsewhere(Fixture& f) {
+  REQUIRE(f.kernel->mount(f.tree));
+  const int before = co_await f.host("cat hello > /dev/null");
+  CHECK(before == 0);
+  f.tree.content.resize(100);
+  f.tree.overtaken = 3;
+  const int asked = f.tree.seen[HostOp::getattr];
+  const Dropped shrunk = co_await f.kernel->shrink(kFile, 10s);
+  CHECK(shrunk == Dropped::done);
+  CHECK(f.tree.seen[HostOp::getattr] == asked + 4);
+  f.tree.overtaken = INT_MAX;
+  f.kernel->drop_attributes(kFile);
+  const int after = co_await f.host("test $(cat hello | wc -c) = 100");
+  CHECK(after == 0);
+  const Dropped always = co_await f.kernel->shrink(kFile, 10s);
+  CHECK(always == Dropped::done);  // it goes by 100 already
+  const Dropped unknown = co_await f.kernel->shrink(InodeId{99}, 10s);
+  CHECK(unknown == Dropped::unknown);
+
+  f.tree.content.resize(50);
+  const Dropped overtaken = co_await f.kernel->shrink(kFile, 10s);
+  CHECK(overtaken == Dropped::late);
+  f.tree.overtaken = 0;
+  f.tree.hold_attributes = true;
+  const Dropped held = co_await f.kernel->shrink(kFile, 5ms);
+  CHECK(held == Dropped::late);
   co_await f.kernel->unmount();
 }
 
@@ -202,6 +233,15 @@ TEST_CASE("a read goes to the end that grow() told, whatever overtakes its attri
   }
   Fixture f;
   f.loop->run(grown_elsewhere(f));
+}
+
+TEST_CASE("a read goes no further than shrink() made sure of, whatever overtakes its attributes") {
+  if (!can_mount()) {
+    WARN("needs root and /dev/fuse");
+    return;
+  }
+  Fixture f;
+  f.loop->run(cut_off_elsewhere(f));
 }
 
 TEST_CASE("a name that is held by a lookup is late, and blocks nothing else") {

@@ -27,8 +27,9 @@ class TinyTree final : public HostHandler {
   FuseKernel* kernel = nullptr;
   std::string content = std::string(300'000, 'x');
   std::string written;
-  std::vector<std::uint64_t> held;  ///< lookups of "slow"
-  bool overtaken = false;           ///< every GETATTR is overtaken by a drop of the same attributes
+  std::vector<std::uint64_t> held;  ///< lookups of "slow", not answered
+  int overtaken = 0;                ///< so many answers to GETATTR are overtaken by a drop of the same attributes
+  bool hold_attributes = false;     ///< GETATTR is held, too
   bool aligned = true, gone = false, was_cut_off = false;
   std::map<HostOp, int> seen;
   std::uint32_t umask = 0;
@@ -55,7 +56,11 @@ class TinyTree final : public HostHandler {
         if (r.name == "slow") return held.push_back(r.unique);
         return answer(r, EntryReply{});
       case HostOp::getattr:
-        if (overtaken) kernel->drop_attributes(r.inode);
+        if (hold_attributes) return held.push_back(r.unique);
+        if (overtaken > 0) {
+          --overtaken;
+          kernel->drop_attributes(r.inode);
+        }
         return answer(r, AttributesReply{attributes(r.inode, r.inode == kFile ? content.size() : 0), 1h});
       case HostOp::readlink: return answer(r, DataReply{std::as_bytes(std::span("hello", 5))});
       case HostOp::open: return answer(r, OpenReply{.handle = 7, .keep_cache = true});

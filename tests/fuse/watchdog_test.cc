@@ -13,6 +13,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <thread>
 
 #include "tiny_tree.h"
 #include "uring/loop.h"
@@ -25,7 +26,7 @@ namespace {
 constexpr Duration kLeave = 700ms;
 
 /// What a test tells a daemon; it answers with the same, or as said.
-enum Order : char { arm = 'a', disarm = 'd', kill_watchdog = 'k', mount_again = 'm', was_cut_off = 'c', quit = 'q' };
+enum Order : char { arm = 'a', disarm = 'd', kill_watchdog = 'k', mount_again = 'm', was_cut_off = 'c', wait_for_itself = 'w', quit = 'q' };
 
 class Daemon {
  public:
@@ -91,9 +92,10 @@ class Daemon {
     FuseKernel kernel(**loop, options);
     TinyTree tree;
     tree.kernel = &kernel;
-    (*loop)->run(obey(kernel, tree, pool, **watchdog, orders, answers));
+    (*loop)->run(obey(directory, kernel, tree, pool, **watchdog, orders, answers));
   }
-  static Task<void> obey(FuseKernel& kernel, TinyTree& tree, Pool& pool, Watchdog& watchdog, int orders, int answers) {
+  static Task<void> obey(std::string directory, FuseKernel& kernel, TinyTree& tree, Pool& pool, Watchdog& watchdog, int orders,
+                         int answers) {
     char order = mount_again;
     while (order != quit) {
       char said = order;
@@ -108,6 +110,17 @@ class Daemon {
           siginfo_t ended{};
           ::kill(watchdog.process(), SIGKILL);
           ::waitid(P_PID, static_cast<id_t>(watchdog.process()), &ended, WEXITED | WNOWAIT);
+          break;
+        }
+        case wait_for_itself: {
+          std::thread([slow = directory + "/slow"] {
+            struct stat st {};
+            ::stat(slow.c_str(), &st);
+          }).detach();
+          while (tree.held.empty()) {
+            auto brief = [] { return ::usleep(1000); };
+            co_await pool.run(brief);
+          }
           break;
         }
         case was_cut_off: said = tree.was_cut_off ? 'y' : 'n'; break;
@@ -255,6 +268,20 @@ TEST_CASE("when a daemon is killed the kernel stops serving what is open, too") 
   Daemon next(at.path);
   const OpenFile again(at.path);
   CHECK(again.read(0) == 'x');
+}
+
+TEST_CASE("a daemon that is killed while one of its threads waits for its answer ends, and its mount with it") {
+  if (!can_mount()) {
+    WARN("needs root and /dev/fuse");
+    return;
+  }
+  MountPoint at;
+  Daemon daemon(at.path);
+  const OpenFile file(at.path);
+  REQUIRE(daemon.tell(wait_for_itself) == wait_for_itself);
+  daemon.signal(SIGKILL);  // waits until it has ended
+  CHECK(file.served() < 9s);
+  CHECK(!file.resident());
 }
 
 TEST_CASE("an unmount in use leaves nothing to be served") {

@@ -22,6 +22,7 @@ class NoKernel final : public runtime::Kernel {
   runtime::Dropped drop_listing(InodeId) override { return runtime::Dropped::unknown; }
   runtime::Task<runtime::Dropped> drop_pages(InodeId, ByteRange) override { co_return runtime::Dropped::unknown; }
   runtime::Task<runtime::Dropped> grow(InodeId, ByteRange) override { co_return runtime::Dropped::unknown; }
+  runtime::Task<runtime::Dropped> shrink(InodeId, Duration) override { co_return runtime::Dropped::unknown; }
   runtime::Task<std::vector<InodeId>> drop_unused(std::vector<InodeId> inodes) override { co_return inodes; }
   runtime::Task<runtime::Dropped> drop_name(InodeId, std::string, Duration) override { co_return runtime::Dropped::unknown; }
   void drop_all_names() override {}
