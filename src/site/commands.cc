@@ -122,7 +122,7 @@ json Site::status() {
                       {"dropped_attributes", host.dropped_attributes}, {"dropped_listings", host.dropped_listings},
                       {"dropped_pages", host.dropped_pages}, {"dropped_names", host.dropped_names},
                       {"dropped_all_names", host.epochs}, {"drops_needless", host.drops_needless},
-                      {"drops_waited", host.helper_hops}};
+                      {"drops_waited", host.helper_hops}, {"sizes_late", host.shrinks_late}};
   if (surroundings_.loop_counters) counters["loop"] = surroundings_.loop_counters();
 
   json answer{{"volume", config_.volume},

@@ -210,7 +210,7 @@ TEST_CASE("a byte that is stored makes one page dirty, whatever pieces the file 
   RealWorld here(directory.path());
   {
     const std::string zeros(4 << 20, '\0');
-    std::ofstream(directory.path() + "/table").write(zeros.data(), static_cast<std::streamsize>(zeros.size()));
+    std::ofstream(here.disk->where() + "/table").write(zeros.data(), static_cast<std::streamsize>(zeros.size()));
   }
   here.run(store_a_byte(here));
 }
