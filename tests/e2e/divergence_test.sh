@@ -9,7 +9,7 @@ state_is() { [[ $(status_of "$1" 's["state"]' 2>/dev/null) == "$2" ]]; }
 # facts DIRECTORY: what find and sha256sum say of all in it, by path
 facts() {
   (
-    cd "$1"
+    cd "$1" || exit
     find . -mindepth 1 -type d -printf '%P %y %U:%G %m %T@\n'
     find . ! -type d -printf '%P %y %U:%G %m %s %n %T@ %l\n'
     find . -type f -print0 | sort -z | xargs -0 sha256sum
