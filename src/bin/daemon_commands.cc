@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 
 #include "bin/asking.h"
 #include "bin/status_view.h"
@@ -118,8 +119,17 @@ ExitStatus replace_arbiter(const std::string& control) {
   return say(ask(control, {{"command", "replace-arbiter"}}, {}, std::nullopt));
 }
 
-ExitStatus resolve(const std::string& control, const std::string& site) {
-  return say(ask(control, {{"command", "resolve"}, {"discard", site}}, {}, std::nullopt));
+ExitStatus resolve(const std::string& control, const ResolveCommand& command) {
+  json request{{"command", "resolve"}, {"discard", command.discard}, {"partly", command.partly}};
+  if (command.keep == "none") {
+    request["keep"] = command.keep;
+  } else if (!command.keep.empty()) {
+    // The daemon has another working directory.
+    std::string path = std::filesystem::absolute(command.keep).lexically_normal();
+    while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+    request["keep"] = std::move(path);
+  }
+  return say(ask(control, request, {}, std::nullopt));
 }
 
 ExitStatus show_divergence(const std::string& control, bool as_json) {

@@ -26,8 +26,13 @@ struct TraceOptions {
 /// The new area of `site` is welcome.
 [[nodiscard]] ExitStatus replace(const std::string& control, const std::string& site);
 [[nodiscard]] ExitStatus replace_arbiter(const std::string& control);
-/// What `site` has of its own since the sites diverged goes.
-[[nodiscard]] ExitStatus resolve(const std::string& control, const std::string& site);
+struct ResolveCommand {
+  std::string discard;  ///< the site whose changes go
+  std::string keep;     ///< directory, "none", or empty: in the area
+  bool partly = false;  ///< also where something can't be kept
+};
+/// What a site has of its own since the sites diverged goes.
+[[nodiscard]] ExitStatus resolve(const std::string& control, const ResolveCommand& command);
 /// What this site has of its own since the sites diverged.
 [[nodiscard]] ExitStatus show_divergence(const std::string& control, bool json);
 [[nodiscard]] ExitStatus trace(const std::string& control, const TraceOptions& options);

@@ -10,6 +10,7 @@
 #include "bin/units.h"
 #include "config/values.h"
 #include "controller/room.h"
+#include "resync/keep_aside.h"
 #include "uring/clock.h"
 #include "uring/disk.h"
 #include "uring/key_value.h"
@@ -91,6 +92,9 @@ ExitStatus format_area(const config::Config& config, SiteId site, const FormatCo
     return kCouldNot;
   }
   fmt::print("{}: area of site {} of volume {} made, {}\n", here.area, here.name, config.volume, human_bytes(made->blocks * kBlockBytes));
+  const std::string kept = here.area + "/" + resync::kDiscardedDirectory;
+  std::error_code ignored;
+  if (std::filesystem::exists(kept, ignored)) fmt::print("{} is left as it was: it has what was kept aside of a divergence\n", kept);
   return kYes;
 }
 

@@ -8,6 +8,7 @@
 
 #include "area/superblocks.h"
 #include "fsck/fsck.h"
+#include "resync/keep_aside.h"
 #include "uring/clock.h"
 #include "uring/disk.h"
 #include "uring/key_value.h"
@@ -75,6 +76,13 @@ Result<fsck::Outcome> examine(const FsckCommand& command, fsck::RepairNotice& no
   return outcome;
 }
 
+/// What stands in the directory and is not of the area.
+void mention_discarded(const std::string& area) {
+  const std::string kept = area + "/" + resync::kDiscardedDirectory;
+  std::error_code ignored;
+  if (std::filesystem::exists(kept, ignored)) fmt::print("note: {} has what was kept aside of a divergence; it is not looked into\n", kept);
+}
+
 void print_findings(const fsck::Report& report) {
   for (const std::string& note : report.notes()) fmt::print("note: {}\n", note);
   for (const fsck::Finding& finding : report.findings()) fmt::print("{}\n", fsck::line_of(finding));
@@ -93,6 +101,7 @@ FsckStatus fsck_area(const FsckCommand& command) {
     return kNotChecked;
   }
   const fsck::Report& report = outcome->report;
+  mention_discarded(command.area);
   print_findings(report);
   if (notice.said) {
     fmt::print(

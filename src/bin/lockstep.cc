@@ -33,6 +33,7 @@ struct Options {
   bool repair = false;
   LocksCommand locks;
   ReserveCommand reserve;
+  ResolveCommand resolve;
   WatchCommand watch;
 };
 
@@ -115,7 +116,9 @@ int run(int argc, char** argv) {
   divergence_command->add_flag("--json", options.json, "one line for programs");
 
   CLI::App* resolve_command = app.add_subcommand("resolve", "after a divergence: whose changes go");
-  resolve_command->add_option("--discard", options.other, "the site that is made equal to the other one")->required()->type_name("NAME");
+  resolve_command->add_option("--discard", options.resolve.discard, "the site that is made equal to the other one")->required()->type_name("NAME");
+  resolve_command->add_option("--keep", options.resolve.keep, "where a copy of what goes is made: a directory, or \"none\" (default: \"discarded\" in the area)")->type_name("DIR");
+  resolve_command->add_flag("--partly", options.resolve.partly, "also when not all of it can be kept");
 
   CLI::App* locks_command = app.add_subcommand("locks", "who holds advisory locks (fcntl, flock), and who waits for them");
   locks_command->add_option("path", options.locks.path, "of this file only")->type_name("PATH");
@@ -173,7 +176,7 @@ int run(int argc, char** argv) {
     if (take_over_command->parsed()) return take_over(control, options.force, options.yes);
     if (replace_command->parsed()) return options.arbiter ? replace_arbiter(control) : replace(control, options.other);
     if (divergence_command->parsed()) return show_divergence(control, options.json);
-    if (resolve_command->parsed()) return resolve(control, options.other);
+    if (resolve_command->parsed()) return resolve(control, options.resolve);
     const std::string& mount = config.at(site).mount;
     if (locks_break->parsed()) return break_locks(control, mount, options.locks);
     if (locks_command->parsed()) return show_locks(control, mount, options.locks);

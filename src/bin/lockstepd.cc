@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "core/log.h"
 #include "site/site.h"
+#include "uring/aside.h"
 #include "uring/clock.h"
 #include "uring/disk.h"
 #include "uring/etcd_register.h"
@@ -28,6 +29,8 @@ namespace {
 using namespace lockstep;
 
 constexpr unsigned kDiskThreads = 4;
+/// Copying what is discarded: a slow medium there holds up nothing else.
+constexpr unsigned kAsideThreads = 1;
 
 /// The id that the kernel makes at each boot of the machine.
 Uuid host_boot_id() {
@@ -172,6 +175,9 @@ int serve(const config::Config& config, SiteId self, uring::Watchdog& watchdog) 
   surroundings.loop_counters = [&loop] { return loop_counters((*loop)->statistics()); };
   surroundings.costs = costs_of;
   surroundings.costs_with = loop->get();
+  uring::Pool aside_pool(**loop, kAsideThreads, "lockstep-aside");
+  uring::DirectoryAside aside(aside_pool, me.area, me.mount);
+  surroundings.aside = &aside;
   bool failed = false, detached = false;
   surroundings.detached = [&] {
     detached = true;

@@ -193,6 +193,19 @@ std::string reservations(const json& status) {
   return out + " (lockstep reserve --list)\n";
 }
 
+/// What was, or is being, copied out of the volume before it is discarded.
+std::string kept_aside(const json& status) {
+  std::string out;
+  if (const json& keeping = member(status, "keeping"); keeping.is_object()) {
+    out += fmt::format("  kept aside: {} of {} changes so far, {}; changes wait\n", number(keeping, "changes"), number(keeping, "of"),
+                       human_bytes(number(keeping, "bytes")));
+  }
+  for (const std::string& where : control::texts(status, "kept_aside")) {
+    out += fmt::format("  kept aside: what was discarded is in {}; remove it when nobody needs it any more\n", where);
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string render_status(const json& status) {
@@ -204,7 +217,7 @@ std::string render_status(const json& status) {
   out += sites_table(status) + "\n";
   out += mending(status) + arbiter(status);
   out += fmt::format("  I/O:   {}\n", pending(status));
-  out += reservations(status);
+  out += reservations(status) + kept_aside(status);
   out += fmt::format("  space: {}\n", space(status));
   return out;
 }

@@ -228,6 +228,10 @@ runtime::Task<void> Controller::serve(peer::Link& link, peer::Session& session, 
     not_connected_ = keeper_.frozen() ? keeper_.problem() : "this site decides about its membership";
     co_return;
   }
+  if (discarding_) {
+    not_connected_ = "what this site has of its own is being kept aside, before it is discarded";
+    co_return;
+  }
   peer_ = theirs;
   connected_ = true;
   not_connected_.clear();
@@ -265,7 +269,7 @@ Controller::State Controller::state() const {
   if (replica_.failed()) return State::detached;
   if (primary_ && primary_->in_sync()) return State::in_sync;
   if (secondary_ && secondary_->in_sync()) return State::in_sync;
-  if (encounter_ && encounter_->relation == Relation::diverged && !(primary_ && primary_->alone())) return State::diverged;
+  if (fork() && (discarding_ || !(primary_ && primary_->alone()))) return State::diverged;
   if (primary_ && (primary_->alone() || primary_->live())) return primary_->progress() != nullptr ? State::alone_resync : State::alone;
   if (secondary_ && secondary_->progress() != nullptr) return State::resync;
   if (connected_) return State::catching_up;
@@ -273,7 +277,7 @@ Controller::State Controller::state() const {
 }
 
 bool Controller::writable() const {
-  if (replica_.failed()) return false;
+  if (replica_.failed() || discarding_) return false;
   return (primary_ && (primary_->live() || primary_->alone())) || (secondary_ && secondary_->live());
 }
 

@@ -112,8 +112,13 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   [[nodiscard]] std::optional<Seq> fork() const {
     return encounter_ && encounter_->relation == Relation::diverged ? std::optional(fork_) : std::nullopt;
   }
-  /// What this site has of its own since the sites diverged may go.
+  /// Nothing is changed here and nobody is met until discard() or keep_own(): what this site has of its own since the sites diverged can be
+  /// copied. Its hosts can read; what they change waits.
+  runtime::Task<std::string> begin_discard();
+  /// What this site has of its own may go; its hosts wait until the other site is met. Requires: begin_discard() ended well.
   runtime::Task<std::string> discard();
+  /// The divergence stays as it was. Requires: begin_discard() ended well.
+  void keep_own();
 
   // What people ask.
   enum class State { connecting, catching_up, in_sync, alone, alone_resync, resync, suspended, diverged, detached };
@@ -190,6 +195,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   runtime::Task<void> lone_step(const Alone& alone);
   runtime::Task<void> publish_loop();
   [[nodiscard]] AloneInput alone_input() const;
+  runtime::Task<void> leave_own();
   /// Records an entry of which this site is the only member. Nothing may be committed meanwhile.
   runtime::Task<Keeper::Recorded> record_alone(bool consented, bool forced, Epoch above);
 
@@ -239,6 +245,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   Seq fork_;                         // of an encounter that said "diverged"
   bool connected_ = false;
   bool deciding_ = false;
+  bool discarding_ = false;          // from begin_discard() to keep_own(), or to the end of the role after discard()
   bool recorded_here_ = false;       // a sole member recorded an entry in this start
   bool accepts_new_store_ = false;
   Instant look_at_arbiter_;

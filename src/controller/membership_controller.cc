@@ -241,7 +241,7 @@ AloneInput Controller::alone_input() const {
 
 runtime::Task<void> Controller::lone_watch() {
   while (!stop_.requested()) {
-    if (connected_ || replica_.failed() || (primary_ && primary_->alone())) {
+    if (connected_ || discarding_ || replica_.failed() || (primary_ && primary_->alone())) {
       removing_slow_ = removing_slow_ && connected_;
       co_await lone_changed_.wait();
       continue;
@@ -357,6 +357,7 @@ std::vector<std::string> Controller::losses_of_takeover() const {
 }
 
 runtime::Task<std::string> Controller::take_over_forced() {
+  if (discarding_) co_return "what this site has of its own is being kept aside, before it is discarded; wait for the end of that, or interrupt it";
   if (primary_ && (primary_->alone() || primary_->in_sync())) co_return "this site is the primary, and writable";
   if (connected_) co_return "the other site is connected; use switchover, or wait until the two are in sync";
   if (deciding_ || keeper_.frozen()) co_return "this site is just deciding about its membership; try again in a moment";
@@ -373,13 +374,44 @@ runtime::Task<std::string> Controller::take_over_forced() {
   co_return done == Keeper::Recorded::yes ? std::string() : "it could not be recorded: " + keeper_.problem();
 }
 
+runtime::Task<std::string> Controller::begin_discard() {
+  if (!fork()) co_return "the sites have not diverged, or have not met since this daemon started";
+  if (replica_.failed()) co_return "the area of this site has failed: " + replica_.failure();
+  if (discarding_) co_return "what this site has of its own is being kept aside already, for somebody else who said resolve";
+  if (deciding_ || connected_ || keeper_.frozen()) co_return "this site is just deciding about its membership; try again in a moment";
+  discarding_ = true;
+  if (!primary_) co_return std::string();
+  primary_->hold();
+  const bool drained = co_await primary_->drained();
+  if (drained && !stopping_) co_return std::string();
+  keep_own();
+  co_return "this daemon is stopping";
+}
+
 runtime::Task<std::string> Controller::discard() {
-  if (!encounter_ || encounter_->relation != Relation::diverged) co_return "the sites have not diverged, or have not met since this daemon started";
-  if (deciding_ || keeper_.frozen()) co_return "this site is just deciding about its membership; try again in a moment";
+  if (stopping_ || replica_.failed()) {
+    keep_own();
+    co_return "this daemon is stopping; nothing was discarded";
+  }
   co_await keeper_.set({.discards = true});
   encounter_.reset();
-  link_->drop_session();
+  if (!stopping_) scope_.spawn(leave_own());
   co_return std::string();
+}
+
+/// After discard(): what would be acknowledged now would go, too.
+runtime::Task<void> Controller::leave_own() {
+  co_await close_gate();
+  co_await end_role();
+  discarding_ = false;
+  link_->drop_session();
+  lone_changed_.notify_all();
+}
+
+void Controller::keep_own() {
+  discarding_ = false;
+  if (primary_ && primary_->alone() && !stopping_) primary_->go_on(epoch());
+  lone_changed_.notify_all();
 }
 
 runtime::Task<void> Controller::leave() {

@@ -49,7 +49,7 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
   if (command == "takeover") co_return co_await take_over(std::move(request));
   if (command == "replace") co_return co_await replace(std::move(request));
   if (command == "replace-arbiter") co_return co_await replace_arbiter(std::move(request), stream);
-  if (command == "resolve") co_return co_await resolve(std::move(request));
+  if (command == "resolve") co_return co_await resolve(std::move(request), stream);
   if (command == "divergence") co_return co_await list_divergence(stream);
   if (command == "scrub") co_return co_await run_scrub(std::move(request), stream);
   if (command == "mistrust-keys" && control::is_true(request, "remote")) co_return co_await mistrust_keys();
@@ -172,6 +172,7 @@ json Site::status() {
   if (c.replica().failed()) answer["failure"] = c.replica().failure();
   if (!c.connected()) answer["alone"] = std::string(controller::name_of(c.finding()));
   say_integrity(answer);
+  say_discarded(answer);
   if (surroundings_.memory_bytes) answer["memory_bytes"] = surroundings_.memory_bytes();
   return answer;
 }
@@ -239,17 +240,6 @@ runtime::Task<json> Site::replace_arbiter(json request, control::Stream& stream)
                                  "; it is told as soon as it answers"}};
   }
   co_return json{{"ok", true}, {"text", fmt::format("the new arbiter knows of epoch {}", keeper.membership().in_force().number.value)}};
-}
-
-runtime::Task<json> Site::resolve(json request) {
-  const std::string name = control::text(request, "discard");
-  if (name != config_.at(self_).name) {
-    co_return json{{"error", fmt::format("the site whose changes go has to be asked itself: lockstep --site {} resolve --discard {}",
-                                         name.empty() ? "NAME" : name, name.empty() ? "NAME" : name)}};
-  }
-  const std::string failed = co_await controller_->discard();
-  if (!failed.empty()) co_return json{{"error", failed}};
-  co_return json{{"ok", true}, {"text", fmt::format("what {} has of its own goes; it is made equal to the other site when they meet", name)}};
 }
 
 json Site::step_line(const controller::StepEvent& event) const {

@@ -1,17 +1,47 @@
-// What this site has of its own after a divergence; lockstep(1), "divergence".
+// What this site has of its own after a divergence, and its end; lockstep(1), "divergence" and "resolve".
+#include <fmt/chrono.h>
+
+#include "control/members.h"
+#include "controller/room.h"
+#include "core/log.h"
 #include "resync/changes_since.h"
 #include "site/site.h"
 
 namespace lockstep::site {
+namespace {
 
 using nlohmann::json;
+
+constexpr const char* kKeepNothing = "none";
+
+/// "20260131T235959Z"
+std::string date_of(WallTime now) { return fmt::format("{:%Y%m%dT%H%M%SZ}", fmt::gmtime(static_cast<std::time_t>(now.value / 1'000'000'000))); }
+
+json numbers_of(const resync::Kept& kept) {
+  return {{"changes", kept.changes}, {"of", kept.of}, {"objects", kept.objects}, {"bytes", kept.bytes},
+          {"damaged", kept.damaged}, {"lost", kept.lost}, {"xattrs_not_taken", kept.xattrs}};
+}
+
+std::string text_of(const resync::Kept& kept) {
+  std::string text = fmt::format("{} files and directories, {} bytes, are kept in {}", kept.objects, kept.bytes, kept.where);
+  if (kept.damaged > 0) text += fmt::format("; {} of them have BAD BLOCKS, which are zeros there", kept.damaged);
+  if (kept.lost > 0) text += fmt::format("; {} COULD NOT BE KEPT", kept.lost);
+  if (kept.xattrs > 0) text += fmt::format("; {} extended attributes are not taken there", kept.xattrs);
+  return text + (kept.damaged + kept.lost + kept.xattrs > 0 ? "; its file \"changes\" says which" : "");
+}
+
+}  // namespace
+
+runtime::Task<Result<resync::ChangesSince>> Site::changes_of_own() {
+  std::vector<InodeId> unsettled;
+  for (const wire::LazyTimes& times : volume_->unsettled(resync::kChangesMax)) unsettled.push_back(times.inode);
+  co_return co_await resync::changes_since(area_->log(), world_.keys, *controller_->fork(), std::move(unsettled));
+}
 
 runtime::Task<json> Site::list_divergence(control::Stream& stream) {
   const std::optional<Seq> fork = controller_->fork();
   if (!fork) co_return json{{"error", "the sites have not diverged, or have not met since this daemon started"}};
-  std::vector<InodeId> unsettled;
-  for (const wire::LazyTimes& times : volume_->unsettled(resync::kChangesMax)) unsettled.push_back(times.inode);
-  const Result<resync::ChangesSince> since = co_await resync::changes_since(area_->log(), world_.keys, *fork, std::move(unsettled));
+  const Result<resync::ChangesSince> since = co_await changes_of_own();
   if (!since) co_return json{{"error", "reading what was changed here failed: " + since.error().text}};
   for (const resync::Change& change : since->changes) {
     json line{{"what", std::string(resync::name_of(change.what))}, {"path", change.path}};
@@ -21,6 +51,72 @@ runtime::Task<json> Site::list_divergence(control::Stream& stream) {
   }
   co_return json{{"site", config_.at(self_).name}, {"since_seq", fork->value},        {"changes", since->changes.size()},
                  {"effects", since->effects},      {"complete", since->complete}, {"cut_short", since->cut_short}};
+}
+
+runtime::Task<json> Site::resolve(json request, control::Stream& stream) {
+  const std::string name = control::text(request, "discard");
+  if (name != config_.at(self_).name) {
+    co_return json{{"error", fmt::format("the site whose changes go has to be asked itself: lockstep --site {} resolve --discard {}",
+                                         name.empty() ? "NAME" : name, name.empty() ? "NAME" : name)}};
+  }
+  std::string keep = control::text(request, "keep");
+  if (keep.empty()) keep = world_.disk.where() + "/" + resync::kDiscardedDirectory;
+  std::string failed = co_await controller_->begin_discard();
+  if (!failed.empty()) co_return json{{"error", failed}};
+  resync::Kept kept;
+  if (keep != kKeepNothing) {
+    const Result<> done = co_await keep_own(std::move(keep), control::is_true(request, "partly"), stream, kept);
+    if (!done) {
+      controller_->keep_own();
+      log::error("what {} has of its own was not discarded, since it can't be kept aside: {}", name, done.error().text);
+      co_return json{{"error", fmt::format("nothing was discarded, the sites are diverged as before: {}. Make room or name another place (--keep DIR), "
+                                           "keep what can be kept (--partly), or say that nothing is to be kept (--keep none)", done.error().text)}};
+    }
+    log::warning("before it is discarded: {}", text_of(kept));
+    if (std::ranges::find(kept_, kept.where) == kept_.end()) kept_.push_back(kept.where);
+  }
+  failed = co_await controller_->discard();
+  if (!failed.empty()) co_return json{{"error", kept.where.empty() ? failed : failed + "; " + text_of(kept)}};
+  log::warning("what {} has of its own since the sites diverged goes, as an administrator said{}", name, kept.where.empty() ? "; nothing of it was kept" : "");
+  json answer{{"ok", true},
+              {"text", fmt::format("what {} has of its own goes; it is made equal to the other site when they meet{}", name,
+                                   kept.where.empty() ? "" : "; " + text_of(kept))}};
+  if (!kept.where.empty()) {
+    answer["kept"] = numbers_of(kept);
+    answer["kept"]["where"] = kept.where;
+  }
+  co_return answer;
+}
+
+/// Copies what would go into `directory`. Requires: nothing changes. Suspends.
+runtime::Task<Result<>> Site::keep_own(std::string directory, bool partly, control::Stream& stream, resync::Kept& kept) {
+  if (surroundings_.aside == nullptr) co_return fail(Errc::refused, "there is no place where it could be kept");
+  const Seq fork = *controller_->fork();
+  const Result<resync::ChangesSince> since = co_await changes_of_own();
+  if (!since) co_return fail(since.error().code, "reading what was changed here failed: " + since.error().text);
+  const std::string& name = config_.at(self_).name;
+  const std::string date = date_of(world_.clock.wall());
+  const std::uint64_t epoch = controller_->epoch().value;
+  resync::KeepOptions options{.directory = std::move(directory), .partial = fmt::format(".{}.partial", name),
+                              .name = fmt::format("{}-epoch-{}-{}", name, epoch, date), .heading = {}, .area_needs = 0, .partly = partly};
+  options.heading = {"lockstep discarded 1",
+                     fmt::format("volume {}, site {}, epoch {}, effects above {}, kept {}", config_.volume, name, epoch, fork.value, date),
+                     fmt::format("{} changes{}{}", since->changes.size(), since->complete ? "" : ", INCOMPLETE: the log has forgotten the first of them",
+                                 since->cut_short ? ", INCOMPLETE: there are more" : "")};
+  // An eighth more than needed: as much as ends a shortage.
+  const std::uint64_t needed = controller::room_needed(controller_->room().used, area_->log().bytes());
+  options.area_needs = needed + needed / 8;
+  log::info("keeping aside what {} has of its own: {} changes, in {}", name, since->changes.size(), options.directory);
+  keeping_ = &kept;
+  const auto ends = [this, &stream] { return stopping_ || stream.gone().requested(); };
+  Result<> done = co_await resync::keep_aside({*area_, *volume_, *controller_}, *surroundings_.aside, *since, std::move(options), ends, kept);
+  keeping_ = nullptr;
+  co_return done;
+}
+
+void Site::say_discarded(json& status) const {
+  if (keeping_ != nullptr) status["keeping"] = numbers_of(*keeping_);
+  if (!kept_.empty()) status["kept_aside"] = kept_;
 }
 
 }  // namespace lockstep::site

@@ -1,5 +1,7 @@
 #include "site/site.h"
 
+#include <algorithm>
+
 #include "config/agreement.h"
 #include "core/log.h"
 
@@ -37,6 +39,11 @@ runtime::Task<Result<>> Site::start() {
   if (identity.site != me.name) {
     co_return fail(Errc::refused, fmt::format("{} holds the area of site \"{}\", this is \"{}\"; correct the path",
                                               world_.disk.where(), identity.site, me.name));
+  }
+  const Result<std::vector<std::string>> names = world_.disk.list();
+  if (!names) co_return std::unexpected(names.error());
+  if (std::ranges::binary_search(*names, resync::kDiscardedDirectory)) {
+    kept_.push_back(world_.disk.where() + "/" + resync::kDiscardedDirectory);
   }
   if (area_->unclean()) log::info("the area was not closed when it was last used: bringing it up to date from its log");
   Result<std::unique_ptr<volume::Volume>> volume = co_await volume::Volume::open(world_, *area_);

@@ -17,6 +17,7 @@
 #include "fuse/host_side.h"
 #include "peer/link.h"
 #include "resync/damage.h"
+#include "resync/keep_aside.h"
 #include "resync/scrub.h"
 #include "resync/verify.h"
 #include "runtime/world.h"
@@ -35,6 +36,7 @@ struct Surroundings {
   controller::Costs (*costs)(void*) = nullptr;       ///< for `trace --profile`
   void* costs_with = nullptr;
   bool control = true;                               ///< open the control socket
+  runtime::Aside* aside = nullptr;                   ///< where what is discarded can be kept; null: nowhere
   std::function<void()> detached;                    ///< called when the area has failed and the site has to leave(); null: nobody is told
 };
 
@@ -77,8 +79,12 @@ class Site final : public control::Commands {
   runtime::Task<nlohmann::json> take_over(nlohmann::json request);
   runtime::Task<nlohmann::json> replace(nlohmann::json request);
   runtime::Task<nlohmann::json> replace_arbiter(nlohmann::json request, control::Stream& stream);
-  runtime::Task<nlohmann::json> resolve(nlohmann::json request);
+  // divergence_commands.cc
   runtime::Task<nlohmann::json> list_divergence(control::Stream& stream);
+  runtime::Task<nlohmann::json> resolve(nlohmann::json request, control::Stream& stream);
+  runtime::Task<Result<>> keep_own(std::string directory, bool partly, control::Stream& stream, resync::Kept& kept);
+  runtime::Task<Result<resync::ChangesSince>> changes_of_own();
+  void say_discarded(nlohmann::json& status) const;
   runtime::Task<nlohmann::json> list_locks(nlohmann::json request, control::Stream& stream);
   runtime::Task<nlohmann::json> break_locks(nlohmann::json request);
   // scrub_commands.cc
@@ -109,6 +115,8 @@ class Site final : public control::Commands {
   std::optional<ReserveCommands> reserve_;
   std::optional<WatchCommands> watch_;
   std::optional<control::Server> control_;
+  const resync::Kept* keeping_ = nullptr;  ///< what is being kept aside; null: nothing
+  std::vector<std::string> kept_;          ///< where something was; kDiscardedDirectory of the area, if it is there at the start
   bool stopping_ = false;
   bool started_ = false;
   bool mounted_ = false;

@@ -6,7 +6,7 @@ import re
 
 from source_files import finish, read, tracked, without_comments
 
-WORLD_HEADERS = ("disk.h", "key_value.h", "net.h", "clock.h", "scheduler.h", "kernel.h", "register.h")
+WORLD_HEADERS = ("disk.h", "key_value.h", "net.h", "clock.h", "scheduler.h", "kernel.h", "register.h", "aside.h")
 # Interfaces that are made to be implemented by everybody: callbacks into a layer, not the world.
 CALLBACKS = {"HostHandler", "Lease", "PassHook"}
 BASES = r"\b(?:class|struct)\s+(\w+)(?:\s+final)?\s*:\s*([^{;]+)\{"

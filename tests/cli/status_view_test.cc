@@ -43,6 +43,15 @@ TEST_CASE("Reservations are counted by site, with who waits for them") {
   CHECK_THAT(render_status(status), Contains("1 by west; 2 requests here wait for a reservation of east, for 12 ms (lockstep"));
 }
 
+TEST_CASE("What was discarded is said to be where it is kept, and how far the copy is") {
+  json status = in_sync();
+  CHECK_THAT(render_status(status), !Contains("kept aside"));
+  status["keeping"] = json::parse(R"({"changes": 3, "of": 10, "bytes": 4096})");
+  status["kept_aside"] = json::parse(R"(["/area/discarded"])");
+  CHECK_THAT(render_status(status), Contains("  kept aside: 3 of 10 changes so far, 4.0 KiB; changes wait\n"));
+  CHECK_THAT(render_status(status), Contains("  kept aside: what was discarded is in /area/discarded; remove it when nobody needs it any more\n"));
+}
+
 TEST_CASE("A site that is away is named, with what to do") {
   json status = in_sync();
   status["state"] = "suspended";
