@@ -187,7 +187,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   runtime::Task<void> become_secondary();
   runtime::Task<void> end_role();
   runtime::Task<void> lone_watch();
-  runtime::Task<void> lone_step(const Alone& alone);
+  runtime::Task<Duration> lone_step(const Alone& alone);
   runtime::Task<void> publish_loop();
   [[nodiscard]] AloneInput alone_input() const;
   /// Records an entry of which this site is the only member. Nothing may be committed meanwhile.
