@@ -454,10 +454,10 @@ void Primary::dropped(Seq seq) {
   leave_if_done(seq);
 }
 
-/// The host of a forwarded request is answered only when this site has done all that it owes it.
+/// The host of a forwarded request is answered only when this site has done all that it owes it. What is done before SYNCED, that says.
 void Primary::say_done(Seq seq) {
   const InFlight& entry = *window_.at(seq);
-  if (!live_ || !entry.forwarded || !entry.done_here()) return;
+  if ((!live_ && !synced_sent_) || !entry.forwarded || !entry.done_here()) return;
   session_->send(wire::DroppedAt{seq});
   at_end_of_pass();
 }
