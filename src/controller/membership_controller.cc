@@ -378,6 +378,7 @@ runtime::Task<std::string> Controller::discard() {
   if (!encounter_ || encounter_->relation != Relation::diverged) co_return "the sites have not diverged, or have not met since this daemon started";
   if (deciding_ || keeper_.frozen()) co_return "this site is just deciding about its membership; try again in a moment";
   co_await keeper_.set({.discards = true});
+  if (primary_) primary_->hold();  // nothing more is acknowledged that goes
   encounter_.reset();
   link_->drop_session();
   co_return std::string();
