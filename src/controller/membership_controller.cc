@@ -3,9 +3,14 @@
 
 #include "controller/controller.h"
 #include "core/log.h"
+#include "core/probe.h"
 
 namespace lockstep::controller {
 namespace {
+
+Probe one_changed("sites met after a fork, and one had changed nothing");
+Probe none_changed("sites met after a fork, and neither had changed anything");
+Probe both_changed("sites met that had diverged");
 
 constexpr Duration kLookAgain = std::chrono::milliseconds(100);
 constexpr Duration kAskAgain = std::chrono::milliseconds(500);
@@ -53,6 +58,9 @@ runtime::Task<void> Controller::meet(peer::Link& link, peer::Session& session, w
   if (!me || !other) co_return refuse(session, "what a site says of its membership is no history: " + (me ? other : me).error().text);
   const Encounter e = decide(*me, *other);
   encounter_ = e;
+  if (e.rule == Rule::fork_one_side) one_changed.hit();
+  if (e.rule == Rule::fork_no_change) none_changed.hit();
+  if (e.rule == Rule::diverged) both_changed.hit();
   const bool source = e.source == options_.self;
   log::info("met {}: {} (epochs {} here, {} there; last effects {}, {}){}", options_.peer_name, name_of(e.rule),
             me->membership.in_force().number.value, other->membership.in_force().number.value, me->last.value, other->last.value,

@@ -17,6 +17,7 @@ constexpr unsigned kEdgeRepairsMax = 2;
 
 Probe waited_for_space("a request waited for space that others free");
 Probe waited_for_budget("a request waited for room in the window");
+Probe done_between("a forwarded request was done between the two SYNCED");
 
 }  // namespace
 
@@ -458,6 +459,7 @@ void Primary::dropped(Seq seq) {
 void Primary::say_done(Seq seq) {
   const InFlight& entry = *window_.at(seq);
   if ((!live_ && !synced_sent_) || !entry.forwarded || !entry.done_here()) return;
+  if (!live_) done_between.hit();
   session_->send(wire::DroppedAt{seq});
   at_end_of_pass();
 }
