@@ -192,7 +192,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   runtime::Task<void> become_secondary();
   runtime::Task<void> end_role();
   runtime::Task<void> lone_watch();
-  runtime::Task<void> lone_step(const Alone& alone);
+  runtime::Task<Duration> lone_step(const Alone& alone);
   runtime::Task<void> publish_loop();
   [[nodiscard]] AloneInput alone_input() const;
   runtime::Task<void> leave_own();

@@ -34,7 +34,8 @@ void Controller::update_gate() { gate_changed_.notify_all(); }
 runtime::Task<void> Controller::gate_loop() {
   while (!stop_.requested()) {
     if (may_serve()) {
-      const bool leased = needs_lease() && !(primary_ && primary_->alone());
+      // Whoever goes on alone, or has diverged and can be read, is the only one who counts there.
+      const bool leased = needs_lease() && !(primary_ && primary_->alone()) && state() != State::diverged;
       // The other site goes on at `takeover`; the watchdog comes half way between.
       gate_->serve_until(leased ? lease_.serve_until() + (options_.takeover - options_.read_lease) / 2 : HostGate::kNoDeadline);
       if (!gate_open_) gate_->open();

@@ -3,9 +3,14 @@
 
 #include "controller/controller.h"
 #include "core/log.h"
+#include "core/probe.h"
 
 namespace lockstep::controller {
 namespace {
+
+Probe one_changed("sites met after a fork, and one had changed nothing");
+Probe none_changed("sites met after a fork, and neither had changed anything");
+Probe both_changed("sites met that had diverged");
 
 constexpr Duration kLookAgain = std::chrono::milliseconds(100);
 constexpr Duration kAskAgain = std::chrono::milliseconds(500);
@@ -53,6 +58,9 @@ runtime::Task<void> Controller::meet(peer::Link& link, peer::Session& session, w
   if (!me || !other) co_return refuse(session, "what a site says of its membership is no history: " + (me ? other : me).error().text);
   const Encounter e = decide(*me, *other);
   encounter_ = e;
+  if (e.rule == Rule::fork_one_side) one_changed.hit();
+  if (e.rule == Rule::fork_no_change) none_changed.hit();
+  if (e.rule == Rule::diverged) both_changed.hit();
   const bool source = e.source == options_.self;
   log::info("met {}: {} (epochs {} here, {} there; last effects {}, {}){}", options_.peer_name, name_of(e.rule),
             me->membership.in_force().number.value, other->membership.in_force().number.value, me->last.value, other->last.value,
@@ -241,7 +249,8 @@ AloneInput Controller::alone_input() const {
 
 runtime::Task<void> Controller::lone_watch() {
   while (!stop_.requested()) {
-    if (connected_ || discarding_ || replica_.failed() || (primary_ && primary_->alone())) {
+    // deciding_: an administrator forces a takeover just now.
+    if (connected_ || deciding_ || discarding_ || replica_.failed() || (primary_ && primary_->alone())) {
       removing_slow_ = removing_slow_ && connected_;
       co_await lone_changed_.wait();
       continue;
@@ -256,43 +265,42 @@ runtime::Task<void> Controller::lone_watch() {
     if (alone.finding != finding_) log::info("without the other site: {}", name_of(alone.finding));
     finding_ = alone.finding;
     deciding_ = true;
-    co_await lone_step(alone);
-    deciding_ = false;
-    co_await replica_.world.clock.sleep_until(replica_.world.clock.now() + kLookAgain, stop_);
+    const Duration pause = co_await lone_step(alone);
+    deciding_ = false;  // the other site may come back, or an administrator decide, before this one looks again
+    co_await replica_.world.clock.sleep_until(replica_.world.clock.now() + pause, stop_);
   }
 }
 
-runtime::Task<void> Controller::lone_step(const Alone& alone) {
+/// Gives how long to wait before it is looked at again.
+runtime::Task<Duration> Controller::lone_step(const Alone& alone) {
   switch (alone.finding) {
     case AloneFinding::not_a_member:
     case AloneFinding::unproven:
-    case AloneFinding::policy_forbids: removing_slow_ = false; co_return;
-    case AloneFinding::waiting: co_return;
+    case AloneFinding::policy_forbids: removing_slow_ = false; co_return kLookAgain;
+    case AloneFinding::waiting: co_return kLookAgain;
     case AloneFinding::diverged:
       // What this site has can be read, so that an administrator can compare; writes wait.
-      if (!keeper_.membership().sole(options_.self) || primary_) co_return;
+      if (!keeper_.membership().sole(options_.self) || primary_) co_return kLookAgain;
       co_await become_primary();
       primary_->hold();
       admitted_ = true;
       update_gate();
-      co_return;
+      co_return kLookAgain;
     case AloneFinding::ask_arbiter:
     case AloneFinding::by_policy: {
       const Keeper::Recorded done = co_await record_alone(false, false, {});
-      if (done == Keeper::Recorded::yes) co_return;
+      if (done == Keeper::Recorded::yes) co_return kLookAgain;
       problem_ = keeper_.problem();
       removing_slow_ = false;
-      deciding_ = false;  // the other site may come back before the arbiter does
-      co_await replica_.world.clock.sleep_until(replica_.world.clock.now() + kAskAgain, stop_);
-      co_return;
+      co_return kAskAgain;
     }
     case AloneFinding::sole: break;
   }
   if (!recorded_here_) {
     const Keeper::Recorded done = co_await record_alone(true, false, {});
-    if (done != Keeper::Recorded::yes) co_return;
+    if (done != Keeper::Recorded::yes) co_return kLookAgain;
   }
-  if (replica_.world.clock.now() < lease_.fence_over()) co_return;  // the other site may still answer reads
+  if (replica_.world.clock.now() < lease_.fence_over()) co_return kLookAgain;  // the other site may still answer reads
   co_await become_primary();
   primary_->go_on(epoch());
   replica_.peer_is_member(false);
@@ -303,6 +311,7 @@ runtime::Task<void> Controller::lone_step(const Alone& alone) {
   log::warning("this site goes on alone in epoch {}", epoch().value);
   update_gate();
   role_changed_.notify_all();
+  co_return kLookAgain;
 }
 
 /// The arbiter is told of what was recorded without it, and looked at, so that status can say that it is away.

@@ -17,6 +17,7 @@ constexpr unsigned kEdgeRepairsMax = 2;
 
 Probe waited_for_space("a request waited for space that others free");
 Probe waited_for_budget("a request waited for room in the window");
+Probe done_between("a forwarded request was done between the two SYNCED");
 
 }  // namespace
 
@@ -454,10 +455,11 @@ void Primary::dropped(Seq seq) {
   leave_if_done(seq);
 }
 
-/// The host of a forwarded request is answered only when this site has done all that it owes it.
+/// The host of a forwarded request is answered only when this site has done all that it owes it. What is done before SYNCED, that says.
 void Primary::say_done(Seq seq) {
   const InFlight& entry = *window_.at(seq);
-  if (!live_ || !entry.forwarded || !entry.done_here()) return;
+  if ((!live_ && !synced_sent_) || !entry.forwarded || !entry.done_here()) return;
+  if (!live_) done_between.hit();
   session_->send(wire::DroppedAt{seq});
   at_end_of_pass();
 }

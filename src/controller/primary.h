@@ -256,6 +256,7 @@ class Primary final : RoleHook {
   runtime::Event ready_;            // effects may be committed: !held_ && (live_ || alone_)
   runtime::Event session_changed_;  // something that a procedure with the other site waits for
   bool met_ = false;                // it has been live since this role began
+  bool synced_sent_ = false;        // the other site was told what this one still owes its requests
   bool synced_received_ = false;
   Epoch recorded_;                  // by the other site
   std::uint64_t checkpointed_ = 0;

@@ -7,6 +7,7 @@ namespace {
 
 Probe earlier_session("a forwarded request of an earlier session was still in work");
 Probe answered_before("a forwarded request had taken effect before");
+Probe held_at_primary("a forwarded request met a reservation that its site had not applied");
 
 }  // namespace
 
@@ -66,6 +67,7 @@ runtime::Task<void> Primary::forwarded(wire::Forward forward, Bytes payload, std
   if (made != Made::committed && claimed) replica_.release(request.claim);
   if ((made == Made::refused || made == Made::held) && !over(request.session)) {
     // Held: the secondary, which has the reservation's effect before this, lets it wait. Nothing of it stays in this line.
+    if (made == Made::held) held_at_primary.hit();
     session_->send(wire::Refusal{request.id, std::move(refused), made == Made::held});
     if (made == Made::refused) steps.note(Step::refused, request.id, {}, request.turns, Status::neither);
     at_end_of_pass();

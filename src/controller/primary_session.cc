@@ -48,6 +48,7 @@ void Primary::begin_session(peer::Session& session, const wire::Hello& theirs) {
   session_ = &session;
   ++sessions_;
   forwarded_in_work_ = 0;
+  synced_sent_ = false;
   synced_received_ = false;
   recorded_ = {};
   checkpointed_ = 0;
@@ -57,7 +58,7 @@ void Primary::begin_session(peer::Session& session, const wire::Hello& theirs) {
 }
 
 void Primary::end_session() {
-  live_ = false;
+  live_ = synced_sent_ = false;
   update_ready();
   session_ = nullptr;
   ++sessions_;  // whatever was forwarded in the old one is stale
@@ -155,6 +156,7 @@ runtime::Task<Result<>> Primary::catch_up(peer::Link& link, peer::Session& sessi
   }
   session.send(std::move(synced));
   session.flush();
+  synced_sent_ = true;
   while (!synced_received_) {
     const Result<> handled = co_await next_message(link, session);
     if (!handled) co_return handled;

@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/log.h"
+#include "sim/aside.h"
 #include "sim/key_value.h"
 #include "sim/storage.h"
 
@@ -131,6 +132,7 @@ void Cluster::start(std::size_t index) {
   surroundings.control = false;
   daemon.detached = std::make_shared<bool>(false);
   surroundings.detached = [detached = daemon.detached] { *detached = true; };
+  surroundings.aside = &daemon.process->make<sim::SimAside>(*daemon.process);
   daemon.site = &daemon.process->make<site::Site>(daemon.process->world(), config_, SiteId{static_cast<std::uint8_t>(index)},
                                                   std::move(surroundings));
   daemon.process->spawn(run_site(*daemon.site, daemon.failed));

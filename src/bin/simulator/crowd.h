@@ -6,12 +6,14 @@
 
 #include "bin/simulator/cluster.h"
 #include "bin/simulator/hosts.h"
+#include "bin/simulator/reservers.h"
 
 namespace lockstep::simulator {
 
 class Crowd {
  public:
-  Crowd(Cluster& cluster, Stage& stage) : cluster_(cluster), stage_(stage) {}
+  /// `prng`: what is reserved, and when.
+  Crowd(Cluster& cluster, Stage& stage, sim::Prng& prng) : cluster_(cluster), stage_(stage), prng_(prng) {}
 
   /// The process in which the hosts of a machine run; made when first asked for.
   [[nodiscard]] sim::Process& at(std::size_t machine) {
@@ -36,10 +38,12 @@ class Crowd {
   void start_hosts(std::size_t machine) {
     for (std::uint64_t n = 0; n < per_site_; ++n) at(machine).spawn(work(at(machine), stage_, n));
     for (std::uint64_t n = 0; n < stage_.lockers; ++n) at(machine).spawn(count_under_lock(at(machine), stage_, n));
+    if (stage_.reserves) at(machine).spawn(reserve(at(machine), stage_, cluster_, prng_));
   }
 
   Cluster& cluster_;
   Stage& stage_;
+  sim::Prng& prng_;
   bool working_ = false;
   std::uint64_t per_site_ = 0;
   std::array<sim::Process*, 2> processes_{};

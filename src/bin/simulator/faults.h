@@ -7,6 +7,7 @@
 
 #include <array>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,7 +21,8 @@ namespace lockstep::simulator {
 class Faults {
  public:
   /// Counts what it does in `counts`. All must outlive the universe of `cluster`.
-  Faults(Cluster& cluster, Stage& stage, Crowd& crowd, sim::Prng& prng, std::map<std::string, std::uint64_t>& counts);
+  /// `added`: what faults that came later draw, so that a seed keeps those that it had.
+  Faults(Cluster& cluster, Stage& stage, Crowd& crowd, sim::Prng& prng, sim::Prng& added, std::map<std::string, std::uint64_t>& counts);
 
   /// Which kinds this seed has, the weather, the clocks. Before the daemons are started first.
   void draw();
@@ -39,6 +41,7 @@ class Faults {
     bool stops = false;  ///< a daemon stops uncleanly: not where blocks go bad, for what nobody else has is taken as it is then
   };
   static const std::vector<Kind> kKinds;
+  static const Kind kFork;
 
   // One of each kind.
   void cut();
@@ -66,6 +69,21 @@ class Faults {
   void rest();
   void failing_disk();
   void forced_takeover();
+  void fork();
+
+  // Of a fork.
+  bool part();
+  bool force(std::size_t which);
+  void kill_one_apart();
+  void meet_again();
+  void compare_divergence();
+  void discard(std::size_t which);
+  [[nodiscard]] bool ready(std::size_t which) { return cluster_.up(which) && cluster_.site(which).ready(); }
+  [[nodiscard]] bool has_diverged(std::size_t which) { return ready(which) && cluster_.site(which).controller().fork().has_value(); }
+  [[nodiscard]] bool gave_in(std::size_t which) { return ready(which) && cluster_.site(which).controller().secondary() != nullptr; }
+  [[nodiscard]] nlohmann::json ask(std::size_t which, nlohmann::json request);
+  void run_some(Duration most);
+  void open_line();
 
   void count(const std::string& fault);
   void lasts(Duration time, std::function<void()> end);
@@ -85,6 +103,7 @@ class Faults {
   Stage& stage_;
   Crowd& crowd_;
   sim::Prng& prng_;
+  sim::Prng& added_;
   std::map<std::string, std::uint64_t>& counts_;
   std::vector<const Kind*> mix_;
   Duration length_{};
@@ -95,6 +114,8 @@ class Faults {
   std::array<Instant, 2> down_until_{};
   std::optional<std::size_t> failing_;    ///< the site whose disk fails
   Instant failing_until_;                 ///< if nobody has noticed by then, it works again
+  bool forking_ = false;                    ///< nobody opens the line
+  std::uint64_t forks_ = 0;
   std::optional<std::size_t> taking_over_;  ///< the site that an administrator makes primary, the other one being down
 };
 

@@ -5,10 +5,45 @@
 #include <algorithm>
 #include <utility>
 
-namespace lockstep::simulator {
+#include "core/check.h"
 
-Value History::write_began(const Block& block, Instant at) {
-  writes_[block].push_back({.value = ++next_, .from = at, .to = std::nullopt});
+namespace lockstep::simulator {
+namespace {
+
+constexpr Instant kNotYet{INT64_MAX};
+
+}  // namespace
+
+History::Stands History::stands(const Change& change, Site site) const {
+  if (change.gone || change.refused) return Stands::no;
+  if (!apart_ || change.site == site) return change.to ? Stands::yes : Stands::maybe;
+  if (change.to && *change.to < own_[change.site]) return Stands::yes;
+  return change.from >= parted_ ? Stands::no : Stands::maybe;
+}
+
+void History::acknowledge(Change& change, Instant at) {
+  change.to = at;
+  change.stable = always_stable_;
+  last_ = std::max(last_, at);
+  ++acknowledged_;
+}
+
+template <class Do>
+void History::for_all(Do what) {
+  for (auto& [block, writes] : writes_) {
+    for (Write& w : writes) what(w);
+  }
+  for (auto& [file, records] : records_) {
+    for (Record& r : records) what(r);
+  }
+  for (auto& [name, n] : names_) {
+    for (Change& c : n.creations) what(c);
+    if (n.removal) what(*n.removal);
+  }
+}
+
+Value History::write_began(const Block& block, Site site, Instant at) {
+  writes_[block].push_back({{.site = site, .from = at, .to = std::nullopt}, ++next_});
   last_ = std::max(last_, at);
   return next_;
 }
@@ -16,13 +51,10 @@ Value History::write_began(const Block& block, Instant at) {
 void History::write_ended(const Block& block, Value value, Instant at) {
   for (Write& w : writes_[block]) {
     if (w.value != value) continue;
-    w.to = at;
-    w.stable = always_stable_;
+    acknowledge(w, at);
     // It began after what tore the block, and it is whole.
     if (const auto torn = torn_.find(block); torn != torn_.end() && w.from > torn->second) torn_.erase(torn);
   }
-  last_ = std::max(last_, at);
-  ++acknowledged_;
 }
 
 void History::write_refused(const Block& block, Value value) {
@@ -31,23 +63,39 @@ void History::write_refused(const Block& block, Value value) {
   }
 }
 
-std::optional<std::string> History::read(const Block& block, Value value, Instant from, Instant to) const {
+std::optional<History::Origin> History::origin(const Block& block, Value value) const {
+  const auto found = writes_.find(block);
+  if (found == writes_.end()) return std::nullopt;
+  const auto w = std::ranges::find(found->second, value, &Write::value);
+  if (w == found->second.end()) return std::nullopt;
+  return Origin{w->site, w->from};
+}
+
+std::optional<std::string> History::read(const Block& block, Value value, Site site, Instant from, Instant to) const {
   static const std::vector<Write> none;
   const auto found = writes_.find(block);
   const std::vector<Write>& writes = found == writes_.end() ? none : found->second;
   Instant acknowledged;  // of the value that was read; its zero: from the beginning
   bool has_end = true;
+  const bool meanwhile = from <= parted_;  // the sites parted or met while it was under way
   if (value != 0) {
-    const auto w = std::find_if(writes.begin(), writes.end(), [&](const Write& x) { return x.value == value; });
+    const auto w = std::ranges::find(writes, value, &Write::value);
     if (w == writes.end()) return fmt::format("{} block {} holds {}, which nobody wrote there", block.first, block.second, value);
     if (w->refused) return fmt::format("{} block {} holds {}, whose write was refused", block.first, block.second, value);
     if (w->from > to) return fmt::format("{} block {} holds {} before it was written", block.first, block.second, value);
-    has_end = w->to.has_value();
+    if (meanwhile) return std::nullopt;
+    if (w->gone) return fmt::format("{} block {} holds {}, which was discarded", block.first, block.second, value);
+    const Stands stand = stands(*w, site);
+    if (stand == Stands::no) {
+      return fmt::format("{} block {} holds {}, which was written at the other site at {} ns while the two were apart, since {} ns", block.first,
+                         block.second, value, w->from.ns, parted_.ns);
+    }
+    has_end = stand == Stands::yes;
     if (has_end) acknowledged = *w->to;
   }
-  if (!has_end) return std::nullopt;
+  if (!has_end || meanwhile) return std::nullopt;
   for (const Write& other : writes) {
-    if (other.value == value || !other.to) continue;
+    if (other.value == value || stands(other, site) != Stands::yes) continue;
     if (other.from > acknowledged && *other.to < from) {
       return fmt::format("{} block {}: a read from {} to {} ns saw {}, acknowledged at {}, although {} was written from {} to {} ns",
                          block.first, block.second, from.ns, to.ns, value, acknowledged.ns, other.value, other.from.ns, other.to->ns);
@@ -56,26 +104,24 @@ std::optional<std::string> History::read(const Block& block, Value value, Instan
   return std::nullopt;
 }
 
-std::optional<std::string> History::read_torn(const Block& block, const std::vector<Value>& sectors, Instant from, Instant to) const {
+std::optional<std::string> History::read_torn(const Block& block, const std::vector<Value>& sectors, Site site, Instant from,
+                                              Instant to) const {
   if (!torn_.contains(block)) return fmt::format("{} block {}: the sectors are of more than one write", block.first, block.second);
   for (const Value value : sectors) {
-    if (auto wrong = read(block, value, from, to)) return wrong;
+    if (auto wrong = read(block, value, site, from, to)) return wrong;
   }
   return std::nullopt;
 }
 
-std::uint64_t History::append_began(const std::string& file) {
-  records_[file].push_back({.number = ++next_, .to = std::nullopt});
+std::uint64_t History::append_began(const std::string& file, Site site, Instant at) {
+  records_[file].push_back({{.site = site, .from = at, .to = std::nullopt}, ++next_});
   return next_;
 }
 
 void History::append_ended(const std::string& file, std::uint64_t record, Instant at) {
   for (Record& r : records_[file]) {
-    if (r.number != record) continue;
-    r.to = at;
-    r.stable = always_stable_;
+    if (r.number == record) acknowledge(r, at);
   }
-  ++acknowledged_;
 }
 
 void History::append_refused(const std::string& file, std::uint64_t record) {
@@ -93,7 +139,8 @@ std::optional<std::string> History::final_records(const std::string& file, const
       const int n = t == times.end() ? 0 : t->second;
       if (n > 1) return fmt::format("record {} stands {} times in {}", record.number, n, file);
       if (n == 1 && record.refused) return fmt::format("record {} stands in {}, and its append was refused", record.number, file);
-      if (n == 0 && record.to) return fmt::format("record {} was acknowledged and is not in {}", record.number, file);
+      if (n == 1 && record.gone) return fmt::format("record {} stands in {}, and was discarded", record.number, file);
+      if (n == 0 && record.to && !record.gone) return fmt::format("record {} was acknowledged and is not in {}", record.number, file);
       if (t != times.end()) times.erase(t);
     }
   }
@@ -101,23 +148,26 @@ std::optional<std::string> History::final_records(const std::string& file, const
   return std::nullopt;
 }
 
-void History::created(const std::string& name, Told told, Instant at) {
-  if (told == Told::nothing) return;
-  Name& n = names_.at(name);
-  --n.unanswered;
-  if (told != Told::yes) return;
-  ++n.told_yes;
-  n.created_at = at;
-  n.created_stable = always_stable_;
-  ++acknowledged_;
+std::size_t History::create_began(const std::string& name, Site site, Instant at) {
+  std::vector<Change>& all = names_[name].creations;
+  all.push_back({.site = site, .from = at, .to = std::nullopt});
+  return all.size() - 1;
 }
 
-void History::removed(const std::string& name, Instant at) {
-  Name& n = names_.at(name);
-  n.removed = true;
-  n.removed_at = at;
-  n.removed_stable = always_stable_;
-  ++acknowledged_;
+void History::created(const std::string& name, std::size_t number, Told told, Instant at) {
+  Change& c = names_.at(name).creations.at(number);
+  c.refused = told == Told::no;
+  if (told == Told::yes) acknowledge(c, at);
+}
+
+void History::remove_began(const std::string& name, Site site, Instant at) {
+  names_[name].removal = Change{.site = site, .from = at, .to = std::nullopt};
+}
+
+void History::removed(const std::string& name, Told told, Instant at) {
+  Change& r = *names_.at(name).removal;
+  r.refused = told == Told::no;
+  if (told == Told::yes) acknowledge(r, at);
 }
 
 std::optional<std::string> History::final_name(const std::string& name, bool there) const {
@@ -127,29 +177,41 @@ std::optional<std::string> History::final_name(const std::string& name, bool the
     return std::nullopt;
   }
   const Name& n = found->second;
-  if (n.told_yes > 1) return fmt::format("{} times a host was told that it made {}", n.told_yes, name);
-  if (there && n.removed) return fmt::format("{} is there although its removal was acknowledged", name);
-  if (there && n.told_yes == 0 && n.unanswered == 0) return fmt::format("{} is there although nobody was told so", name);
-  if (!there && n.told_yes == 1 && !n.removing) return fmt::format("{} was created, acknowledged, and is gone", name);
+  const auto count = [&](auto what) { return std::ranges::count_if(n.creations, [&](const Change& c) { return !c.gone && !c.refused && what(c); }); };
+  const auto told_yes = count([](const Change& c) { return c.to.has_value(); });
+  const auto unanswered = count([](const Change& c) { return !c.to.has_value(); });
+  const bool removing = n.removal && !n.removal->gone && !n.removal->refused;
+  const bool removed = removing && n.removal->to;
+  if (told_yes > 1) return fmt::format("{} times a host was told that it made {}", told_yes, name);
+  if (there && removed) return fmt::format("{} is there although its removal was acknowledged", name);
+  if (there && told_yes == 0 && unanswered == 0) return fmt::format("{} is there although nobody was told so, or what was told was discarded", name);
+  if (!there && told_yes == 1 && !removing) return fmt::format("{} was created, acknowledged, and is gone", name);
   return std::nullopt;
 }
 
-void History::synced(const std::string& file, Instant from) {
+void History::synced(Change& change, Site site, Instant from) {
+  // Apart, only what is this site's own is certainly here; whatever else is stable here may be discarded with it.
+  if (apart_ && (change.site != site || change.from < parted_)) return;
+  if (change.to && *change.to <= from) change.stable = true;
+}
+
+void History::synced(const std::string& file, Site site, Instant from) {
+  if (from <= parted_) return;
   for (auto& [block, writes] : writes_) {
     if (block.first != file) continue;
-    for (Write& w : writes) {
-      if (w.to && *w.to <= from) w.stable = true;
-    }
+    for (Write& w : writes) synced(w, site, from);
   }
   if (const auto found = records_.find(file); found != records_.end()) {
-    for (Record& r : found->second) {
-      if (r.to && *r.to <= from) r.stable = true;
-    }
+    for (Record& r : found->second) synced(r, site, from);
   }
   for (auto& [name, n] : names_) {
-    if (n.told_yes > 0 && n.created_at <= from) n.created_stable = true;
-    if (n.removed && n.removed_at <= from) n.removed_stable = true;
+    for (Change& c : n.creations) synced(c, site, from);
+    if (n.removal) synced(*n.removal, site, from);
   }
+}
+
+void History::lose(Change& change) {
+  if (!change.stable) change.to.reset();
 }
 
 void History::power_lost() {
@@ -157,22 +219,45 @@ void History::power_lost() {
   for (auto& [block, writes] : writes_) {
     // What has no answer was under way just now; what was acknowledged and is not stable is where it was then.
     const bool any = std::ranges::any_of(writes, [](const Write& w) { return !w.stable && !w.refused; });
-    for (Write& w : writes) {
-      if (!w.stable) w.to.reset();
-    }
     if (any) torn_[block] = last_;
   }
-  for (auto& [file, records] : records_) {
-    for (Record& r : records) {
-      if (!r.stable) r.to.reset();
+  for_all([this](Change& change) { lose(change); });
+}
+
+void History::part(Site primary, Instant at) {
+  CHECK(!apart_);
+  apart_ = true;
+  parted_ = at;
+  own_[primary] = at;
+  own_[1 - primary] = kNotYet;
+}
+
+void History::part_both(Instant at) {
+  for (Instant& own : own_) own = std::min(own, at);
+}
+
+void History::join(Instant at) {
+  apart_ = false;
+  parted_ = at;
+}
+
+std::uint64_t History::discard(Site site, Instant said, Instant at) {
+  CHECK(apart_);
+  std::uint64_t after = 0;
+  for_all([&](Change& change) {
+    if (change.site != site || !change.to || *change.to < own_[site]) return;
+    if (change.from >= parted_) {
+      change.gone = true;
+      ++gone_;
+      after += change.from > said;
+    } else {
+      change.to.reset();  // it was under way when they parted: the other one may have it, too
     }
-  }
-  for (auto& [name, n] : names_) {
-    if (n.told_yes > 0 && !n.created_stable) {
-      n.unanswered += std::exchange(n.told_yes, 0);
-    }
-    if (!n.removed_stable) n.removed = false;
-  }
+  });
+  apart_ = false;
+  parted_ = at;
+  discarded_[site] = true;
+  return after;
 }
 
 std::uint64_t History::blocks_of(const std::string& file) const {

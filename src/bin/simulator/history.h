@@ -15,8 +15,13 @@
 // what was not stable counts as if it had had no answer; a block may then hold sectors of several writes.
 //
 // Refused. A write that failed with an errno has left nothing anywhere.
+//
+// Apart. A takeover by force can part the sites: from then on each has a history of its own. What was acknowledged before counts at both;
+// what was asked at a site afterwards must not be seen at the other one; what was under way may have happened at either. In the end
+// nothing was lost (join()), or what one site acknowledged of its own is gone (discard()): that, and nothing else.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -33,37 +38,62 @@ using Value = std::uint64_t;
 class History {
  public:
   using Block = std::pair<std::string, std::uint64_t>;  // file and block of the file
+  using Site = std::size_t;                             // 0 or 1: whose hosts asked
 
   /// A write was asked; gives its value.
-  Value write_began(const Block& block, Instant at);
+  Value write_began(const Block& block, Site site, Instant at);
   void write_ended(const Block& block, Value value, Instant at);
   /// It failed with an errno.
   void write_refused(const Block& block, Value value);
-  /// A read that began at `from` and ended at `to` saw `value`: why that may not be, or nullopt.
-  [[nodiscard]] std::optional<std::string> read(const Block& block, Value value, Instant from, Instant to) const;
+  /// A read at `site` that began at `from` and ended at `to` saw `value`: why that may not be, or nullopt.
+  [[nodiscard]] std::optional<std::string> read(const Block& block, Value value, Site site, Instant from, Instant to) const;
   /// The same for a block whose sectors do not hold one value.
-  [[nodiscard]] std::optional<std::string> read_torn(const Block& block, const std::vector<Value>& sectors, Instant from, Instant to) const;
+  [[nodiscard]] std::optional<std::string> read_torn(const Block& block, const std::vector<Value>& sectors, Site site, Instant from,
+                                                     Instant to) const;
+  /// Who wrote a value, and when that was asked.
+  struct Origin {
+    Site site;
+    Instant from;
+  };
+  /// Nullopt: nobody wrote it there.
+  [[nodiscard]] std::optional<Origin> origin(const Block& block, Value value) const;
 
-  std::uint64_t append_began(const std::string& file);
+  std::uint64_t append_began(const std::string& file, Site site, Instant at);
   void append_ended(const std::string& file, std::uint64_t record, Instant at);
   void append_refused(const std::string& file, std::uint64_t record);
   /// `records` stand in the file, in this order.
   [[nodiscard]] std::optional<std::string> final_records(const std::string& file, const std::vector<std::uint64_t>& records) const;
 
   enum class Told { yes, no, nothing };  ///< success, an errno, no answer
-  void create_began(const std::string& name) { ++names_[name].unanswered; }
-  void created(const std::string& name, Told told, Instant at);
-  void remove_began(const std::string& name) { names_[name].removing = true; }
-  void removed(const std::string& name, Instant at);
+  /// Gives its number, for created().
+  std::size_t create_began(const std::string& name, Site site, Instant at);
+  void created(const std::string& name, std::size_t number, Told told, Instant at);
+  void remove_began(const std::string& name, Site site, Instant at);
+  void removed(const std::string& name, Told told, Instant at);
   [[nodiscard]] std::optional<std::string> final_name(const std::string& name, bool there) const;
 
-  /// An fsync of `file` that was asked at `from` has returned.
-  void synced(const std::string& file, Instant from);
+  /// An fsync of `file` that was asked at `site` at `from` has returned.
+  void synced(const std::string& file, Site site, Instant from);
   /// Whatever was acknowledged is stable (ack = "stable").
   void always_stable() { always_stable_ = true; }
   /// No site is left that held in memory what is not stable.
   void power_lost();
   [[nodiscard]] bool lost_power() const { return lost_power_; }
+
+  /// From `at` on `primary` may acknowledge what the other site never hears of. Requires: they are not apart.
+  void part(Site primary, Instant at);
+  /// From `at` on the other one may, too: an administrator forces it.
+  void part_both(Instant at);
+  /// The sites are equal again, or one of them is being made so, and nothing was to be lost.
+  void join(Instant at);
+  /// From `at` on `site` has what the other one has, and nothing of its own; an administrator said so at `said`. How many changes were
+  /// asked after that, acknowledged, and are gone.
+  [[nodiscard]] std::uint64_t discard(Site site, Instant said, Instant at);
+  [[nodiscard]] bool apart() const { return apart_; }
+  /// What hosts of this site were told has been discarded, at some time.
+  [[nodiscard]] bool discarded(Site site) const { return discarded_[site]; }
+  /// Changes that were acknowledged and discarded.
+  [[nodiscard]] std::uint64_t gone() const { return gone_; }
 
   [[nodiscard]] std::vector<std::string> names() const;
   /// Up to the last block that was ever written to a file; 0: none was.
@@ -71,23 +101,32 @@ class History {
   [[nodiscard]] std::uint64_t acknowledged() const { return acknowledged_; }
 
  private:
-  struct Write {
-    Value value;
+  struct Change {
+    Site site;
     Instant from;
     std::optional<Instant> to;  ///< acknowledged
     bool stable = false, refused = false;
+    bool gone = false;          ///< with the site's own history
   };
-  struct Record {
+  struct Write : Change {
+    Value value;
+  };
+  struct Record : Change {
     std::uint64_t number;
-    std::optional<Instant> to;
-    bool stable = false, refused = false;
   };
   struct Name {
-    int told_yes = 0, unanswered = 0;
-    Instant created_at, removed_at;
-    bool removing = false, removed = false;
-    bool created_stable = false, removed_stable = false;
+    std::vector<Change> creations;
+    std::optional<Change> removal;
   };
+  enum class Stands { yes, maybe, no };
+  /// Whether `change` is to be seen at `site` if it is the last one. yes: it has happened; no: it must not be seen.
+  [[nodiscard]] Stands stands(const Change& change, Site site) const;
+  void acknowledge(Change& change, Instant at);
+  void synced(Change& change, Site site, Instant from);
+  void lose(Change& change);
+  template <class Do>
+  void for_all(Do what);
+
   std::uint64_t next_ = 0;
   std::uint64_t acknowledged_ = 0;
   bool always_stable_ = false;
@@ -97,6 +136,12 @@ class History {
   std::map<std::string, std::vector<Record>> records_;
   std::map<std::string, Name> names_;
   Instant last_;  ///< of all times that were told
+
+  bool apart_ = false;
+  Instant parted_;                 ///< since when; when they last came together
+  std::array<Instant, 2> own_{};   ///< what a site acknowledges from then on may be its own
+  std::array<bool, 2> discarded_{};
+  std::uint64_t gone_ = 0;
 };
 
 }  // namespace lockstep::simulator

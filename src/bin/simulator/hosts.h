@@ -1,11 +1,13 @@
 // hosts.h - simulated applications: each is a coroutine in a process of its machine that outlives the daemon.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "bin/simulator/history.h"
+#include "bin/simulator/holds.h"
 #include "sim/host.h"
 #include "sim/machine.h"
 
@@ -15,9 +17,12 @@ namespace lockstep::simulator {
 struct Stage {
   explicit Stage(std::uint64_t seed) : prng(seed) {}
   History history;
+  Holds holds;
   sim::Prng prng;
   bool quiet = false;               ///< hosts end after their present call
   bool resting = false;             ///< hosts wait before their next call
+  std::array<bool, 2> idle{};       ///< those of one site do
+  [[nodiscard]] bool rests(std::size_t site) const { return resting || idle[site]; }
   std::uint64_t files = 0, blocks = 0, doomed = 0;
   std::string failure;              ///< the first thing that may not be
   bool verbose = false;
@@ -28,8 +33,49 @@ struct Stage {
   std::uint64_t verified = 0;       ///< comparisons of both sites that ended
   // Counting under a lock.
   std::uint64_t lockers = 0;        ///< hosts of each site that do
-  Value counted = 0;                ///< the highest number whose write was acknowledged
-  std::shared_ptr<sim::Mount> holder;  ///< the mount of who has the lock; null: nobody
+  struct Counter {
+    Value counted = 0;              ///< the highest number whose write was acknowledged
+    std::shared_ptr<sim::Mount> holder;  ///< the mount of who has the lock; null: nobody
+  };
+  std::array<Counter, 2> counters;  ///< the second one's only while the sites are apart
+  std::shared_ptr<sim::Mount> holder_before;  ///< who had it when they parted
+  std::uint64_t meetings = 0;       ///< how often they came together again
+  [[nodiscard]] Counter& counter(std::size_t site) { return counters[history.apart() ? site : 0]; }
+  // Reserving.
+  bool reserves = false;            ///< sites reserve what hosts work on: EBUSY is an answer while it may be so
+  bool keeps = false;               ///< some of it stays reserved to the end
+  std::uint64_t refused_busy = 0;   ///< how often a host got that answer
+
+  // What both histories are told.
+  void power_lost(Instant at) {
+    history.power_lost();
+    holds.doubt_all(at);
+  }
+  void part(std::size_t primary, Instant at) {
+    history.part(primary, at);
+    holds.doubt_all(at);
+    counters[1] = counters[0];
+    holder_before = counters[0].holder;
+  }
+  void part_both(Instant at) { history.part_both(at); }
+  void join(std::size_t survivor, Instant at) {
+    history.join(at);
+    came_together(survivor, at);
+  }
+  void discard(std::size_t site, Instant said, Instant at) {
+    if (const std::uint64_t after = history.discard(site, said, at); after != 0) {
+      fail(std::to_string(after) + " changes were acknowledged by a site after an administrator said that what it has of its own goes");
+    }
+    came_together(1 - site, at);
+  }
+  void came_together(std::size_t survivor, Instant at) {
+    holds.doubt_all(at);
+    // Who had it then may have given it back at its own site, which the other one could not hear.
+    const bool given_back = counters[survivor].holder == holder_before && counters[1 - survivor].holder != holder_before;
+    counters[0] = counters[survivor];
+    if (given_back) counters[0].holder = nullptr;
+    ++meetings;
+  }
 
   void fail(const std::string& what) {
     if (failure.empty()) failure = what;
@@ -50,5 +96,14 @@ runtime::Task<void> count_under_lock(sim::Process& process, Stage& stage, std::u
 runtime::Task<void> set_up(sim::Process& process, Stage& stage, bool& done);
 /// Reads everything back through this machine's mount and says what may not be.
 runtime::Task<void> look_at_all(sim::Process& process, Stage& stage, std::string site, bool& done);
+/// The same of the blocks of the files that are there from the beginning, at any time: `when` is for messages.
+runtime::Task<void> look_at_files(sim::Process& process, Stage& stage, std::string when, bool& done);
+
+/// The file that hosts write blocks of.
+[[nodiscard]] std::string data_file(std::uint64_t n);
+/// The one that `process` is a program of, 0 or 1.
+[[nodiscard]] std::size_t site_of(sim::Process& process);
+/// Nobody answers any more, or not here: the mount or the daemon is gone.
+[[nodiscard]] bool lost(const Error& error);
 
 }  // namespace lockstep::simulator

@@ -36,8 +36,10 @@ class Runner {
       : prng_(options.seed ^ 0x5EEDull),
         cluster_(options.seed, draw_options(prng_)),
         stage_(options.seed * 2 + 1),
-        crowd_(cluster_, stage_),
-        faults_(cluster_, stage_, crowd_, prng_, result_.faults) {
+        added_(options.seed ^ 0xADDEDull),
+        reserving_(options.seed ^ 0x4E5E4Eull),
+        crowd_(cluster_, stage_, reserving_),
+        faults_(cluster_, stage_, crowd_, prng_, added_, result_.faults) {
     stage_.verbose = options.verbose;
   }
 
@@ -50,6 +52,10 @@ class Runner {
     result_.failure = stage_.failure;
     result_.trace = cluster_.universe().trace();
     result_.acknowledged = stage_.history.acknowledged();
+    if (!stage_.holds.all().empty()) result_.faults["asked to reserve"] += stage_.holds.all().size();
+    if (stage_.holds.breaks() != 0) result_.faults["asked to break a reservation"] += stage_.holds.breaks();
+    if (stage_.refused_busy != 0) result_.faults["told EBUSY"] += stage_.refused_busy;
+    if (stage_.history.gone() != 0) result_.faults["acknowledged and discarded"] += stage_.history.gone();
     if (stage_.full != 0) result_.faults["area full"] += stage_.full;
     if (stage_.verified != 0) result_.faults["verified"] += stage_.verified;
     for (const Probe* probe = Probe::first(); probe != nullptr; probe = probe->next()) result_.probes[probe->name()] += probe->count();
@@ -67,6 +73,8 @@ class Runner {
     stage_.fills = prng_.chance(100);
     if (prng_.chance(300)) stage_.lockers = 1 + prng_.below(2);
     if (cluster_.options().stable) stage_.history.always_stable();
+    stage_.reserves = reserving_.chance(250);
+    stage_.keeps = stage_.reserves && reserving_.chance(300);
   }
 
   void run_phases() {
@@ -87,8 +95,31 @@ class Runner {
     // Work goes on for a moment in peace, then everything must end.
     cluster_.universe().run_for(milliseconds(100));
     stage_.quiet = true;
+    bool over = true, broken = true;
+    if (stage_.reserves) {
+      over = broken = false;
+      administration().spawn(break_all(administration(), stage_, cluster_, over, broken));
+    }
     if (!wait_for([&] { return crowd_.idle(); })) return stage_.fail(unanswered());
+    over = true;
+    if (!wait_for([&] { return broken; })) return stage_.fail("what is reserved can't be broken");
+    if (stage_.keeps) reserve_at_last();
     look();
+  }
+
+  /// Where an administrator of a site works at the end, apart from its hosts.
+  sim::Process& administration() {
+    if (administration_ == nullptr) administration_ = &cluster_.machine(0).start("administration");
+    return *administration_;
+  }
+
+  /// What stands reserved when everything is compared.
+  void reserve_at_last() {
+    for (std::size_t i = 0; i < 2; ++i) {
+      bool done = false;
+      crowd_.at(i).spawn(reserve_to_the_end(crowd_.at(i), stage_, cluster_, reserving_, done));
+      if (!wait_for([&] { return done; })) return stage_.fail("reserving does not end");
+    }
   }
 
   /// All is quiet: both sites hold the same, and what the hosts were told.
@@ -107,6 +138,7 @@ class Runner {
       check(difference(cluster_));
       check(not_suspect(cluster_));
     }
+    check(reservations_wrong(cluster_, stage_));
     for (std::size_t i = 0; i < 2; ++i) {
       bool done = false;
       crowd_.at(i).spawn(look_at_all(crowd_.at(i), stage_, kSites[i], done));
@@ -156,6 +188,8 @@ class Runner {
   sim::Prng prng_;
   Cluster cluster_;
   Stage stage_;
+  sim::Prng added_, reserving_;
+  sim::Process* administration_ = nullptr;
   Crowd crowd_;
   RunResult result_;
   Faults faults_;

@@ -1,0 +1,167 @@
+// After a takeover by force: what is recorded, what can be read, and what an administrator makes of it.
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "bin/simulator/cluster.h"
+#include "bin/simulator/unread.h"
+#include "core/log.h"
+#include "scene.h"
+
+using namespace lockstep;
+using namespace lockstep::write_path;
+using nlohmann::json;
+using State = controller::Controller::State;
+
+namespace {
+
+constexpr Duration kLimit = std::chrono::minutes(2);
+
+struct HostCall {
+  bool ended = false;
+  std::optional<int> error;
+  std::string text;
+};
+
+runtime::Task<void> open_and_write(sim::Process& process, std::uint64_t value, sim::FileHandle& file, HostCall& call) {
+  sim::Host host(process);
+  const Result<sim::FileHandle> opened = co_await host.open("/data", O_RDWR, 0);
+  if (opened) {
+    file = *opened;
+    const Result<std::uint64_t> written = co_await host.write(file, 0, text_of(value, kBlockBytes));
+    if (!written) call.error = written.error().posix;
+  } else {
+    call.error = opened.error().posix;
+  }
+  call.ended = true;
+}
+
+runtime::Task<void> read_it(sim::Process& process, sim::FileHandle file, HostCall& call) {
+  sim::Host host(process);
+  const Result<std::string> bytes = co_await host.read(file, 0, kBlockBytes);
+  if (bytes) call.text = *bytes;
+  if (!bytes) call.error = bytes.error().posix;
+  call.ended = true;
+}
+
+runtime::Task<void> open_it(sim::Process& process, sim::FileHandle& file, HostCall& call) {
+  sim::Host host(process);
+  const Result<sim::FileHandle> opened = co_await host.open("/data", O_RDONLY, 0);
+  if (opened) file = *opened;
+  if (!opened) call.error = opened.error().posix;
+  call.ended = true;
+}
+
+runtime::Task<void> set_up(sim::Process& process, bool& made, bool& ended) {
+  co_await make_files(process, made);
+  ended = true;
+}
+
+runtime::Task<void> run_command(site::Site& site, json request, simulator::Unread& unread, std::optional<json>& answer) {
+  answer = co_await site.execute(std::move(request), unread);
+}
+
+/// Two sites with an arbiter, which the primary does not reach; the line between them is cut.
+struct Parted {
+  simulator::Cluster cluster;
+  sim::Process* hosts[2] = {};
+  explicit Parted(std::uint64_t seed) : cluster(seed, {.area_bytes = 8u << 20, .arbiter = true}) {
+    log::set_up("test", log::Level::error);
+    log::silence();
+    REQUIRE(cluster.format());
+    for (const std::size_t site : {kEast, kWest}) {
+      cluster.start(site);
+      hosts[site] = &cluster.machine(site).start("applications");
+    }
+    REQUIRE(run_until([&] { return cluster.in_sync(); }));
+    bool made = false, ended = false;
+    hosts[kEast]->spawn(set_up(*hosts[kEast], made, ended));
+    REQUIRE(run_until([&] { return ended; }));
+    REQUIRE(made);
+    cluster.universe().run_for(std::chrono::seconds(3));
+    line(false);
+    REQUIRE(run_until([&] { return !controller(kEast).connected() && !controller(kWest).connected(); }));
+  }
+  ~Parted() {
+    for (const std::size_t site : {kEast, kWest}) {
+      if (cluster.up(site)) cluster.kill(site);
+    }
+  }
+  controller::Controller& controller(std::size_t site) { return cluster.site(site).controller(); }
+  bool run_until(const std::function<bool()>& when) { return cluster.universe().run_until(when, kLimit); }
+  void line(bool open) { cluster.universe().network().partition(cluster.machine(kEast), cluster.machine(kWest), !open); }
+  json command(std::size_t site, json request) {
+    std::optional<json> answer;
+    sim::Process& process = cluster.process(site);
+    process.spawn(run_command(cluster.site(site), std::move(request), process.make<simulator::Unread>(), answer));
+    REQUIRE(run_until([&] { return answer.has_value(); }));
+    return *answer;
+  }
+  void write(std::size_t site, std::uint64_t value) {
+    HostCall call;
+    sim::FileHandle file;
+    hosts[site]->spawn(open_and_write(*hosts[site], value, file, call));
+    REQUIRE(run_until([&] { return call.ended; }));
+    REQUIRE(!call.error);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a takeover by force that the arbiter is slow to take is recorded once", "[fork]") {
+  Parted sites(700);
+  sites.cluster.arbiter().set_reachable(sites.cluster.machine(kEast), false);
+  // Longer than the watch for a site on its own takes to look again, shorter than it takes to ask the arbiter by itself.
+  sites.cluster.arbiter().weather.delay_min = sites.cluster.arbiter().weather.delay_max = std::chrono::milliseconds(100);
+  const std::size_t entries = sites.controller(kWest).keeper().membership().history().size();
+  REQUIRE(sites.command(kWest, {{"command", "takeover"}, {"confirmed", true}}).contains("ok"));
+  REQUIRE(sites.run_until([&] { return sites.controller(kWest).state() == State::alone; }));
+  const auto& history = sites.controller(kWest).keeper().membership().history();
+  CHECK(history.size() == entries + 1);
+  CHECK(history.back().forced);
+}
+
+TEST_CASE("a site that has diverged can be read for as long as it takes to decide, open files too", "[fork]") {
+  Parted sites(701);
+  REQUIRE(sites.run_until([&] { return sites.controller(kEast).state() == State::alone; }));
+  sites.command(kWest, {{"command", "takeover"}, {"confirmed", true}});
+  REQUIRE(sites.run_until([&] { return sites.controller(kWest).state() == State::alone; }));
+  sites.write(kEast, 1);
+  sites.write(kWest, 2);
+  // Started anew it does not go on alone before they have met: it has no lease, and needs none.
+  sites.cluster.kill(kWest);
+  sites.cluster.start(kWest);
+  sites.line(true);
+  REQUIRE(sites.run_until([&] { return sites.cluster.site(kWest).ready() && sites.controller(kWest).state() == State::diverged && sites.controller(kWest).serving(); }));
+  HostCall opened, read;
+  sim::FileHandle file;
+  sites.hosts[kWest]->spawn(open_it(*sites.hosts[kWest], file, opened));
+  REQUIRE(sites.run_until([&] { return opened.ended; }));
+  REQUIRE(!opened.error);
+  sites.cluster.universe().run_for(std::chrono::minutes(1));
+  sites.hosts[kWest]->spawn(read_it(*sites.hosts[kWest], file, read));
+  REQUIRE(sites.run_until([&] { return read.ended; }));
+  CHECK(read.error.value_or(0) == 0);
+  CHECK(read.text == text_of(2, kBlockBytes));
+  CHECK(sites.controller(kWest).state() == State::diverged);
+}
+
+TEST_CASE("a forwarded request is answered whose last duty the primary has done between its SYNCED and the other site's", "[fork]") {
+  Scene scene(702);
+  // A reservation waits for the write that was committed before it, of which only the answer is lost.
+  scene.network().weather.delay_min = scene.network().weather.delay_max = std::chrono::milliseconds(5);
+  const std::uint64_t sent = scene.network().sent(scene.cluster.machine(kWest), scene.cluster.machine(kEast));
+  std::optional<json> reserved;
+  scene.start_command(kWest, {{"command", "reserve"}, {"inode", scene.inode("/records").value}, {"path", "/records"}}, reserved);
+  REQUIRE(scene.universe().run_until(
+      [&] { return scene.network().sent(scene.cluster.machine(kWest), scene.cluster.machine(kEast)) > sent; }, std::chrono::seconds(1)));
+  scene.cluster.process(kWest).pause(std::chrono::milliseconds(300));
+  Answer written;
+  scene.start(kEast, Call::overwrite, written);
+  scene.universe().run_for(std::chrono::milliseconds(50));
+  scene.network().cut(scene.cluster.machine(kEast), scene.cluster.machine(kWest), sim::CutNotice::both);
+  REQUIRE(scene.run_until_answered(written));
+  REQUIRE(scene.universe().run_until([&] { return reserved.has_value(); }, std::chrono::minutes(1)));
+  CHECK(reserved->contains("ok"));
+  CHECK_FALSE(reserved->contains("error"));
+}
