@@ -197,9 +197,8 @@ void History::synced(Change& change, Site site, Instant from) {
 
 void History::synced(const std::string& file, Site site, Instant from) {
   if (from <= parted_) return;
-  for (auto& [block, writes] : writes_) {
-    if (block.first != file) continue;
-    for (Write& w : writes) synced(w, site, from);
+  for (auto at = writes_.lower_bound({file, 0}); at != writes_.end() && at->first.first == file; ++at) {
+    for (Write& w : at->second) synced(w, site, from);
   }
   if (const auto found = records_.find(file); found != records_.end()) {
     for (Record& r : found->second) synced(r, site, from);
