@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "bin/simulator/checks.h"
 #include "bin/simulator/unread.h"
@@ -26,6 +27,17 @@ constexpr std::uint64_t kForksMax = 2;
 constexpr Duration kMeetingLimit = seconds(60);
 constexpr int kTries = 20;
 constexpr Instant kNever = Instant{} + hours(1'000'000);
+
+/// Something that changes nothing was asked and is not answered. A direct read of what a write has in exclusive status waits for that.
+bool owes_a_look(const sim::Mount& mount) {
+  using runtime::HostOp;
+  constexpr std::array kLooks = {HostOp::lookup, HostOp::getattr, HostOp::open, HostOp::read, HostOp::opendir, HostOp::readdir};
+  const auto waiting = mount.waiting();
+  return std::ranges::any_of(waiting, [&](const auto& asked) {
+    if (asked.first == HostOp::read && std::ranges::find(waiting, std::pair(HostOp::write, asked.second)) != waiting.end()) return false;
+    return std::ranges::find(kLooks, asked.first) != kLooks.end();
+  });
+}
 
 runtime::Task<void> hand_over(site::Site& site) { co_await site.controller().switch_over(); }
 runtime::Task<void> take_over(site::Site& site) { co_await site.controller().take_over_forced(); }
@@ -542,8 +554,10 @@ void Faults::compare_divergence() {
     if (!cluster_.site(i).controller().serving()) continue;
     bool done = false;
     crowd_.at(i).spawn(look_at_files(crowd_.at(i), stage_, fmt::format("diverged, at {}", kSites[i]), done));
-    if (!cluster_.universe().run_until([&] { return done; }, seconds(20))) stage_.fail(fmt::format("{}, which has diverged, can't be read", kSites[i]));
-    ++counts_["diverged site read"];
+    const bool read = cluster_.universe().run_until([&] { return done; }, seconds(20));
+    // A write that waits for the decision keeps its page locked in the kernel of its host, and a reader of that page waits there.
+    if (!read && owes_a_look(*cluster_.machine(i).mount())) stage_.fail(fmt::format("{}, which has diverged, can't be read", kSites[i]));
+    ++counts_[read ? "diverged site read" : "diverged site read as far as its writers let"];
   }
 }
 

@@ -368,6 +368,7 @@ runtime::Task<void> count_under_lock(sim::Process& process, Stage& stage, std::u
       const std::shared_ptr<sim::Mount>& holder = stage.counter(site).holder;
       if (judged && holder && !holder->gone()) stage.fail("two hosts have one lock");
       stage.counter(site).holder = file->mount;
+      stage.counter(site).holder_site = site;
       const Result<std::string> bytes = co_await host.read(file, 0, kBlockBytes);
       const std::optional<Value> value = !bytes ? std::nullopt : bytes->empty() ? std::optional<Value>(0) : value_of(*bytes);
       if (judged && bytes && !value) stage.fail("the counter holds no number");

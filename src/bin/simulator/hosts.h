@@ -36,6 +36,7 @@ struct Stage {
   struct Counter {
     Value counted = 0;              ///< the highest number whose write was acknowledged
     std::shared_ptr<sim::Mount> holder;  ///< the mount of who has the lock; null: nobody
+    std::size_t holder_site = 0;
   };
   std::array<Counter, 2> counters;  ///< the second one's only while the sites are apart
   std::shared_ptr<sim::Mount> holder_before;  ///< who had it when they parted
@@ -70,10 +71,10 @@ struct Stage {
   }
   void came_together(std::size_t survivor, Instant at) {
     holds.doubt_all(at);
-    // Who had it then may have given it back at its own site, which the other one could not hear.
-    const bool given_back = counters[survivor].holder == holder_before && counters[1 - survivor].holder != holder_before;
+    // Whoever had it then, at the other site, may have given it back there; and the survivor took it away when it went on alone.
+    const bool gone = counters[survivor].holder == holder_before && counters[survivor].holder_site != survivor;
     counters[0] = counters[survivor];
-    if (given_back) counters[0].holder = nullptr;
+    if (gone) counters[0].holder = nullptr;
     ++meetings;
   }
 
