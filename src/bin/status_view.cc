@@ -47,6 +47,9 @@ std::string first_line(const json& status) {
   const json& resync = member(status, "resync");
   const std::string done = percent(number(resync, "granules_done"), number(resync, "granules"));
   if (state == "in-sync") return fmt::format("SAFE: {} hold every acknowledged write", all_sites(status));
+  if (state == "alone" && is_true(status, "diverged")) {
+    return fmt::format("DIVERGED: {} goes on, and {} was changed apart; nothing is merged, an administrator has to decide", here, other);
+  }
   if (state == "alone") return fmt::format("AT RISK: only {} holds what is written now; {} is away", here, other);
   if (state == "alone-resync") return fmt::format("MENDING: {} is being made equal to {} ({}); until then only {} holds every write", other, here, done, here);
   if (state == "resync") return fmt::format("MENDING: {} is being made equal to {} ({}); until then only {} holds every write", here, other, done, other);
@@ -70,11 +73,11 @@ std::string danger(const json& status) {
   const std::string state = text(status, "state");
   const std::string here = text(status, "site"), other = text(status, "peer");
   if (state == "in-sync") return "one area may be lost and nothing is; the loss of all areas at once would lose the volume";
+  if (state == "diverged" || is_true(status, "diverged")) return "each area holds writes that the other has not: do not format or remove either";
   if (state == "alone") return fmt::format("the area of {} is the only whole copy: its loss loses what was written since {} went away", here, other);
   if (state == "alone-resync" || state == "resync") {
     return fmt::format("the area of {} is the only whole copy until this is done", state == "resync" ? other : here);
   }
-  if (state == "diverged") return "each area holds writes that the other has not: do not format or remove either";
   if (state == "detached") {
     return is_sole(status) ? "what was acknowledged may be in this area only: do not format or remove it"
                            : fmt::format("only {} holds what is written now", other);
@@ -136,7 +139,7 @@ std::string arbiter(const json& status) {
 }
 
 std::string sites_table(const json& status) {
-  std::string out = fmt::format("  {:<12} {:<10} {:<24} {:<10} {:<8} {:>12}  {:<14} {}\n", "SITE", "ROLE", "ADDRESS", "CONNECTED", "IN SYNC",
+  std::string out = fmt::format("  {:<12} {:<10} {:<24} {:<10} {:<8} {:>14}  {:<14} {}\n", "SITE", "ROLE", "ADDRESS", "CONNECTED", "IN SYNC",
                                 "APPLIED SEQ", "SINCE", "LAST SEEN");
   for (const json& site : member(status, "sites")) {
     const std::string name = text(site, "name");
@@ -145,7 +148,7 @@ std::string sites_table(const json& status) {
     std::string seen = "-";
     if (here) seen = "this site";
     else if (member(site, "last_seen_ms").is_number()) seen = human_ms(number(site, "last_seen_ms")) + " ago";
-    out += fmt::format("  {:<12} {:<10} {:<24} {:<10} {:<8} {:>12}  {:<14} {}\n", or_dash(name),
+    out += fmt::format("  {:<12} {:<10} {:<24} {:<10} {:<8} {:>14}  {:<14} {}\n", or_dash(name),
                        name == text(status, "primary") ? "primary" : "secondary", or_dash(text(site, "address")),
                        here || is_true(site, "connected") ? "yes" : "NO", is_true(site, "in_sync") ? "yes" : "NO",
                        member(site, "applied_seq").is_number() ? fmt::to_string(number(site, "applied_seq")) : "-", since, seen);

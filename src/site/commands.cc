@@ -169,6 +169,7 @@ json Site::status() {
   const wire::SiteState& remembered = c.keeper().state();
   answer["unproven"] = remembered.unproven;
   answer["incomplete"] = remembered.incomplete;
+  answer["diverged"] = c.fork().has_value();
   if (c.replica().failed()) answer["failure"] = c.replica().failure();
   if (!c.connected()) answer["alone"] = std::string(controller::name_of(c.finding()));
   say_integrity(answer);

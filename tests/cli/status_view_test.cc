@@ -63,6 +63,17 @@ TEST_CASE("A site that is away is named, with what to do") {
   CHECK_THAT(screen, Contains("do not format or remove either"));
 }
 
+TEST_CASE("A site that goes on alone after a divergence does not say that the other one is away") {
+  json status = in_sync();
+  status["state"] = "alone";
+  status["peer"] = "west";
+  CHECK_THAT(render_status(status), StartsWith("AT RISK"));
+  status["diverged"] = true;
+  const std::string screen = render_status(status);
+  CHECK_THAT(screen, StartsWith("DIVERGED: east goes on, and west was changed apart"));
+  CHECK_THAT(screen, Contains("each area holds writes that the other has not"));
+}
+
 TEST_CASE("Every state that a daemon may answer has its own word") {
   json status = in_sync();
   const auto word = [&](const char* state) {

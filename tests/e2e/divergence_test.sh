@@ -68,6 +68,7 @@ b"
 }
 of_east() { echo east >"$E/of-east"; }
 both_apart
+status_text east | grep -q '^DIVERGED: east goes on, and west was changed apart' || fail "the status of east does not say that the sites have diverged"
 grep -q DIVERGED "$T/east.log" || fail "the log of east does not say that the sites have diverged"
 status_text west | grep -q '^DIVERGED' || fail "status does not say so in its first line"
 status_text west | grep -q 'resolve --discard' || fail "status does not say what to do"
