@@ -22,16 +22,6 @@ constexpr std::uint32_t kTypeBits = 0170000, kPermissionBits = 0777;
 /// Growths from which on a file has space ahead of its end.
 constexpr std::uint32_t kGrowthsWithSpaceAhead = 2;
 
-Operation operation_by(const HostRequest& request, OpKind kind) {
-  Operation o;
-  o.kind = kind;
-  o.inode = request.inode;
-  o.name = request.name;
-  o.uid = request.caller.uid;
-  o.gid = request.caller.gid;
-  return o;
-}
-
 /// The umask counts but where the directory has a default access control list, which only who plans knows for sure.
 Operation creation(const HostRequest& request, std::uint32_t mode) {
   Operation o = operation_by(request, OpKind::create);

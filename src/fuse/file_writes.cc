@@ -22,13 +22,10 @@ constexpr std::uint64_t page_up(std::uint64_t at) { return (at + kBlockBytes - 1
 
 /// A write of `bytes` of `inode` by who asks `request`.
 Operation write_of(const HostRequest& request, InodeId inode, ByteRange bytes) {
-  Operation o;
-  o.kind = OpKind::write;
+  Operation o = operation_by(request, OpKind::write);
   o.inode = inode;
   o.offset = bytes.offset;
   o.length = bytes.length;
-  o.uid = request.caller.uid;
-  o.gid = request.caller.gid;
   return o;
 }
 

@@ -96,4 +96,14 @@ Task<bool> load_or_answer(MountState& state, const HostRequest& request, volume:
   co_return false;
 }
 
+wire::Operation operation_by(const HostRequest& request, wire::OpKind kind) {
+  wire::Operation o;
+  o.kind = kind;
+  o.inode = request.inode;
+  o.name = request.name;
+  o.uid = request.caller.uid;
+  o.gid = request.caller.gid;
+  return o;
+}
+
 }  // namespace lockstep::fuse

@@ -98,4 +98,7 @@ inline constexpr std::uint64_t kHandleDirect = 1;
 /// Awaits what `miss` names, for whoever looks again then; false: `request` was answered with the error.
 runtime::Task<bool> load_or_answer(MountState& state, const runtime::HostRequest& request, volume::Miss miss);
 
+/// An operation on what `request` names, by who asks it.
+[[nodiscard]] wire::Operation operation_by(const runtime::HostRequest& request, wire::OpKind kind);
+
 }  // namespace lockstep::fuse

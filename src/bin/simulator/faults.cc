@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 
 #include "bin/simulator/checks.h"
 #include "bin/simulator/unread.h"
@@ -22,29 +21,10 @@ constexpr Duration kLongerMax = seconds(15);
 
 /// How often a site that is lost is looked after at the end, every 100 ms.
 constexpr int kTendingRounds = 1200;
-/// Of a fork: how many in a seed, how long the sites may need to find out that they have met, how often an administrator says something again.
-constexpr std::uint64_t kForksMax = 2;
-constexpr Duration kMeetingLimit = seconds(60);
-constexpr int kTries = 20;
 constexpr Instant kNever = Instant{} + hours(1'000'000);
-
-/// Something that changes nothing was asked and is not answered. A direct read of what a write has in exclusive status waits for that.
-bool owes_a_look(const sim::Mount& mount) {
-  using runtime::HostOp;
-  constexpr std::array kLooks = {HostOp::lookup, HostOp::getattr, HostOp::open, HostOp::read, HostOp::opendir, HostOp::readdir};
-  const auto waiting = mount.waiting();
-  return std::ranges::any_of(waiting, [&](const auto& asked) {
-    if (asked.first == HostOp::read && std::ranges::find(waiting, std::pair(HostOp::write, asked.second)) != waiting.end()) return false;
-    return std::ranges::find(kLooks, asked.first) != kLooks.end();
-  });
-}
 
 runtime::Task<void> hand_over(site::Site& site) { co_await site.controller().switch_over(); }
 runtime::Task<void> take_over(site::Site& site) { co_await site.controller().take_over_forced(); }
-
-runtime::Task<void> run_command(site::Site& site, nlohmann::json request, Unread& unread, std::shared_ptr<std::optional<nlohmann::json>> answer) {
-  *answer = co_await site.execute(std::move(request), unread);
-}
 
 runtime::Task<void> run_verify(site::Site& site, Unread& unread, Stage& stage) {
   const nlohmann::json answer = co_await site.execute({{"command", "verify"}}, unread);
@@ -430,163 +410,6 @@ void Faults::tend_takeover() {
   ++counts_["taken over by force"];
   down_until_[1 - *taking_over_] = cluster_.universe().now() + draw_between({}, seconds(2));
   taking_over_.reset();
-}
-
-/// An administrator makes the secondary go on although the primary may, too. Hosts of both go on; when the sites meet nothing is merged, and what
-/// one of them has of its own goes, if an administrator says so.
-void Faults::fork() {
-  if (forks_ == kForksMax || !cluster_.in_sync() || cluster_.replacing() || taking_over_) return;
-  const Instant began = cluster_.universe().now();
-  if (part()) {
-    const std::size_t primary = cluster_.site(0).controller().primary() != nullptr ? 0 : 1;
-    run_some(seconds(8));
-    const bool forced = force(1 - primary);
-    // One that may not go on by itself can be told to as well.
-    if (forced && !cluster_.arbitrated() && !cluster_.options().alone && added_.chance(700)) (void)force(primary);
-    run_some(seconds(3));
-    if (added_.chance(300)) kill_one_apart();
-    meet_again();
-  }
-  stage_.idle = {};
-  forking_ = false;
-  const Duration time = cluster_.universe().now() - began;
-  end_ = end_ + time;
-  last_end_ = last_end_ + time;
-}
-
-void Faults::run_some(Duration most) { cluster_.universe().run_for(added_.between({}, most)); }
-
-/// Perhaps with hosts of one site, or of both, who change nothing from then on. False: something else struck meanwhile.
-bool Faults::part() {
-  if (added_.chance(350)) {
-    const std::uint64_t who = added_.below(3);
-    for (std::size_t i = 0; i < 2; ++i) stage_.idle[i] = who == i || who == 2;
-    cluster_.universe().run_for(seconds(3));  // times that are written late, too
-    if (!cluster_.in_sync()) return false;
-  }
-  ++forks_;
-  forking_ = true;
-  network().partition(east(), west(), true);
-  stage_.part(cluster_.site(0).controller().primary() != nullptr ? 0 : 1, cluster_.universe().now());
-  count("parted to fork");
-  return true;
-}
-
-nlohmann::json Faults::ask(std::size_t which, nlohmann::json request) {
-  auto answer = std::make_shared<std::optional<nlohmann::json>>();
-  const std::string text = request.dump();
-  sim::Process& process = cluster_.process(which);
-  process.spawn(run_command(cluster_.site(which), std::move(request), process.make<Unread>(), answer));
-  if (!cluster_.universe().run_until([&] { return answer->has_value(); }, std::chrono::minutes(1))) {
-    stage_.fail(fmt::format("{} does not answer {}", kSites[which], text));
-    return {{"error", "no answer"}};
-  }
-  if (stage_.verbose) fmt::print("{:>12} {} {}: {}\n", cluster_.universe().now().ns / 1000, kSites[which], text, (*answer)->dump());
-  return **answer;
-}
-
-/// Until it goes on. False: it could not be brought to that.
-bool Faults::force(std::size_t which) {
-  const auto alone = [&] { return ready(which) && cluster_.site(which).controller().primary() != nullptr && cluster_.site(which).controller().primary()->alone(); };
-  for (int tries = 0; tries < kTries && !alone() && stage_.failure.empty(); ++tries) {
-    if (ready(which) && !cluster_.site(which).controller().connected()) {
-      if (!ask(which, {{"command", "takeover"}}).contains("losses")) stage_.fail("takeover does not say what may be lost");
-      stage_.part_both(cluster_.universe().now());
-      (void)ask(which, {{"command", "takeover"}, {"confirmed", true}});
-      cluster_.universe().run_until(alone, seconds(6));
-    } else {
-      cluster_.universe().run_for(milliseconds(500));
-    }
-  }
-  count(alone() ? "fork" : "fork that could not be forced");
-  return alone();
-}
-
-void Faults::kill_one_apart() {
-  const std::size_t which = added_.below(2);
-  if (!cluster_.up(which)) return;
-  cluster_.kill(which);
-  run_some(seconds(3));
-  if (!cluster_.up(which)) cluster_.start(which);
-  count("kill while apart");
-  if (added_.chance(700)) run_some(seconds(10));
-}
-
-void Faults::meet_again() {
-  if (cluster_.arbitrated()) {
-    cluster_.arbiter().set_available(true);
-    for (std::size_t i = 0; i < 2; ++i) cluster_.arbiter().set_reachable(cluster_.machine(i), true);
-  }
-  for (std::size_t i = 0; i < 2; ++i) {
-    down_until_[i] = {};
-    if (!cluster_.up(i)) cluster_.start(i);
-  }
-  // What was sent before must not arrive now, at a daemon that has not noticed anything.
-  network().cut(east(), west(), sim::CutNotice::both);
-  forking_ = false;
-  open_line();
-  // It was not forced.
-  if (gave_in(0) || gave_in(1)) return stage_.join(gave_in(0) ? 1 : 0, cluster_.universe().now());
-  const auto settled = [&] { return gave_in(0) || gave_in(1) || (has_diverged(0) && has_diverged(1)); };
-  if (!cluster_.universe().run_until(settled, kMeetingLimit)) return stage_.fail("two sites that were forced apart have met, and neither have diverged nor is one made equal");
-  for (std::size_t i = 0; i < 2; ++i) {
-    if (!gave_in(i)) continue;
-    count("fork without a divergence");
-    return stage_.join(1 - i, cluster_.universe().now());
-  }
-  count("divergence");
-  run_some(seconds(1));
-  compare_divergence();
-  discard(added_.below(2));
-}
-
-/// Both say it, and what each has of its own, and can be read.
-void Faults::compare_divergence() {
-  for (std::size_t i = 0; i < 2 && stage_.failure.empty(); ++i) {
-    if (!has_diverged(i)) continue;  // it is just meeting the other one again
-    const nlohmann::json status = ask(i, {{"command", "status"}});
-    const std::string reason = status.value("reason", "");
-    if (status.value("state", "") != "diverged" && reason.find("DIVERGED") == std::string::npos) {
-      stage_.fail(fmt::format("{} does not say that the sites have diverged: {}, {}", kSites[i], status.value("state", ""), reason));
-    }
-    const nlohmann::json own = ask(i, {{"command", "divergence"}});
-    if (own.contains("error")) stage_.fail(fmt::format("{} does not say what it has of its own: {}", kSites[i], own["error"].get<std::string>()));
-    if (!cluster_.site(i).controller().serving()) continue;
-    bool done = false;
-    crowd_.at(i).spawn(look_at_files(crowd_.at(i), stage_, fmt::format("diverged, at {}", kSites[i]), done));
-    const bool read = cluster_.universe().run_until([&] { return done; }, seconds(20));
-    // A write that waits for the decision keeps its page locked in the kernel of its host, and a reader of that page waits there.
-    if (!read && owes_a_look(*cluster_.machine(i).mount())) stage_.fail(fmt::format("{}, which has diverged, can't be read", kSites[i]));
-    ++counts_[read ? "diverged site read" : "diverged site read as far as its writers let"];
-  }
-}
-
-void Faults::discard(std::size_t which) {
-  bool said = false;
-  nlohmann::json request{{"command", "resolve"}, {"discard", kSites[which]}};
-  if (added_.chance(300)) request["keep"] = "none";
-  for (int tries = 0; tries < kTries && !said && stage_.failure.empty(); ++tries) {
-    const nlohmann::json answer = ask(which, request);
-    said = !answer.contains("error");
-    if (answer.contains("kept")) count("kept aside");
-    if (said) break;
-    // The log has forgotten a part of it.
-    if (answer["error"].get<std::string>().starts_with("nothing was discarded")) request["keep"] = "none";
-    cluster_.universe().run_for(milliseconds(300));
-  }
-  if (!said) return stage_.fail(fmt::format("what {} has of its own can't be discarded", kSites[which]));
-  const Instant since = cluster_.universe().now();
-  if (added_.chance(200)) {
-    cluster_.kill(which);
-    run_some(seconds(1));
-    if (!cluster_.up(which)) cluster_.start(which);
-    count("kill while discarding");
-  }
-  if (!cluster_.universe().run_until([&] { return gave_in(which); }, kMeetingLimit)) {
-    return stage_.fail(fmt::format("{} is not made equal although what it has of its own may go", kSites[which]));
-  }
-  stage_.discard(which, since, cluster_.universe().now());
-  count("discarded");
 }
 
 /// Nobody writes for so long that suspect granules are cleared.

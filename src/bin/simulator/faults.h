@@ -71,7 +71,7 @@ class Faults {
   void forced_takeover();
   void fork();
 
-  // Of a fork.
+  // Of a fork: fork_faults.cc.
   bool part();
   bool force(std::size_t which);
   void kill_one_apart();
