@@ -155,7 +155,7 @@ void Faults::compare_divergence() {
     const nlohmann::json own = ask(i, {{"command", "divergence"}});
     if (own.contains("error")) stage_.fail(fmt::format("{} does not say what it has of its own: {}", kSites[i], own["error"].get<std::string>()));
     if (!cluster_.site(i).controller().serving()) continue;
-    bool done = false;
+    bool& done = crowd_.at(i).make<bool>(false);  // outlives this: who waits behind a writer ends later
     crowd_.at(i).spawn(look_at_files(crowd_.at(i), stage_, fmt::format("diverged, at {}", kSites[i]), done));
     const bool read = cluster_.universe().run_until([&] { return done; }, seconds(20));
     // A write that waits for the decision keeps its page locked in the kernel of its host, and a reader of that page waits there.
