@@ -97,6 +97,10 @@ std::string why_not_alone(const json& status) {
   if (finding == "unproven") {
     return fmt::format("bring {} back: this site lost power, and that one may have acknowledged writes that are missing here", other);
   }
+  if (finding == "promised") {
+    return fmt::format("bring {} back: while the arbiter was away this site promised to wait for it, for it may go on alone. If {} is lost for "
+                       "good, make this site go on with: lockstep --site {} takeover --force", other, other, text(status, "site"));
+  }
   if (finding == "ask arbiter") {
     const std::string problem = text(member(status, "arbiter"), "problem");
     return "bring the arbiter or " + other + " back" + (problem.empty() ? "" : ": " + problem);
@@ -128,11 +132,23 @@ std::string mending(const json& status) {
   return out + "\n";
 }
 
+/// Of sites in sync, while the arbiter is away or just back (M5).
+std::string who_goes_on(const json& status, const json& arbiter) {
+  if (text(status, "state") != "in-sync") return {};
+  const std::string here = text(status, "site"), other = text(status, "peer");
+  const auto goes_on = [](const std::string& one, const std::string& waits) {
+    return fmt::format("if the link between the sites is cut too, {} goes on alone; if {} is lost, {} waits", one, one, waits);
+  };
+  if (is_true(arbiter, "armed")) return goes_on(here, other);
+  if (is_true(arbiter, "promised")) return goes_on(other, here);
+  return is_true(arbiter, "reachable") ? std::string() : "if the link between the sites is cut too, neither goes on alone";
+}
+
 std::string arbiter(const json& status) {
   const json& arbiter = member(status, "arbiter");
   if (!arbiter.is_object()) return {};
   std::string out = is_true(arbiter, "reachable") ? "reachable" : "AWAY";
-  if (!is_true(arbiter, "reachable") && text(status, "state") == "in-sync") out += ": if the link between the sites is cut too, neither goes on alone";
+  if (const std::string goes_on = who_goes_on(status, arbiter); !goes_on.empty()) out += ": " + goes_on;
   if (!is_true(arbiter, "up_to_date")) out += "; not told of the membership in force yet";
   if (is_true(arbiter, "frozen")) out += "; its answer to this site's proposal is not known, so this site waits";
   return "  arbiter: " + out + "\n";

@@ -17,6 +17,7 @@ Controller::Controller(runtime::World& world, volume::Volume& volume, area::Area
       repairs_changed_(world.scheduler),
       gate_changed_(world.scheduler),
       gate_closed_(world.scheduler),
+      arms_changed_(world.scheduler),
       failed_(world.scheduler),
       away_since_(world.clock.now() + options_.start_patience),
       lone_changed_(world.scheduler),
@@ -60,6 +61,7 @@ void Controller::start(HostCaches& caches, HostGate& gate, peer::Link& link) {
   scope_.spawn(room_watch());
   scope_.spawn(slow_watch());
   if (keeper_.has_arbiter()) scope_.spawn(publish_loop());
+  if (keeper_.has_arbiter()) scope_.spawn(arms_watch());
 }
 
 runtime::Task<void> Controller::stop() {
@@ -67,6 +69,7 @@ runtime::Task<void> Controller::stop() {
   stop_.request();
   role_changed_.notify_all();
   lone_changed_.notify_all();
+  arms_changed_.notify_all();
   failed_.notify_all();
   gate_changed_.notify_all();
   gate_closed_.notify_all();
@@ -223,7 +226,7 @@ runtime::Task<void> Controller::serve(peer::Link& link, peer::Session& session, 
     not_connected_ = "the area of this site has failed";
     co_return;
   }
-  if (stopping_ || deciding_ || removing_slow_ || keeper_.frozen() || ours.state != keeper_.state()) {
+  if (stopping_ || deciding_ || removing_slow_ || recording_arms_ || keeper_.frozen() || ours.state != keeper_.state()) {
     // What this site said of itself is not true any more, or may change: they greet each other again.
     not_connected_ = keeper_.frozen() ? keeper_.problem() : "this site decides about its membership";
     co_return;
@@ -233,6 +236,7 @@ runtime::Task<void> Controller::serve(peer::Link& link, peer::Session& session, 
     co_return;
   }
   peer_ = theirs;
+  arms_ = {.peer_armed = theirs.state.armed};
   connected_ = true;
   not_connected_.clear();
   co_await meet(link, session, std::move(ours), std::move(theirs));

@@ -4,6 +4,7 @@
 //   no session -> lone_watch(): may this site go on alone?                              membership_controller.cc
 //   requests of the host -> change() -> whatever role there is, until one answers       controller.cc
 //   lease, fence -> the host's gate                                                     hosts_controller.cc
+//   the arbiter is away -> who goes on if the link is lost, too         arms_controller.cc
 //   the area failed -> hand over, leave                                                 detach_controller.cc
 //   no room for metadata at a site -> ENOSPC at both                                    room_controller.cc
 //
@@ -20,6 +21,7 @@
 #include <string>
 
 #include "controller/alone.h"
+#include "controller/arms.h"
 #include "controller/changes.h"
 #include "controller/encounter.h"
 #include "controller/host_gate.h"
@@ -179,6 +181,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   runtime::Task<Result<>> told(wire::Membership membership) override;
   void command(wire::Command command) override;
   void command_answered(wire::CommandAnswer answer) override;
+  void arms(const wire::Arms& message) override;
   void other_serves_nobody() override { lease_.other_serves_nobody(); }
   [[nodiscard]] std::uint64_t waits_from() const override;
   std::uint64_t next_request() override;
@@ -198,6 +201,13 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   runtime::Task<void> leave_own();
   /// Records an entry of which this site is the only member. Nothing may be committed meanwhile.
   runtime::Task<Keeper::Recorded> record_alone(bool consented, bool forced, Epoch above);
+
+  // arms_controller.cc
+  runtime::Task<void> arms_watch();
+  runtime::Task<bool> settle_arms();
+  runtime::Task<bool> settle_promise();
+  runtime::Task<bool> lift_promise();
+  void say_arms(wire::ArmsStep step, std::uint64_t number);
 
   // detach_controller.cc
   runtime::Task<void> detach_watch();
@@ -249,6 +259,10 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   bool recorded_here_ = false;       // a sole member recorded an entry in this start
   bool accepts_new_store_ = false;
   Instant look_at_arbiter_;
+  ArmsTalk arms_;
+  std::uint64_t arms_numbers_ = 0;
+  bool recording_arms_ = false;
+  runtime::Event arms_changed_;
   bool stopping_ = false;
   runtime::Event failed_;
   bool removing_slow_ = false;

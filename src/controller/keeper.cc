@@ -85,6 +85,9 @@ runtime::Task<Result<>> Keeper::try_save(std::function<void(wire::SiteState&)> c
   saving_ = true;
   wire::SiteState next = state_;
   change(next);
+  const EpochEntry& last = next.history.back();
+  next.armed = next.armed && last.primary == options_.self;
+  next.promised = next.promised && !(last.forced && last.primary == options_.self);
   const std::vector<std::byte> bytes = wire::encode_state(next);
   const Result<> saved = co_await area_.save_state(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   if (!saved) {
@@ -106,6 +109,8 @@ runtime::Task<void> Keeper::set(Flags flags) {
     if (flags.unproven) state.unproven = *flags.unproven;
     if (flags.incomplete) state.incomplete = *flags.incomplete;
     if (flags.discards) state.discards = *flags.discards;
+    if (flags.armed) state.armed = *flags.armed;
+    if (flags.promised) state.promised = *flags.promised;
     if (flags.wrote) state.wrote = std::max(state.wrote, *flags.wrote);
   });
 }

@@ -12,7 +12,8 @@
 // Invariants:
 //   (1) What say() tells was stable before: a change is visible only after it was saved.
 //   (2) While frozen() nothing else is proposed, and a restart comes back frozen.
-//   (3) A swap expects the revision of a value whose last entry is in this site's own history: whoever else swapped since,
+//   (3) Whoever is armed is the primary of the entry in force (M5); a forced entry makes this site's promise void.
+//   (4) A swap expects the revision of a value whose last entry is in this site's own history: whoever else swapped since,
 //       this one fails.
 #pragma once
 
@@ -69,7 +70,7 @@ class Keeper {
   runtime::Task<bool> give_up(std::optional<EpochEntry> entry);
   /// Changes flags; each keeps its value if not given. Suspends.
   struct Flags {
-    std::optional<bool> unproven, incomplete, discards;
+    std::optional<bool> unproven, incomplete, discards, armed, promised;
     std::optional<Epoch> wrote;
   };
   runtime::Task<void> set(Flags flags);

@@ -3,6 +3,7 @@
 
 #include "controller/controller.h"
 #include "core/log.h"
+#include "core/planted.h"
 #include "core/probe.h"
 
 namespace lockstep::controller {
@@ -11,6 +12,7 @@ namespace {
 Probe one_changed("sites met after a fork, and one had changed nothing");
 Probe none_changed("sites met after a fork, and neither had changed anything");
 Probe both_changed("sites met that had diverged");
+Probe went_armed("a primary went on alone without the arbiter, because it was armed");
 
 constexpr Duration kLookAgain = std::chrono::milliseconds(100);
 constexpr Duration kAskAgain = std::chrono::milliseconds(500);
@@ -56,6 +58,7 @@ runtime::Task<void> Controller::meet(peer::Link& link, peer::Session& session, w
   const Result<Party> me = party_of(options_.self, ours, ours.accepts_new_store);
   const Result<Party> other = party_of(options_.peer, theirs, theirs.accepts_new_store);
   if (!me || !other) co_return refuse(session, "what a site says of its membership is no history: " + (me ? other : me).error().text);
+  if (keeper_.state().armed && !theirs.state.promised) co_await keeper_.set({.armed = false});
   const Encounter e = decide(*me, *other);
   encounter_ = e;
   if (e.rule == Rule::fork_one_side) one_changed.hit();
@@ -240,6 +243,8 @@ AloneInput Controller::alone_input() const {
   in.diverged = encounter_ && encounter_->relation == Relation::diverged;
   in.arbiter = keeper_.has_arbiter();
   in.policy_primary = options_.alone;
+  in.armed = keeper_.state().armed;
+  in.promised = keeper_.state().promised && !planted(Planted::break_promise);
   in.away_since = away_since_;
   in.now = replica_.world.clock.now();
   in.peer_timeout = options_.peer_timeout;
@@ -276,6 +281,7 @@ runtime::Task<Duration> Controller::lone_step(const Alone& alone) {
   switch (alone.finding) {
     case AloneFinding::not_a_member:
     case AloneFinding::unproven:
+    case AloneFinding::promised:
     case AloneFinding::policy_forbids: removing_slow_ = false; co_return kLookAgain;
     case AloneFinding::waiting: co_return kLookAgain;
     case AloneFinding::diverged:
@@ -286,9 +292,12 @@ runtime::Task<Duration> Controller::lone_step(const Alone& alone) {
       admitted_ = true;
       update_gate();
       co_return kLookAgain;
+    case AloneFinding::armed:
     case AloneFinding::ask_arbiter:
     case AloneFinding::by_policy: {
-      const Keeper::Recorded done = co_await record_alone(false, false, {});
+      const bool armed = alone.finding == AloneFinding::armed;
+      const Keeper::Recorded done = co_await record_alone(armed, false, {});
+      if (armed && done == Keeper::Recorded::yes) went_armed.hit();
       if (done == Keeper::Recorded::yes) co_return kLookAgain;
       problem_ = keeper_.problem();
       removing_slow_ = false;
@@ -324,6 +333,7 @@ runtime::Task<void> Controller::publish_loop() {
     }
     const bool may = (primary_ && (primary_->in_sync() || primary_->alone())) && !deciding_ && !keeper_.frozen();
     if (may && !keeper_.published()) co_await keeper_.publish(stop_);
+    arms_changed_.notify_all();
   }
 }
 
@@ -427,11 +437,14 @@ runtime::Task<void> Controller::leave() {
   const bool alone_is_allowed = keeper_.has_arbiter() || options_.alone;
   if (!alone_is_allowed || !connected_) co_return;
   leaving_ = true;
-  peer::Session* const with = session();
-  if (with == nullptr) co_return;
+  if (session() == nullptr) co_return;
   runtime::Clock& clock = replica_.world.clock;
   const Instant until = clock.now() + kLeavePatience;
   if (secondary_ && secondary_->in_sync()) {
+    // What is sent now may be heard, and what comes of it not: then this site must not go on before it has met the other one.
+    co_await keeper_.set({.unproven = true});
+    peer::Session* const with = session();
+    if (with == nullptr) co_return;
     with->send(wire::Leave{"it is being stopped"});
     with->flush();
     const auto both = [&] { return keeper_.membership().has(options_.self) && !keeper_.membership().sole(options_.self); };
@@ -442,8 +455,8 @@ runtime::Task<void> Controller::leave() {
   }
   if (!primary_ || !primary_->in_sync() || deciding_) co_return;
   primary_->hold();
-  with->send(wire::Leave{"it is being stopped"});
-  with->flush();
+  session()->send(wire::Leave{"it is being stopped"});
+  session()->flush();
   const bool drained = co_await primary_->drained();
   if (!drained || !primary_->in_sync()) co_return;
   co_await replica_.make_stable();

@@ -389,6 +389,10 @@ Result<> Primary::handle(peer::Incoming incoming) {
     user_.command(std::move(*command));
     return {};
   }
+  if (auto* arms = std::get_if<wire::Arms>(&message)) {
+    user_.arms(*arms);
+    return {};
+  }
   if (auto* answer = std::get_if<wire::CommandAnswer>(&message)) {
     user_.command_answered(std::move(*answer));
     return {};

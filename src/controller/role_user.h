@@ -24,6 +24,8 @@ class RoleUser {
   /// A command for this site, of an administrator at the other one; answers go into the session. Must not suspend.
   virtual void command(wire::Command command) = 0;
   virtual void command_answered(wire::CommandAnswer answer) = 0;
+  /// About who goes on while the arbiter is away; answers go into the session. Must not suspend.
+  virtual void arms(const wire::Arms& message) = 0;
   /// The other site serves nobody any more.
   virtual void other_serves_nobody() = 0;
   /// No request of this site's host below this number waits.

@@ -188,6 +188,10 @@ runtime::Task<Result<>> Secondary::handle(peer::Session& session, peer::Incoming
     user_.command(std::move(*command));
     co_return Result<>{};
   }
+  if (auto* arms = std::get_if<wire::Arms>(&message)) {
+    user_.arms(*arms);
+    co_return Result<>{};
+  }
   if (auto* answer = std::get_if<wire::CommandAnswer>(&message)) {
     user_.command_answered(std::move(*answer));
     co_return Result<>{};

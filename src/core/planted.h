@@ -16,6 +16,7 @@ enum class Planted {
   lose_log_record,            ///< a record is not written to the log now and then
   clear_suspect_early,        ///< a granule is no longer suspect although it was written since its last sync
   skip_epoch_check,           ///< two sites that meet take their last epochs for the same
+  break_promise,              ///< a site that promised to wait for an armed one asks the arbiter all the same
 };
 
 #ifdef LOCKSTEP_PLANTED
@@ -27,6 +28,7 @@ inline constexpr std::pair<Planted, const char*> kPlantedBugs[] = {
     {Planted::lose_log_record, "lose a log record"},
     {Planted::clear_suspect_early, "clear a suspect bit early"},
     {Planted::skip_epoch_check, "skip an epoch check"},
+    {Planted::break_promise, "break a promise"},
 };
 inline Planted planted_bug = Planted::none;
 inline bool planted(Planted bug) { return planted_bug == bug; }

@@ -164,7 +164,8 @@ json Site::status() {
   if (json reservations = reserve_->summary(); !reservations.is_null()) answer["reservations"] = std::move(reservations);
   if (config_.arbiter) {
     answer["arbiter"] = {{"reachable", !c.keeper().arbiter_away()}, {"up_to_date", c.keeper().published()},
-                         {"frozen", c.keeper().frozen()}, {"problem", c.keeper().problem()}};
+                         {"frozen", c.keeper().frozen()}, {"problem", c.keeper().problem()},
+                         {"armed", c.keeper().state().armed}, {"promised", c.keeper().state().promised}};
   }
   const wire::SiteState& remembered = c.keeper().state();
   answer["unproven"] = remembered.unproven;

@@ -8,6 +8,8 @@
 namespace lockstep::wire {
 namespace {
 
+static_assert(static_cast<int>(ArmsStep::answers) == static_cast<int>(schema::ArmsStep::MAX));
+
 /// Keys, each behind its length in two bytes: a table for each would cost more than the keys.
 std::string join_keys(const std::vector<std::string>& keys) {
   std::string joined;
@@ -206,6 +208,17 @@ void unpack(const schema::CommandAnswer& t, std::uint32_t, CommandAnswer& m, Fau
   m.number = t.number();
   m.text = unpack_bytes(t.text(), kCommandBytesMax, "text", faults);
   m.last = t.last();
+}
+
+// --- arms ------------------------------------------------------------------------------------------------------------
+
+Packed<schema::Arms> pack(Builder& builder, const Arms& m) {
+  return schema::CreateArms(builder, static_cast<schema::ArmsStep>(m.step), m.number);
+}
+
+void unpack(const schema::Arms& t, std::uint32_t, Arms& m, Faults& faults) {
+  if (faults.require(t.step() <= schema::ArmsStep::MAX, "step", "unknown")) m.step = static_cast<ArmsStep>(t.step());
+  m.number = t.number();
 }
 
 }  // namespace lockstep::wire

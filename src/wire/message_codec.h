@@ -19,7 +19,7 @@ inline constexpr Form kForms[] = {
     {"VERIFY_ASK"},   {"VERIFY_ANSWER"}, {"VERIFY_END"},    {"MEMBERSHIP"},   {"RECORDED"},      {"LEAVE"},
     {"SERVES_NOBODY"}, {"CHECKPOINT"},   {"CHECKPOINTED"},  {"CLEAR"},        {"KEYS_MARK"},     {"KEYS_FETCH"},
     {"KEYS"},         {"SUSPECTS"},      {"COMPARE"},       {"WANT"},         {"COPY", true},
-    {"COMMAND"},      {"COMMAND_ANSWER"},
+    {"COMMAND"},      {"COMMAND_ANSWER"}, {"ARMS"},
 };
 static_assert(std::size(kForms) == std::variant_size_v<Message>);
 
@@ -60,6 +60,7 @@ Packed<schema::Want> pack(Builder& builder, const Want& m);
 Packed<schema::Copy> pack(Builder& builder, const Copy& m);
 Packed<schema::Command> pack(Builder& builder, const Command& m);
 Packed<schema::CommandAnswer> pack(Builder& builder, const CommandAnswer& m);
+Packed<schema::Arms> pack(Builder& builder, const Arms& m);
 
 // `payload_bytes` follow the body; each unpack() refuses a number that does not fit what the body says.
 void unpack(const schema::Hello& t, std::uint32_t payload_bytes, Hello& m, Faults& faults);
@@ -99,5 +100,6 @@ void unpack(const schema::Want& t, std::uint32_t payload_bytes, Want& m, Faults&
 void unpack(const schema::Copy& t, std::uint32_t payload_bytes, Copy& m, Faults& faults);
 void unpack(const schema::Command& t, std::uint32_t payload_bytes, Command& m, Faults& faults);
 void unpack(const schema::CommandAnswer& t, std::uint32_t payload_bytes, CommandAnswer& m, Faults& faults);
+void unpack(const schema::Arms& t, std::uint32_t payload_bytes, Arms& m, Faults& faults);
 
 }  // namespace lockstep::wire

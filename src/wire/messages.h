@@ -180,6 +180,8 @@ struct SiteState {
   bool unproven = false;            ///< acknowledged writes may be missing here (M6)
   bool incomplete = false;          ///< the keys are a mixture of two states: they are to be compared with the source's
   bool discards = false;            ///< an administrator said that what this site has of its own since a fork may go
+  bool armed = false;               ///< this site, the primary, may go on alone without asking the arbiter (M5)
+  bool promised = false;            ///< this site does not ask the arbiter to take the other one out
   std::vector<EpochEntry> proposal; ///< none or one: its swap was sent and has no known result yet; until then nothing is served
   std::uint64_t proposal_revision = 0;  ///< of the register, that the swap expects
   bool operator==(const SiteState&) const = default;
@@ -187,7 +189,7 @@ struct SiteState {
 
 // --- messages --------------------------------------------------------------------------------------------------------
 
-inline constexpr std::uint16_t kProtocolVersion = 3;
+inline constexpr std::uint16_t kProtocolVersion = 4;
 
 /// First message each way. What does not match closes the connection, with the reason.
 struct Hello {
@@ -306,9 +308,18 @@ struct Copy { std::uint64_t granule = 0; BlockRange blocks; std::vector<std::uin
 struct Command { std::uint64_t number = 0; std::string text; };
 struct CommandAnswer { std::uint64_t number = 0; std::string text; bool last = false; };
 
+/// While the arbiter is away: who goes on if the link is lost, too (M5; controller/arms.h).
+enum class ArmsStep : std::uint8_t {
+  ask,       ///< primary -> secondary, numbered: promise not to use the arbiter against this site
+  promised,  ///< secondary -> primary: that is recorded here, to the ASK of that number
+  returned,  ///< either way: the sender is not armed, which is recorded; a promise that was given to it is void
+  answers,   ///< secondary -> primary: the arbiter answers here, so the promise is to be given back
+};
+struct Arms { ArmsStep step{}; std::uint64_t number = 0; };
+
 using Message = std::variant<Hello, Refuse, Forward, Grant, Data, Commit, DroppedAt, Refusal, Mirror, Mirrored, OrphanClosed,
                              Ping, FetchBlocks, Blocks, FetchLog, Record, Synced, VerifyBegin, VerifyAsk, VerifyAnswer,
                              VerifyEnd, Membership, Recorded, Leave, ServesNobody, Checkpoint, Checkpointed, Clear, KeysMark,
-                             KeysFetch, Keys, Suspects, Compare, Want, Copy, Command, CommandAnswer>;
+                             KeysFetch, Keys, Suspects, Compare, Want, Copy, Command, CommandAnswer, Arms>;
 
 }  // namespace lockstep::wire

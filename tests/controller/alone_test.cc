@@ -12,7 +12,7 @@ using std::chrono::seconds;
 
 TEST_CASE("over all cases nobody goes on alone who must not") {
   std::map<AloneFinding, int> met;
-  for (unsigned bits = 0; bits < 1u << 7; ++bits) {
+  for (unsigned bits = 0; bits < 1u << 9; ++bits) {
     for (const int away : {0, 1999, 2000, 2999, 3000}) {
       AloneInput in;
       in.member = bits & 1;
@@ -22,6 +22,8 @@ TEST_CASE("over all cases nobody goes on alone who must not") {
       in.diverged = bits & 16;
       in.arbiter = bits & 32;
       in.policy_primary = bits & 64;
+      in.armed = bits & 128;
+      in.promised = bits & 256;
       in.away_since = Instant{1'000'000'000};
       in.now = in.away_since + milliseconds(away);
       in.peer_timeout = seconds(2);
@@ -29,7 +31,7 @@ TEST_CASE("over all cases nobody goes on alone who must not") {
       const Alone out = decide_alone(in);
       ++met[out.finding];
       const bool goes_on = out.finding == AloneFinding::sole || out.finding == AloneFinding::ask_arbiter ||
-                           out.finding == AloneFinding::by_policy;
+                           out.finding == AloneFinding::by_policy || out.finding == AloneFinding::armed;
       if (goes_on) {
         REQUIRE(in.member);                                                    // M4
         REQUIRE_FALSE(in.diverged);
@@ -38,6 +40,8 @@ TEST_CASE("over all cases nobody goes on alone who must not") {
           REQUIRE(away >= 2000);
           if (in.arbiter && !in.primary) REQUIRE(away >= 3000);
           if (!in.arbiter) REQUIRE((in.primary && in.policy_primary));         // M2
+          if (in.arbiter && in.promised) REQUIRE(in.primary);                  // M5
+          if (out.finding == AloneFinding::armed) REQUIRE((in.arbiter && in.armed && in.primary));
         }
       }
       if (out.finding == AloneFinding::waiting) REQUIRE(out.until > in.now);
@@ -45,7 +49,7 @@ TEST_CASE("over all cases nobody goes on alone who must not") {
     }
   }
   for (const AloneFinding finding :
-       {AloneFinding::not_a_member, AloneFinding::unproven, AloneFinding::diverged, AloneFinding::sole, AloneFinding::waiting,
+       {AloneFinding::not_a_member, AloneFinding::unproven, AloneFinding::diverged, AloneFinding::sole, AloneFinding::waiting, AloneFinding::promised, AloneFinding::armed,
         AloneFinding::ask_arbiter, AloneFinding::by_policy, AloneFinding::policy_forbids}) {
     INFO(name_of(finding));
     CHECK(met[finding] > 0);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# arbiter_test.sh: with a real etcd as arbiter either site goes on by itself when the other one dies; without it, and without the other
-# site, none does.
+# arbiter_test.sh: with a real etcd as arbiter either site goes on by itself when the other one dies; without it only a primary that was armed
+# before, and a secondary that promised to wait waits.
 . "$(dirname "$0")/lib.sh"
 command -v etcd >/dev/null || fail "etcd is not installed: apt-get install etcd-server"
 state_is() { [[ $(status_of "$1" 's["state"]' 2>/dev/null) == "$2" ]]; }
@@ -56,13 +56,12 @@ same "$(cat "$E/after")" "went on"
 same "$(status_of east 's["primary"]')" west
 wait_until 10 told west || fail "the arbiter was not told that east is back"
 
-step "the arbiter goes: both go on; then west goes too: east waits, and says so"
-kill -9 "$ETCD_PID"
-echo "without arbiter" >"$E/without"
-same "$(cat "$W/without")" "without arbiter"
+step "the primary and the arbiter go at once: east waits, and says so"
+arms() { [[ $(status_of "$1" "s['arbiter']['armed'], s['arbiter']['promised']") == "($2, $3)" ]]; }
+alone_says() { [[ $(status_of "$1" 's["state"] + " " + s.get("alone", "")' 2>/dev/null) == "suspended $2" ]]; }
 kill_site west
-asks() { [[ $(status_of east 's["state"] + " " + s.get("alone", "")' 2>/dev/null) == "suspended ask arbiter" ]]; }
-wait_until 20 asks || fail "east does not say that it waits for the arbiter"
+kill -9 "$ETCD_PID"
+wait_until 20 alone_says east "ask arbiter" || fail "east does not say that it waits for the arbiter"
 
 step "the arbiter comes back: east goes on"
 start_etcd
@@ -71,6 +70,40 @@ echo "again" >"$E/again"
 start_site west
 wait_in_sync
 same "$(cat "$W/again")" again
+wait_until 10 told east || fail "the arbiter was not told that west is back"
+
+step "the arbiter goes: both go on, and east, the primary, is armed; then west goes too: east goes on"
+kill -9 "$ETCD_PID"
+echo "without arbiter" >"$W/without"
+same "$(cat "$E/without")" "without arbiter"
+wait_until 20 arms east True False || fail "the primary is not armed"
+arms west False True || fail "the secondary does not say that it promised to wait"
+kill_site west
+wait_until 15 state_is east alone || fail "an armed primary does not go on alone"
+echo "armed" >"$E/armed"
+
+step "the arbiter comes back and is told; west follows: nobody is armed any more"
+start_etcd
+wait_until 20 told east || fail "the arbiter was not told that east went on alone"
+start_site west
+wait_in_sync
+same "$(cat "$W/armed")" armed
+nobody_armed() { arms east False False && arms west False False; }
+wait_until 20 nobody_armed || fail "the primary is still armed, or the secondary still waits"
+
+step "the arbiter goes, then the armed primary: west waits for it, even when the arbiter is back"
+kill -9 "$ETCD_PID"
+wait_until 20 arms east True False || fail "the primary is not armed again"
+kill_site east
+wait_until 20 alone_says west promised || fail "west does not say that it promised to wait"
+lockstep_at west status | grep -q "bring east back" || fail "status does not say what to do: $(lockstep_at west status)"
+start_etcd
+reaches() { [[ $(status_of "$1" 's["arbiter"]["reachable"]') == True ]]; }
+wait_until 20 reaches west || fail "west does not reach the arbiter"
+alone_says west promised || fail "west broke its promise"
+start_site east
+wait_in_sync
+wait_until 20 nobody_armed || fail "the primary is still armed, or the secondary still waits"
 
 step "the arbiter forgets: both sites say so, and it is told again"
 replace_etcd() { # its name and token: others make it another etcd

@@ -69,6 +69,20 @@ std::optional<std::string> not_suspect(Cluster& cluster) {
   return std::nullopt;
 }
 
+std::optional<std::string> armed_without_promise(Cluster& cluster) {
+  if (cluster.replacing()) return std::nullopt;
+  for (std::size_t i = 0; i < 2; ++i) {
+    if (!cluster.up(i) || !cluster.site(i).ready()) return std::nullopt;
+  }
+  for (std::size_t i = 0; i < 2; ++i) {
+    const controller::Keeper& armed = cluster.site(i).controller().keeper();
+    const controller::Keeper& other = cluster.site(1 - i).controller().keeper();
+    if (!armed.state().armed || other.state().promised || other.membership().in_force().forced) continue;
+    return fmt::format("{} is armed, and {} has not promised to wait for it", kSites[i], kSites[1 - i]);
+  }
+  return std::nullopt;
+}
+
 namespace {
 
 runtime::Task<void> collect_keys(runtime::KeyValue& keys, std::vector<runtime::KeyPair>& all, bool& done) {

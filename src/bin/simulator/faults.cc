@@ -62,7 +62,10 @@ const std::vector<Faults::Kind> Faults::kKinds = {
     {"forced takeover", 500, &Faults::forced_takeover, true},
 };
 
-const Faults::Kind Faults::kFork = {"fork", 120, &Faults::fork, true};
+const std::vector<Faults::Kind> Faults::kAdded = {
+    {"fork", 120, &Faults::fork, true},
+    {"arbiter lost before a site", 250, &Faults::lose_arbiter_first, true},
+};
 
 Faults::Faults(Cluster& cluster, Stage& stage, Crowd& crowd, sim::Prng& prng, sim::Prng& added, std::map<std::string, std::uint64_t>& counts)
     : cluster_(cluster), stage_(stage), crowd_(crowd), prng_(prng), added_(added), counts_(counts) {}
@@ -75,7 +78,9 @@ void Faults::draw() {
   for (const Kind& kind : kKinds) {
     if (prng_.chance(kind.permille)) mix_.push_back(&kind);
   }
-  if (added_.chance(kFork.permille)) mix_.push_back(&kFork);
+  for (const Kind& kind : kAdded) {
+    if (added_.chance(kind.permille)) mix_.push_back(&kind);
+  }
   rots_ = std::ranges::any_of(mix_, [](const Kind* kind) { return kind->strike == &Faults::rot; });
   if (rots_) std::erase_if(mix_, [](const Kind* kind) { return kind->stops; });
   rotten_ = prng_.below(2);
@@ -111,6 +116,7 @@ void Faults::trouble() {
     start_what_is_down();
     // Whoever has not left yet may be the last one to hold what it cannot write any more.
     if (failing_) continue;
+    if (const auto wrong = armed_without_promise(cluster_)) stage_.fail(*wrong);
     if (!mix_.empty()) (this->*mix_[prng_.below(mix_.size())]->strike)();
     if (n == look_at && !cluster_.replacing() && !rots_) {
       if (const auto wrong = not_suspect(cluster_)) stage_.fail(*wrong);

@@ -41,7 +41,7 @@ class Faults {
     bool stops = false;  ///< a daemon stops uncleanly: not where blocks go bad, for what nobody else has is taken as it is then
   };
   static const std::vector<Kind> kKinds;
-  static const Kind kFork;
+  static const std::vector<Kind> kAdded;
 
   // One of each kind.
   void cut();
@@ -70,6 +70,7 @@ class Faults {
   void failing_disk();
   void forced_takeover();
   void fork();
+  void lose_arbiter_first();
 
   // Of a fork: fork_faults.cc.
   bool part();
@@ -81,6 +82,10 @@ class Faults {
   [[nodiscard]] bool ready(std::size_t which) { return cluster_.up(which) && cluster_.site(which).ready(); }
   [[nodiscard]] bool has_diverged(std::size_t which) { return ready(which) && cluster_.site(which).controller().fork().has_value(); }
   [[nodiscard]] bool gave_in(std::size_t which) { return ready(which) && cluster_.site(which).controller().secondary() != nullptr; }
+  // Of the loss of the arbiter: arms_faults.cc.
+  void strike_without_arbiter();
+  [[nodiscard]] bool is_armed(std::size_t which);
+
   [[nodiscard]] nlohmann::json ask(std::size_t which, nlohmann::json request);
   void run_some(Duration most);
   void open_line();

@@ -21,9 +21,10 @@ History::Stands History::stands(const Change& change, Site site) const {
   return change.from >= parted_ ? Stands::no : Stands::maybe;
 }
 
-void History::acknowledge(Change& change, Instant at) {
+void History::acknowledge(Change& change, Instant at, Unstable& unstable) {
   change.to = at;
   change.stable = always_stable_;
+  if (!change.stable) unstable.push_back(&change);
   last_ = std::max(last_, at);
   ++acknowledged_;
 }
@@ -51,7 +52,7 @@ Value History::write_began(const Block& block, Site site, Instant at) {
 void History::write_ended(const Block& block, Value value, Instant at) {
   for (Write& w : writes_[block]) {
     if (w.value != value) continue;
-    acknowledge(w, at);
+    acknowledge(w, at, unstable_[block.first]);
     // It began after what tore the block, and it is whole.
     if (const auto torn = torn_.find(block); torn != torn_.end() && w.from > torn->second) torn_.erase(torn);
   }
@@ -72,9 +73,9 @@ std::optional<History::Origin> History::origin(const Block& block, Value value) 
 }
 
 std::optional<std::string> History::read(const Block& block, Value value, Site site, Instant from, Instant to) const {
-  static const std::vector<Write> none;
+  static const std::deque<Write> none;
   const auto found = writes_.find(block);
-  const std::vector<Write>& writes = found == writes_.end() ? none : found->second;
+  const std::deque<Write>& writes = found == writes_.end() ? none : found->second;
   Instant acknowledged;  // of the value that was read; its zero: from the beginning
   bool has_end = true;
   const bool meanwhile = from <= parted_;  // the sites parted or met while it was under way
@@ -120,7 +121,7 @@ std::uint64_t History::append_began(const std::string& file, Site site, Instant 
 
 void History::append_ended(const std::string& file, std::uint64_t record, Instant at) {
   for (Record& r : records_[file]) {
-    if (r.number == record) acknowledge(r, at);
+    if (r.number == record) acknowledge(r, at, unstable_[file]);
   }
 }
 
@@ -149,7 +150,7 @@ std::optional<std::string> History::final_records(const std::string& file, const
 }
 
 std::size_t History::create_began(const std::string& name, Site site, Instant at) {
-  std::vector<Change>& all = names_[name].creations;
+  std::deque<Change>& all = names_[name].creations;
   all.push_back({.site = site, .from = at, .to = std::nullopt});
   return all.size() - 1;
 }
@@ -157,7 +158,7 @@ std::size_t History::create_began(const std::string& name, Site site, Instant at
 void History::created(const std::string& name, std::size_t number, Told told, Instant at) {
   Change& c = names_.at(name).creations.at(number);
   c.refused = told == Told::no;
-  if (told == Told::yes) acknowledge(c, at);
+  if (told == Told::yes) acknowledge(c, at, unstable_names_);
 }
 
 void History::remove_began(const std::string& name, Site site, Instant at) {
@@ -167,7 +168,7 @@ void History::remove_began(const std::string& name, Site site, Instant at) {
 void History::removed(const std::string& name, Told told, Instant at) {
   Change& r = *names_.at(name).removal;
   r.refused = told == Told::no;
-  if (told == Told::yes) acknowledge(r, at);
+  if (told == Told::yes) acknowledge(r, at, unstable_names_);
 }
 
 std::optional<std::string> History::final_name(const std::string& name, bool there) const {
@@ -189,24 +190,19 @@ std::optional<std::string> History::final_name(const std::string& name, bool the
   return std::nullopt;
 }
 
-void History::synced(Change& change, Site site, Instant from) {
-  // Apart, only what is this site's own is certainly here; whatever else is stable here may be discarded with it.
-  if (apart_ && (change.site != site || change.from < parted_)) return;
-  if (change.to && *change.to <= from) change.stable = true;
+void History::synced(Unstable& unstable, Site site, Instant from) {
+  std::erase_if(unstable, [&](Change* change) {
+    // Apart, only what is this site's own is certainly here; whatever else is stable here may be discarded with it.
+    const bool elsewhere = apart_ && (change->site != site || change->from < parted_);
+    if (!elsewhere && change->to && *change->to <= from) change->stable = true;
+    return change->stable || !change->to;
+  });
 }
 
 void History::synced(const std::string& file, Site site, Instant from) {
   if (from <= parted_) return;
-  for (auto at = writes_.lower_bound({file, 0}); at != writes_.end() && at->first.first == file; ++at) {
-    for (Write& w : at->second) synced(w, site, from);
-  }
-  if (const auto found = records_.find(file); found != records_.end()) {
-    for (Record& r : found->second) synced(r, site, from);
-  }
-  for (auto& [name, n] : names_) {
-    for (Change& c : n.creations) synced(c, site, from);
-    if (n.removal) synced(*n.removal, site, from);
-  }
+  synced(unstable_[file], site, from);
+  synced(unstable_names_, site, from);
 }
 
 void History::lose(Change& change) {

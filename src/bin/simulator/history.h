@@ -23,6 +23,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -115,14 +116,16 @@ class History {
     std::uint64_t number;
   };
   struct Name {
-    std::vector<Change> creations;
+    std::deque<Change> creations;
     std::optional<Change> removal;
   };
+  /// Acknowledged, and not known to be stable; some may have become so, or be lost. Changes stay where they are.
+  using Unstable = std::vector<Change*>;
   enum class Stands { yes, maybe, no };
   /// Whether `change` is to be seen at `site` if it is the last one. yes: it has happened; no: it must not be seen.
   [[nodiscard]] Stands stands(const Change& change, Site site) const;
-  void acknowledge(Change& change, Instant at);
-  void synced(Change& change, Site site, Instant from);
+  void acknowledge(Change& change, Instant at, Unstable& unstable);
+  void synced(Unstable& unstable, Site site, Instant from);
   void lose(Change& change);
   template <class Do>
   void for_all(Do what);
@@ -131,10 +134,12 @@ class History {
   std::uint64_t acknowledged_ = 0;
   bool always_stable_ = false;
   bool lost_power_ = false;
-  std::map<Block, std::vector<Write>> writes_;
+  std::map<Block, std::deque<Write>> writes_;
   std::map<Block, Instant> torn_;  ///< may hold sectors of several writes since then
-  std::map<std::string, std::vector<Record>> records_;
+  std::map<std::string, std::deque<Record>> records_;
   std::map<std::string, Name> names_;
+  std::map<std::string, Unstable> unstable_;  ///< of the blocks and records of a file
+  Unstable unstable_names_;
   Instant last_;  ///< of all times that were told
 
   bool apart_ = false;
