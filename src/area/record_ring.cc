@@ -99,6 +99,9 @@ runtime::Task<Result<>> RecordRing::recover() {
   written_ = synced_ = reader.place().position;
   last_ = stable_ = reader.place().previous;
   last_run_ = std::max(reader.place().run, header_.run);
+  pending_.resize(tail());
+  Result<> read = co_await file_->read(kLogRingOffset + (written_ - tail()) % ring_bytes_, pending_);
+  if (!read) co_return read;
   // What was read is told to others as being here, so it must not vanish when the power goes.
   Result<> stable = co_await file_->sync({0, kLogRingOffset + ring_bytes_});
   if (!stable) co_return stable;
@@ -131,7 +134,7 @@ Result<> RecordRing::append_note(Bytes body) {
   CHECK(forgetting_.used() > 0 && body.size() <= kRecordBodyBytesMax);
   if (Result<> usable = failure_.check(); !usable) return usable;
   if (marks_.empty()) return {};
-  if (bytes_used() + record_bytes(body.size()) > ring_bytes_) return fail(Errc::busy, "the log has no room for notes");
+  if (bytes_used() + record_bytes(body.size()) > ring_bytes_ - kSlack) return fail(Errc::busy, "the log has no room for notes");
   put(RecordHeader::kNoteMagic, last_, body);
   return {};
 }
@@ -166,11 +169,15 @@ Result<> RecordRing::write_bytes(std::uint64_t position, Bytes bytes) {
 
 Result<> RecordRing::flush() {
   if (Result<> usable = failure_.check(); !usable) return usable;
-  if (pending_.empty()) return {};
-  Result<> done = write_bytes(written_, pending_);
+  if (end() == written_) return {};
+  const std::uint64_t from = written_ - tail();
+  const std::uint64_t bytes = pending_.size();
+  pending_.resize((bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes);
+  Result<> done = write_bytes(from, pending_);
+  pending_.resize(bytes);
   if (!done) return failure_.note(std::move(done.error()));
-  written_ += pending_.size();
-  pending_.clear();
+  written_ = from + bytes;
+  pending_.erase(pending_.begin(), pending_.end() - static_cast<std::ptrdiff_t>(tail()));
   return {};
 }
 

@@ -4,13 +4,15 @@
 //             first             synced             written             end
 //
 // Invariants:
-//   (1) first <= synced <= written <= end <= first + ring bytes, where `first` is what both copies of the header say, stable.
-//       So nothing that a recovery may need is ever written over.
+//   (1) first <= synced <= written <= end <= first + ring bytes - kSlack, where `first` is what both copies of the header say,
+//       stable. So nothing that a recovery may need is ever written over.
 //   (2) Seqs grow along the ring.
 //   (3) After a crash of the process every written record is there; after a loss of power every synced one, and no record
 //       that does not follow the one before it (log_format.h has the rule).
 //   (4) The first thing in it is a record.
-//   (5) After a failed write or sync every later one answers the same error.
+//   (5) Whole blocks are written, from the one that holds the end of what was written before, filled up with zeros: the part of a block
+//       would have the medium read, where the system below has forgotten it.
+//   (6) After a failed write or sync every later one answers the same error.
 //
 // It knows no effects; what a record's bytes mean is area_log.h's.
 #pragma once
@@ -72,7 +74,7 @@ class RecordRing {
   /// With notes.
   [[nodiscard]] std::uint64_t bytes_used() const { return end() - first_; }
   /// For records; notes may take some more.
-  [[nodiscard]] std::uint64_t bytes() const { return ring_bytes_ - kept_for_notes(); }
+  [[nodiscard]] std::uint64_t bytes() const { return ring_bytes_ - kSlack - kept_for_notes(); }
   void check_invariants() const;
 
  private:
@@ -83,6 +85,8 @@ class RecordRing {
     Place place;
   };
   static constexpr std::uint64_t kMarkBytes = 64 * 1024;
+  /// Between the end and the first record of the round before: neither block that they share with zeros or older records is shared.
+  static constexpr std::uint64_t kSlack = 2 * kBlockBytes;
 
   RecordRing(std::unique_ptr<runtime::File> file, std::uint64_t ring_bytes, runtime::Scheduler& scheduler, Failure& failure);
   runtime::Task<Result<>> recover();
@@ -96,7 +100,9 @@ class RecordRing {
   [[nodiscard]] std::uint64_t kept_for_notes() const {
     return std::min<std::uint64_t>(ring_bytes_ / 8, 1u << 20) / kRecordAlignment * kRecordAlignment;
   }
-  [[nodiscard]] std::uint64_t end() const { return written_ + pending_.size(); }
+  /// Bytes before the end of what was written, in its last block.
+  [[nodiscard]] std::uint64_t tail() const { return written_ % kBlockBytes; }
+  [[nodiscard]] std::uint64_t end() const { return written_ - tail() + pending_.size(); }
   std::unique_ptr<runtime::File> file_;
   Failure& failure_;
   runtime::Budget forgetting_;  ///< one forget_through at a time, or notes
@@ -110,7 +116,7 @@ class RecordRing {
   Seq stable_;
   LogPoint point_;
   std::uint64_t last_run_ = 0;
-  std::vector<std::byte> pending_;
+  std::vector<std::byte> pending_;  ///< begins with the tail
   std::deque<Mark> marks_;
   std::optional<std::uint64_t> mark_at_;  ///< a record that begins here gets a mark: it will be the first
 };

@@ -18,7 +18,7 @@ namespace lockstep::area {
 
 static_assert(std::endian::native == std::endian::little, "files are little endian and are read without conversion");
 
-inline constexpr std::uint32_t kFormatVersion = 2;
+inline constexpr std::uint32_t kFormatVersion = 3;
 inline constexpr std::size_t kSuperblockCopyBytes = 4096;
 inline constexpr std::size_t kSuperblockCopies = 2;
 inline constexpr std::size_t kNameBytesMax = 255;

@@ -29,7 +29,7 @@ Result<> check_name(std::string_view name) {
 
 /// Writes zeros to [offset, offset + length). 0 or errno.
 int write_zeros(int fd, std::uint64_t offset, std::uint64_t length) {
-  static std::array<std::byte, kZeros> zeros;  // never written: costs no memory but the one page of zeros
+  static std::array<std::byte, kPieceBytes> zeros;  // never written: costs no memory but the one page of zeros
   while (length > 0) {
     const ssize_t n = ::pwrite(fd, zeros.data(), std::min<std::uint64_t>(length, zeros.size()),
                                static_cast<off_t>(offset));

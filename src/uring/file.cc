@@ -86,9 +86,13 @@ Result<> StoredFile::write_now(std::uint64_t offset, std::span<const Bytes> part
   std::size_t skip = 0;  // bytes of parts.front() that were written already
   while (!parts.empty()) {
     int count = 0;
+    std::uint64_t room = kPieceBytes - offset % kPieceBytes;
     for (const Bytes part : parts.first(std::min(parts.size(), vectors.size()))) {
       const std::size_t from = count == 0 ? skip : 0;
-      vectors[count++] = {const_cast<std::byte*>(part.data()) + from, part.size() - from};
+      const std::size_t bytes = std::min(part.size() - from, room);
+      vectors[count++] = {const_cast<std::byte*>(part.data()) + from, bytes};
+      room -= bytes;
+      if (room == 0) break;
     }
     ++loop_.statistics().writes;
     const ssize_t n = ::pwritev(fd_.get(), vectors.data(), count, static_cast<off_t>(offset));

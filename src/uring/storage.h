@@ -12,6 +12,10 @@
 
 namespace lockstep::uring {
 
+/// The kernel keeps what one call writes in as few folios as it can, and goes through all blocks of a folio, one by one, at each later write to
+/// it: 22 us for 4 KiB where 1 MiB was written before, 7 where that was done in pieces of 64 KiB, at the same speed.
+inline constexpr std::uint64_t kPieceBytes = 64 << 10;
+
 /// Error of call `what` on `path`, from errno.
 std::unexpected<Error> io_error(int number, std::string_view what, const std::string& path);
 

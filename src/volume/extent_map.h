@@ -1,4 +1,4 @@
-// extent_map.h - which blocks of the area hold one chunk (8 MiB) of a file.
+// extent_map.h - which blocks of the area hold one chunk (1 MiB) of a file.
 //
 // Invariants: extents are sorted, do not overlap, lie in the chunk, and none reaches from one group of blocks into the
 // next; neighbours that could be one extent are one.

@@ -38,8 +38,9 @@ class Homes {
 
  private:
   static constexpr std::size_t kHomesMax = 1024;
-  static constexpr std::uint64_t kLeastBlocks = 2 * kChunkBlocks;
-  static std::uint64_t round_up(std::uint64_t block) { return (block + kChunkBlocks - 1) / kChunkBlocks * kChunkBlocks; }
+  static constexpr std::uint64_t kHomeBlocks = 2048;
+  static constexpr std::uint64_t kLeastBlocks = 2 * kHomeBlocks;
+  static std::uint64_t round_up(std::uint64_t block) { return (block + kHomeBlocks - 1) / kHomeBlocks * kHomeBlocks; }
 
   std::map<InodeId, std::uint64_t> homes_;  // where block 0 of the file would stand
   std::uint64_t next_ = 0;                  // behind the last home

@@ -35,14 +35,15 @@
 
 namespace lockstep::volume {
 
-/// A chunk of an extent map: 8 MiB of a file.
-inline constexpr std::uint32_t kChunkBlocks = 2048;
+/// A chunk of an extent map: 1 MiB of a file. Each write to a hole or to unwritten blocks replaces the key of its chunk at both sites, and a
+/// file that is written at random gets an extent for each block.
+inline constexpr std::uint32_t kChunkBlocks = 256;
 /// Blocks of a group; an extent never reaches into the next one.
 inline constexpr std::uint64_t kGroupBlocks = area::kGroupBlocks;
 /// A file that was cut short so often before its space was given back is busy.
 inline constexpr std::size_t kCutsMax = 8;
-/// Largest size of a file: 16 PiB.
-inline constexpr std::uint64_t kFileBytesMax = std::uint64_t{1} << 54;
+/// Largest size of a file: 2 PiB.
+inline constexpr std::uint64_t kFileBytesMax = std::uint64_t{1} << 51;
 inline constexpr std::uint32_t kNoChunk = ~std::uint32_t{0};  ///< no limit
 inline constexpr std::size_t kNameBytesMax = 255;
 inline constexpr std::size_t kTargetBytesMax = 4095;

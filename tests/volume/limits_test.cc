@@ -15,7 +15,7 @@ void scatter(Pair& pair, InodeId file, std::uint64_t n) {
 }
 }  // namespace
 
-TEST_CASE("files may be 16 PiB large") {
+TEST_CASE("files may be 2 PiB large") {
   Pair pair;
   const InodeId f = pair.file("f");
   REQUIRE(pair.truncate(f, kFileBytesMax).error == 0);
