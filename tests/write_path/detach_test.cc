@@ -1,9 +1,7 @@
 // C7: after a failed write or sync a site gives up its part; the other one goes on, and no host gets an error for it.
 #include <fcntl.h>
 
-#include "bin/simulator/cluster.h"
-#include "core/log.h"
-#include "scene.h"
+#include "served_sites.h"
 #include "sim/storage.h"
 
 using namespace lockstep;
@@ -11,8 +9,6 @@ using namespace lockstep::write_path;
 using State = controller::Controller::State;
 
 namespace {
-
-constexpr Duration kLimit = std::chrono::minutes(2);
 
 struct Write {
   bool ended = false;
@@ -43,38 +39,10 @@ runtime::Task<void> read_file(sim::Process& process, std::string& text, bool& en
   ended = true;
 }
 
-runtime::Task<void> set_up(sim::Process& process, bool& made, bool& ended) {
-  co_await make_files(process, made);
-  ended = true;
-}
-
 /// Two sites with hosts; the primary may go on alone.
-struct Sites {
-  simulator::Cluster cluster;
-  sim::Process* hosts[2] = {};
-  explicit Sites(std::uint64_t seed, bool arbiter = false) : cluster(seed, {.area_bytes = 8u << 20, .arbiter = arbiter}) {
-    log::set_up("test", log::Level::error);
-    log::silence();
-    REQUIRE(cluster.format());
-    for (const std::size_t site : {kEast, kWest}) {
-      cluster.start(site);
-      hosts[site] = &cluster.machine(site).start("applications");
-    }
-    REQUIRE(run_until([&] { return cluster.in_sync(); }));
-    bool made = false, ended = false;
-    hosts[kEast]->spawn(set_up(*hosts[kEast], made, ended));
-    REQUIRE(run_until([&] { return ended; }));
-    REQUIRE(made);
-    cluster.universe().run_for(std::chrono::seconds(3));
-  }
-  ~Sites() {
-    for (const std::size_t site : {kEast, kWest}) {
-      if (cluster.up(site)) cluster.kill(site);
-    }
-  }
-  bool run_until(const std::function<bool()>& when) { return cluster.universe().run_until(when, kLimit); }
+struct Sites : ServedSites {
+  explicit Sites(std::uint64_t seed, bool arbiter = false) : ServedSites(seed, arbiter) {}
   sim::DiskWeather& weather(std::size_t site) { return cluster.machine(site).storage().weather; }
-  State state(std::size_t site) { return cluster.site(site).controller().state(); }
   void start(std::size_t site, std::uint64_t block, std::uint64_t value, Write& result) {
     hosts[site]->spawn(write_block(*hosts[site], block, value, result));
   }

@@ -3,10 +3,7 @@
 
 #include <algorithm>
 
-#include "bin/simulator/cluster.h"
-#include "bin/simulator/unread.h"
-#include "core/log.h"
-#include "scene.h"
+#include "served_sites.h"
 
 using namespace lockstep;
 using namespace lockstep::write_path;
@@ -14,8 +11,6 @@ using nlohmann::json;
 using State = controller::Controller::State;
 
 namespace {
-
-constexpr Duration kLimit = std::chrono::minutes(2);
 
 struct HostCall {
   bool ended = false;
@@ -52,50 +47,11 @@ runtime::Task<void> open_it(sim::Process& process, sim::FileHandle& file, HostCa
   call.ended = true;
 }
 
-runtime::Task<void> set_up(sim::Process& process, bool& made, bool& ended) {
-  co_await make_files(process, made);
-  ended = true;
-}
-
-runtime::Task<void> run_command(site::Site& site, json request, simulator::Unread& unread, std::optional<json>& answer) {
-  answer = co_await site.execute(std::move(request), unread);
-}
-
 /// Two sites with an arbiter, which the primary does not reach; the line between them is cut.
-struct Parted {
-  simulator::Cluster cluster;
-  sim::Process* hosts[2] = {};
-  explicit Parted(std::uint64_t seed) : cluster(seed, {.area_bytes = 8u << 20, .arbiter = true}) {
-    log::set_up("test", log::Level::error);
-    log::silence();
-    REQUIRE(cluster.format());
-    for (const std::size_t site : {kEast, kWest}) {
-      cluster.start(site);
-      hosts[site] = &cluster.machine(site).start("applications");
-    }
-    REQUIRE(run_until([&] { return cluster.in_sync(); }));
-    bool made = false, ended = false;
-    hosts[kEast]->spawn(set_up(*hosts[kEast], made, ended));
-    REQUIRE(run_until([&] { return ended; }));
-    REQUIRE(made);
-    cluster.universe().run_for(std::chrono::seconds(3));
+struct Parted : ServedSites {
+  explicit Parted(std::uint64_t seed) : ServedSites(seed, true) {
     line(false);
     REQUIRE(run_until([&] { return !controller(kEast).connected() && !controller(kWest).connected(); }));
-  }
-  ~Parted() {
-    for (const std::size_t site : {kEast, kWest}) {
-      if (cluster.up(site)) cluster.kill(site);
-    }
-  }
-  controller::Controller& controller(std::size_t site) { return cluster.site(site).controller(); }
-  bool run_until(const std::function<bool()>& when) { return cluster.universe().run_until(when, kLimit); }
-  void line(bool open) { cluster.universe().network().partition(cluster.machine(kEast), cluster.machine(kWest), !open); }
-  json command(std::size_t site, json request) {
-    std::optional<json> answer;
-    sim::Process& process = cluster.process(site);
-    process.spawn(run_command(cluster.site(site), std::move(request), process.make<simulator::Unread>(), answer));
-    REQUIRE(run_until([&] { return answer.has_value(); }));
-    return *answer;
   }
   void write(std::size_t site, std::uint64_t value) {
     HostCall call;

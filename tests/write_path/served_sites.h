@@ -1,0 +1,65 @@
+// served_sites.h - a cluster in sync, with applications at both sites and the files of a scene; its line and its administrator.
+#pragma once
+
+#include <functional>
+
+#include "bin/simulator/cluster.h"
+#include "bin/simulator/unread.h"
+#include "core/log.h"
+#include "scene.h"
+
+namespace lockstep::write_path {
+
+inline runtime::Task<void> run_command(site::Site& site, nlohmann::json request, simulator::Unread& unread, std::optional<nlohmann::json>& answer) {
+  answer = co_await site.execute(std::move(request), unread);
+}
+
+inline runtime::Task<void> make_files_and_say(sim::Process& process, bool& made, bool& ended) {
+  co_await make_files(process, made);
+  ended = true;
+}
+
+struct ServedSites {
+  using State = controller::Controller::State;
+  static constexpr Duration kLimit = std::chrono::minutes(2);
+
+  simulator::Cluster cluster;
+  sim::Process* hosts[2] = {};
+
+  explicit ServedSites(std::uint64_t seed, bool arbiter, bool alone = true)
+      : cluster(seed, {.area_bytes = 8u << 20, .alone = alone, .arbiter = arbiter}) {
+    log::set_up("test", log::Level::error);
+    log::silence();
+    REQUIRE(cluster.format());
+    for (const std::size_t site : {kEast, kWest}) {
+      cluster.start(site);
+      hosts[site] = &cluster.machine(site).start("applications");
+    }
+    REQUIRE(run_until([&] { return cluster.in_sync(); }));
+    bool made = false, ended = false;
+    hosts[kEast]->spawn(make_files_and_say(*hosts[kEast], made, ended));
+    REQUIRE(run_until([&] { return ended; }));
+    REQUIRE(made);
+    cluster.universe().run_for(std::chrono::seconds(3));
+  }
+  ~ServedSites() {
+    for (const std::size_t site : {kEast, kWest}) {
+      if (cluster.up(site)) cluster.kill(site);
+    }
+  }
+  controller::Controller& controller(std::size_t site) { return cluster.site(site).controller(); }
+  State state(std::size_t site) { return controller(site).state(); }
+  const wire::SiteState& remembered(std::size_t site) { return controller(site).keeper().state(); }
+  bool run_until(const std::function<bool()>& when) { return cluster.universe().run_until(when, kLimit); }
+  void run_for(Duration time) { cluster.universe().run_for(time); }
+  void line(bool open) { cluster.universe().network().partition(cluster.machine(kEast), cluster.machine(kWest), !open); }
+  nlohmann::json command(std::size_t site, nlohmann::json request) {
+    std::optional<nlohmann::json> answer;
+    sim::Process& process = cluster.process(site);
+    process.spawn(run_command(cluster.site(site), std::move(request), process.make<simulator::Unread>(), answer));
+    REQUIRE(run_until([&] { return answer.has_value(); }));
+    return *answer;
+  }
+};
+
+}  // namespace lockstep::write_path
