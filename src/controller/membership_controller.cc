@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "controller/controller.h"
+#include "controller/kept_results.h"
 #include "core/log.h"
 #include "core/planted.h"
 #include "core/probe.h"
@@ -119,6 +120,8 @@ runtime::Task<void> Controller::meet(peer::Link& link, peer::Session& session, w
     const Result<> marked = co_await replica_.area.suspects().mark_all();
     if (!marked) co_await replica_.halt("marking granules as suspect", marked.error());
   }
+  const Result<> dropped = co_await drop_results(replica_.world.keys);
+  if (!dropped) co_await replica_.halt("dropping what became of the other site's requests", dropped.error());
   co_await end_role();  // whatever was pending is looked up anew when this site has caught up
   co_await become_secondary();
   co_await secondary_->serve_as_target(link, session, std::move(theirs), e.common);
@@ -168,6 +171,8 @@ runtime::Task<void> Controller::become_secondary() {
 
 runtime::Task<Keeper::Recorded> Controller::record_alone(bool consented, bool forced, Epoch above) {
   co_await replica_.make_stable();
+  const Result<> kept = co_await keep_results(replica_.world.keys, replica_.results, options_.peer);
+  if (!kept) co_await replica_.halt("writing down what became of the other site's requests", kept.error());
   // Forced by a site that may lack acknowledged writes: what counts of earlier epochs is not known.
   const bool whole = keeper_.membership().has(options_.self) && !keeper_.state().unproven && !keeper_.state().incomplete;
   const Seq base = forced && !whole ? Seq{0} : primary_ ? primary_->last_seq() : replica_.last();

@@ -41,6 +41,11 @@ class Results {
   void forget_after(Seq seq) {
     std::erase_if(entries_, [&](const auto& item) { return item.second.seq > seq; });
   }
+  /// `what`(id, entry) of each request of `site`.
+  template <class Do>
+  void for_all(SiteId site, Do what) const {
+    for (auto it = entries_.lower_bound(RequestId{site, 0, 0}); it != entries_.end() && it->first.site == site; ++it) what(it->first, it->second);
+  }
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
 
  private:

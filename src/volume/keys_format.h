@@ -18,6 +18,7 @@
 //                             i64 time, path for people; first 0 and count ~0: of the whole object
 //   \0 seq                 -> of this site only: u64 seq of the last applied effect with a batch, u64 number of objects,
 //                             u64 next inode number
+//   \0answered               -> of this site only: see controller/kept_results.h
 //   \0mixed                  -> of this site only, empty: the keys are being replaced by those of another site; what they say
 //                             counts for nothing until that is finished
 #pragma once
@@ -50,6 +51,7 @@ inline constexpr std::size_t kTargetBytesMax = 4095;
 
 inline constexpr std::string_view kNextInodeKey{"N", 1};
 inline constexpr std::string_view kSeqKey{"\0seq", 4};
+inline constexpr std::string_view kAnsweredKey{"\0answered", 9};
 inline constexpr std::string_view kMixedKey{"\0mixed", 6};
 
 std::string inode_key(InodeId inode);

@@ -1,0 +1,21 @@
+// kept_results.h - results.h over a restart, in a key of this site only.
+//
+// A site that goes on alone may have carried out requests of the other site's host whose sender never heard of it, and which it asks for
+// again when the two meet. Effects with a batch are in the log, with the id; overwrites are not, and a log forgets. So what is known of such requests is
+// written down, stable, before the site's first acknowledgement alone. It is dropped before the site is made equal to the other one: effects may be
+// taken back then.
+#pragma once
+
+#include "controller/results.h"
+#include "runtime/key_value.h"
+
+namespace lockstep::controller {
+
+/// What became of requests of `site`, if any, is stable when it returns; what was kept before is gone. Errc::io. Suspends.
+runtime::Task<Result<>> keep_results(runtime::KeyValue& keys, const Results& results, SiteId site);
+/// Takes in what an earlier start kept; nothing, with a warning, where that is damaged. Errc::io. Suspends.
+runtime::Task<Result<>> recall_results(runtime::KeyValue& keys, Results& results);
+/// Nothing is kept any more, stable. Errc::io. Suspends.
+runtime::Task<Result<>> drop_results(runtime::KeyValue& keys);
+
+}  // namespace lockstep::controller
