@@ -48,6 +48,7 @@ runtime::Task<Result<>> Controller::open() {
   if (!alone && !keeper_.membership().fresh() && !co_await keeper_.give_up(std::nullopt)) {
     co_return fail(Errc::io, "that this site lost power can't be written into its area; check the medium");
   }
+  if (alone) co_await keeper_.set({.data_lost = replica_.area.log().last()});
   co_return co_await replica_.area.power_loss_recorded();
 }
 

@@ -87,6 +87,7 @@ runtime::Task<Result<>> Keeper::try_save(std::function<void(wire::SiteState&)> c
   change(next);
   const EpochEntry& last = next.history.back();
   next.armed = next.armed && last.primary == options_.self;
+  if (last.in_sync != SiteSet{options_.self}) next.data_lost = {};
   next.promised = next.promised && !(last.forced && last.primary == options_.self);
   const std::vector<std::byte> bytes = wire::encode_state(next);
   const Result<> saved = co_await area_.save_state(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
@@ -111,6 +112,7 @@ runtime::Task<void> Keeper::set(Flags flags) {
     if (flags.discards) state.discards = *flags.discards;
     if (flags.armed) state.armed = *flags.armed;
     if (flags.promised) state.promised = *flags.promised;
+    if (flags.data_lost) state.data_lost = *flags.data_lost;
     if (flags.wrote) state.wrote = std::max(state.wrote, *flags.wrote);
   });
 }

@@ -72,6 +72,7 @@ class Keeper {
   struct Flags {
     std::optional<bool> unproven, incomplete, discards, armed, promised;
     std::optional<Epoch> wrote;
+    std::optional<Seq> data_lost;
   };
   runtime::Task<void> set(Flags flags);
   /// Tells the arbiter of the membership in force, if it knows an older one only. False: it could not be told, or knows a newer one.

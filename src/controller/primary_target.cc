@@ -160,7 +160,8 @@ runtime::Task<Result<>> Primary::send_records_through(Seq through, std::uint64_t
       if (record.seq > through) co_return Result<>{};
       after = record.seq;
       if (over(session)) co_return gone();
-      session_->send(wire::Record{std::move(record), true});
+      const bool data_lost = record.request.site == options_.peer && record.seq <= keeper_.state().data_lost && replica_.lost_data(record);
+      session_->send(wire::Record{std::move(record), true, data_lost});
       session_->flush();
       ++progress_->records;
       progress_->moved = replica_.world.clock.now();

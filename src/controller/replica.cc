@@ -366,6 +366,19 @@ runtime::Task<Result<std::vector<std::byte>>> Replica::data_of(wire::Effect& eff
   co_return std::move(data);
 }
 
+bool Replica::lost_data(const wire::Effect& effect) const {
+  std::size_t next = 0;
+  for (const wire::AreaWrite& w : effect.writes) {
+    for (const BlockRange& blocks : blocks_of(std::span(&w, 1))) {
+      for (std::uint64_t block = blocks.first; block < blocks.end() && next < effect.checksums.size(); ++block, ++next) {
+        const bool zeros = effect.checksums[next] != zero_block_checksum() && area.stored_checksum(block) == zero_block_checksum();
+        if (w.fresh && zeros) return true;
+      }
+    }
+  }
+  return false;
+}
+
 runtime::Task<Result<>> Replica::replace(BlockRange blocks, Bytes bytes, std::vector<std::uint64_t> checksums) {
   wire::Effect effect;
   effect.writes.push_back({.address = blocks.first * kBlockBytes, .length = blocks.count * kBlockBytes});

@@ -105,6 +105,8 @@ class Replica {
   runtime::Task<void> checkpoint();
   /// Everything put into force so far becomes stable: blocks, checksums, log, keys. Suspends.
   runtime::Task<void> make_stable();
+  /// A block of `effect`, which the log has, never got its data here: it was new to its file, and was made zeros after a loss of power (C4).
+  [[nodiscard]] bool lost_data(const wire::Effect& effect) const;
   [[nodiscard]] Seq logged() const { return logged_; }
   /// Last effect put into force since this start, overwrites too; 0: none.
   [[nodiscard]] Seq applied() const { return applied_; }

@@ -155,6 +155,7 @@ class Secondary final : RoleHook {
 
   // secondary_target.cc
   runtime::Task<Result<>> handle_of_target(peer::Session& session, peer::Incoming& incoming);
+  void give_again(wire::Effect& effect);
   runtime::Task<Result<>> begin_keys(wire::KeysMark mark);
   runtime::Task<void> replace_keys(std::uint64_t session);
   runtime::Task<Result<>> compare_all_keys(std::uint64_t session);

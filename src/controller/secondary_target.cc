@@ -11,11 +11,14 @@
 #include "controller/secondary.h"
 #include "core/checksum.h"
 #include "core/log.h"
+#include "core/probe.h"
 #include "volume/raw_keys.h"
 #include "wire/bounds.h"
 
 namespace lockstep::controller {
 namespace {
+
+Probe data_given_again("a source had lost the data of a request that was not answered, which goes there again");
 
 constexpr std::uint64_t kLogChunkBytes = 1u << 20;
 constexpr std::uint64_t kFlushBytes = 16u << 20;
@@ -32,6 +35,7 @@ runtime::Task<Result<>> Secondary::handle_of_target(peer::Session& session, peer
   if (auto* record = std::get_if<wire::Record>(&message)) {
     if (ready_ || target.number == 0) co_return fail(Errc::invalid, "a RECORD that has no place here");
     ++progress_->records;
+    if (record->data_lost) give_again(record->effect);
     if (target.raw && !target.records_done) {
       const Result<> applied = replica_.volume.apply_raw(record->effect.batch);
       co_return applied;
@@ -73,6 +77,17 @@ runtime::Task<Result<>> Secondary::handle_of_target(peer::Session& session, peer
   if (auto* copy = std::get_if<wire::Copy>(&message)) co_return co_await take_copy(*copy, incoming.payload);
   (void)session;
   co_return fail(Errc::absent, {});
+}
+
+/// A request of this site's host took effect at the source, and its data is lost there: it is not done. Its data goes again, to where it
+/// was then.
+void Secondary::give_again(wire::Effect& effect) {
+  Pending* const pending = pending_of(effect.request);
+  effect.request = {};
+  if (pending == nullptr || pending->operation.kind != wire::OpKind::write) return;
+  data_given_again.hit();
+  pending->operation.append = false;
+  pending->operation.offset = effect.outcome.offset;
 }
 
 runtime::Task<Result<>> Secondary::begin_keys(wire::KeysMark mark) {

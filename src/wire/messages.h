@@ -182,6 +182,7 @@ struct SiteState {
   bool discards = false;            ///< an administrator said that what this site has of its own since a fork may go
   bool armed = false;               ///< this site, the primary, may go on alone without asking the arbiter (M5)
   bool promised = false;            ///< this site does not ask the arbiter to take the other one out
+  Seq data_lost;                    ///< the only member lost power behind it: data of effects up to here may be missing, which its log has
   std::vector<EpochEntry> proposal; ///< none or one: its swap was sent and has no known result yet; until then nothing is served
   std::uint64_t proposal_revision = 0;  ///< of the register, that the swap expects
   bool operator==(const SiteState&) const = default;
@@ -255,8 +256,8 @@ struct FetchBlocks { std::uint64_t number = 0; BlockRange blocks; };
 struct Blocks { std::uint64_t number = 0; BlockRange blocks; bool bad = false; std::vector<std::uint64_t> checksums; };
 /// Asks for the logged effects behind `after`: each comes as a Record with its payload, then a Synced.
 struct FetchLog { Seq after; };
-/// Without payload: the receiver is a target.
-struct Record { Effect effect; bool without_payload = false; };
+/// Without payload: the receiver is a target. `data_lost`: the sender had written its data, and lost that with its power.
+struct Record { Effect effect; bool without_payload = false; bool data_lost = false; };
 /// Ends a phase of the handshake: the sender has nothing more to catch up with (or to send).
 /// `dropping`: effects of forwarded requests of which the sender's kernel may still keep the old; of all others a DROPPED
 /// that got lost counts as received.

@@ -35,7 +35,7 @@ Packed<schema::SiteState> pack(Builder& builder, const SiteState& state) {
   const auto stores = pack_stores(builder, state.stores);
   const auto proposal = pack_history(builder, state.proposal);
   return schema::CreateSiteState(builder, history, stores, state.wrote.value, state.unproven, state.incomplete,
-                                 state.armed, state.promised, state.discards, proposal, state.proposal_revision);
+                                 state.armed, state.promised, state.data_lost.value, state.discards, proposal, state.proposal_revision);
 }
 
 void unpack(const schema::SiteState* packed, SiteState& into, Faults& faults) {
@@ -47,6 +47,7 @@ void unpack(const schema::SiteState* packed, SiteState& into, Faults& faults) {
   into.incomplete = packed->incomplete();
   into.armed = packed->armed();
   into.promised = packed->promised();
+  into.data_lost = Seq(packed->data_lost());
   into.discards = packed->discards();
   unpack_history(packed->proposal(), into.proposal, faults);
   faults.require(into.proposal.size() <= 1, "proposal", "more than one");

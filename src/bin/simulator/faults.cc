@@ -379,6 +379,10 @@ void Faults::mend_disk(std::size_t which) {
 }
 
 void Faults::tend_failing_disk() {
+  // What was under way when the disk worked again may fail all the same.
+  for (std::size_t i = 0; i < 2 && !failing_; ++i) {
+    if (cluster_.up(i) && cluster_.area_failed(i)) failing_ = i;
+  }
   if (!failing_) return;
   const std::size_t which = *failing_;
   if (cluster_.area_failed(which)) {
