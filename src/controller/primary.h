@@ -198,6 +198,7 @@ class Primary final : RoleHook {
 
   // primary_target.cc
   runtime::Task<void> make_equal(std::uint64_t session);
+  runtime::Task<Result<>> say_lost_data(std::uint64_t session);
   runtime::Task<Result<>> send_keys(std::uint64_t session);
   runtime::Task<Result<>> send_records_through(Seq through, std::uint64_t session);
   void go_live();

@@ -73,6 +73,7 @@ runtime::Task<void> Primary::make_equal(std::uint64_t session) {
   if (going) going = co_await say_membership();
   replica_.peer_is_member(false);
   if (going && !alone_) co_await go_alone();
+  if (going) going = co_await say_lost_data(session);
   if (going) going = co_await send_keys(session);
   while (going && !target_->caught_up && !over(session) && !stop_.requested()) co_await session_changed_.wait();
   if (going && (over(session) || stop_.requested())) going = gone();
@@ -103,6 +104,33 @@ runtime::Task<void> Primary::make_equal(std::uint64_t session) {
     log::warning("making the other site equal ended: {}; it begins again", going.error().text);
     session_->shutdown();
   }
+}
+
+/// The target's requests whose effects the log has, without their data: they are not done, and the target is not to take them for that.
+runtime::Task<Result<>> Primary::say_lost_data(std::uint64_t session) {
+  const Seq until = keeper_.state().data_lost;
+  if (until == Seq{}) co_return Result<>{};
+  replica_.flush_log();
+  Seq after;
+  while (!over(session) && !stop_.requested() && after < until) {
+    const Seq first = replica_.area.log().first();
+    if (first == Seq{} || first > until) co_return Result<>{};
+    after = std::max(after, Seq{first.value - 1});
+    const Result<std::vector<wire::Effect>> records = co_await replica_.area.log().read_after(after, kLogChunkBytes);
+    if (!records && records.error().code == Errc::absent) continue;  // forgotten meanwhile
+    if (!records) co_return std::unexpected(records.error());
+    if (records->empty()) co_return Result<>{};
+    after = records->back().seq;
+    if (over(session)) co_return gone();
+    for (const wire::Effect& effect : *records) {
+      const bool theirs = effect.request.site == options_.peer && effect.request.boot == target_->boot;
+      if (theirs && effect.seq <= until && replica_.lost_data(effect)) session_->send(wire::DataLost{effect.request, effect.outcome.offset});
+    }
+    session_->flush();
+    co_await session_->room();
+  }
+  if (over(session) || stop_.requested()) co_return gone();
+  co_return Result<>{};
 }
 
 runtime::Task<Result<>> Primary::send_keys(std::uint64_t session) {
@@ -160,8 +188,7 @@ runtime::Task<Result<>> Primary::send_records_through(Seq through, std::uint64_t
       if (record.seq > through) co_return Result<>{};
       after = record.seq;
       if (over(session)) co_return gone();
-      const bool data_lost = record.request.site == options_.peer && record.seq <= keeper_.state().data_lost && replica_.lost_data(record);
-      session_->send(wire::Record{std::move(record), true, data_lost});
+      session_->send(wire::Record{std::move(record), true});
       session_->flush();
       ++progress_->records;
       progress_->moved = replica_.world.clock.now();

@@ -37,6 +37,8 @@ class Results {
       it = it->first.boot != boot || it->first.n < n ? entries_.erase(it) : std::next(it);
     }
   }
+  /// It did not happen.
+  void forget(const RequestId& id) { entries_.erase(id); }
   /// Effects behind `seq` were taken back: they did not happen.
   void forget_after(Seq seq) {
     std::erase_if(entries_, [&](const auto& item) { return item.second.seq > seq; });

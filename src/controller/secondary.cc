@@ -6,10 +6,13 @@
 #include "core/checksum.h"
 #include "core/log.h"
 #include "core/planted.h"
+#include "core/probe.h"
 #include "wire/bounds.h"
 
 namespace lockstep::controller {
 namespace {
+
+Probe data_given_again("a source had lost the data of a request that was not answered, which went there again");
 
 constexpr Duration kPlantedPause = std::chrono::milliseconds(1);
 
@@ -138,6 +141,11 @@ void Secondary::forward(Pending& pending) {
   if (planted(Planted::write_before_exclusive)) write_early(pending);
   pending.forwarded = pending.sent = true;
   ++forwarded_;
+  if (const auto lost = lost_.find(pending.id.n); lost != lost_.end() && pending.operation.kind == wire::OpKind::write) {
+    data_given_again.hit();
+    pending.operation.append = false;
+    pending.operation.offset = lost->second;
+  }
   const bool with_payload = !pending.payload.empty() && pending.payload.size() <= options_.inline_limit;
   wire::Message message = wire::Forward{pending.id, std::move(pending.operation), with_payload, user_.waits_from()};
   if (with_payload) {
@@ -172,7 +180,7 @@ void Secondary::orphan_closed(InodeId inode) {
 }
 
 Secondary::Pending* Secondary::pending_of(const RequestId& id) {
-  if (id.site != replica_.self || id.boot != options_.boot) return nullptr;
+  if (!is_own(id)) return nullptr;
   const auto found = pending_.find(id.n);
   return found == pending_.end() ? nullptr : found->second;
 }

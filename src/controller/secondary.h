@@ -151,11 +151,12 @@ class Secondary final : RoleHook {
   runtime::Task<void> drop_block(std::uint64_t block);
   void synced(const wire::Synced& message);
   Pending* pending_of(const RequestId& id);
+  [[nodiscard]] bool is_own(const RequestId& id) const { return id.site == replica_.self && id.boot == options_.boot; }
   [[nodiscard]] bool over(std::uint64_t session) const { return session != sessions_ || session_ == nullptr; }
 
   // secondary_target.cc
   runtime::Task<Result<>> handle_of_target(peer::Session& session, peer::Incoming& incoming);
-  void give_again(wire::Effect& effect);
+  Result<> data_lost(const wire::DataLost& message);
   runtime::Task<Result<>> begin_keys(wire::KeysMark mark);
   runtime::Task<void> replace_keys(std::uint64_t session);
   runtime::Task<Result<>> compare_all_keys(std::uint64_t session);
@@ -189,6 +190,7 @@ class Secondary final : RoleHook {
   };
   std::map<std::uint64_t, Fetching> fetching_;
   std::optional<Target> target_;
+  std::map<std::uint64_t, std::uint64_t> lost_;  // requests that the source did and lost the data of, in this session: where that was
   std::vector<bool> theirs_;       // granules that the source holds suspect, as they arrive
   std::optional<ResyncProgress> progress_;
   runtime::Event changed_;         // of the session, and answers that a procedure waits for

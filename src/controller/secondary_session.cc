@@ -52,6 +52,7 @@ void Secondary::begin_session(peer::Session& session, const wire::Hello& theirs)
   session_ = &session;
   ++sessions_;
   forwarded_ = 0;
+  lost_.clear();
   for (auto& [n, pending] : pending_) pending->forwarded = false;
   if (primary_start_ != theirs.start) primary_restarted_ = !primary_start_.is_nil();
   primary_start_ = theirs.start;

@@ -18,8 +18,6 @@
 namespace lockstep::controller {
 namespace {
 
-Probe data_given_again("a source had lost the data of a request that was not answered, which goes there again");
-
 constexpr std::uint64_t kLogChunkBytes = 1u << 20;
 constexpr std::uint64_t kFlushBytes = 16u << 20;
 constexpr std::uint32_t kKeysAtOnce = 1024;
@@ -31,11 +29,12 @@ runtime::Task<Result<>> Secondary::handle_of_target(peer::Session& session, peer
   wire::Message& message = incoming.message;
   Target& target = *target_;
   progress_->moved = replica_.world.clock.now();
+  if (auto* lost = std::get_if<wire::DataLost>(&message)) co_return data_lost(*lost);
   if (auto* mark = std::get_if<wire::KeysMark>(&message)) co_return co_await begin_keys(*mark);
   if (auto* record = std::get_if<wire::Record>(&message)) {
     if (ready_ || target.number == 0) co_return fail(Errc::invalid, "a RECORD that has no place here");
     ++progress_->records;
-    if (record->data_lost) give_again(record->effect);
+    if (is_own(record->effect.request) && lost_.contains(record->effect.request.n)) record->effect.request = {};
     if (target.raw && !target.records_done) {
       const Result<> applied = replica_.volume.apply_raw(record->effect.batch);
       co_return applied;
@@ -79,15 +78,13 @@ runtime::Task<Result<>> Secondary::handle_of_target(peer::Session& session, peer
   co_return fail(Errc::absent, {});
 }
 
-/// A request of this site's host took effect at the source, and its data is lost there: it is not done. Its data goes again, to where it
-/// was then.
-void Secondary::give_again(wire::Effect& effect) {
-  Pending* const pending = pending_of(effect.request);
-  effect.request = {};
-  if (pending == nullptr || pending->operation.kind != wire::OpKind::write) return;
-  data_given_again.hit();
-  pending->operation.append = false;
-  pending->operation.offset = effect.outcome.offset;
+/// It counts as not done, and forward() sends its data to where it was then.
+Result<> Secondary::data_lost(const wire::DataLost& message) {
+  if (ready_ || lost_.size() >= options_.requests_max) return fail(Errc::invalid, "a DATA_LOST that has no place here");
+  if (!is_own(message.request) || message.request.n < user_.waits_from()) return {};
+  lost_[message.request.n] = message.offset;
+  replica_.results.forget(message.request);
+  return {};
 }
 
 runtime::Task<Result<>> Secondary::begin_keys(wire::KeysMark mark) {

@@ -134,6 +134,17 @@ void unpack(const schema::Keys& t, std::uint32_t, Keys& m, Faults& faults) {
   m.next = unpack_bytes(t.next(), kKeyBytesMax, "next", faults);
 }
 
+Packed<schema::DataLost> pack(Builder& builder, const DataLost& m) {
+  const auto request = pack(m.request);
+  return schema::CreateDataLost(builder, &request, m.offset);
+}
+
+void unpack(const schema::DataLost& t, std::uint32_t, DataLost& m, Faults& faults) {
+  m.request = unpack(t.request());
+  m.offset = t.offset();
+  faults.require(m.offset <= kFileBytesMax, "offset", "no file is that long");
+}
+
 // --- blocks of a target ----------------------------------------------------------------------------------------------
 
 Packed<schema::Suspects> pack(Builder& builder, const Suspects& m) {

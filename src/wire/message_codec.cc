@@ -224,13 +224,12 @@ void unpack(const schema::FetchLog& t, std::uint32_t, FetchLog& m, Faults&) { m.
 
 Packed<schema::Record> pack(Builder& builder, const Record& m) {
   const auto effect = pack(builder, m.effect, Target::wire);
-  return schema::CreateRecord(builder, effect, m.without_payload, m.data_lost);
+  return schema::CreateRecord(builder, effect, m.without_payload);
 }
 
 void unpack(const schema::Record& t, std::uint32_t payload_bytes, Record& m, Faults& faults) {
   unpack(*t.effect(), m.effect, faults);
   m.without_payload = t.without_payload();
-  m.data_lost = t.data_lost();
   check_payload(m.effect, m.without_payload, payload_bytes, faults);
 }
 

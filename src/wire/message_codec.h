@@ -19,7 +19,7 @@ inline constexpr Form kForms[] = {
     {"VERIFY_ASK"},   {"VERIFY_ANSWER"}, {"VERIFY_END"},    {"MEMBERSHIP"},   {"RECORDED"},      {"LEAVE"},
     {"SERVES_NOBODY"}, {"CHECKPOINT"},   {"CHECKPOINTED"},  {"CLEAR"},        {"KEYS_MARK"},     {"KEYS_FETCH"},
     {"KEYS"},         {"SUSPECTS"},      {"COMPARE"},       {"WANT"},         {"COPY", true},
-    {"COMMAND"},      {"COMMAND_ANSWER"}, {"ARMS"},
+    {"COMMAND"},      {"COMMAND_ANSWER"}, {"ARMS"}, {"DATA_LOST"},
 };
 static_assert(std::size(kForms) == std::variant_size_v<Message>);
 
@@ -61,6 +61,7 @@ Packed<schema::Copy> pack(Builder& builder, const Copy& m);
 Packed<schema::Command> pack(Builder& builder, const Command& m);
 Packed<schema::CommandAnswer> pack(Builder& builder, const CommandAnswer& m);
 Packed<schema::Arms> pack(Builder& builder, const Arms& m);
+Packed<schema::DataLost> pack(Builder& builder, const DataLost& m);
 
 // `payload_bytes` follow the body; each unpack() refuses a number that does not fit what the body says.
 void unpack(const schema::Hello& t, std::uint32_t payload_bytes, Hello& m, Faults& faults);
@@ -101,5 +102,6 @@ void unpack(const schema::Copy& t, std::uint32_t payload_bytes, Copy& m, Faults&
 void unpack(const schema::Command& t, std::uint32_t payload_bytes, Command& m, Faults& faults);
 void unpack(const schema::CommandAnswer& t, std::uint32_t payload_bytes, CommandAnswer& m, Faults& faults);
 void unpack(const schema::Arms& t, std::uint32_t payload_bytes, Arms& m, Faults& faults);
+void unpack(const schema::DataLost& t, std::uint32_t payload_bytes, DataLost& m, Faults& faults);
 
 }  // namespace lockstep::wire

@@ -256,8 +256,8 @@ struct FetchBlocks { std::uint64_t number = 0; BlockRange blocks; };
 struct Blocks { std::uint64_t number = 0; BlockRange blocks; bool bad = false; std::vector<std::uint64_t> checksums; };
 /// Asks for the logged effects behind `after`: each comes as a Record with its payload, then a Synced.
 struct FetchLog { Seq after; };
-/// Without payload: the receiver is a target. `data_lost`: the sender had written its data, and lost that with its power.
-struct Record { Effect effect; bool without_payload = false; bool data_lost = false; };
+/// Without payload: the receiver is a target.
+struct Record { Effect effect; bool without_payload = false; };
 /// Ends a phase of the handshake: the sender has nothing more to catch up with (or to send).
 /// `dropping`: effects of forwarded requests of which the sender's kernel may still keep the old; of all others a DROPPED
 /// that got lost counts as received.
@@ -295,6 +295,8 @@ struct KeysFetch { std::uint64_t number = 0; std::vector<std::string> keys; std:
 /// `pairs`: a key without value is absent at the source. `next`: where to go on; empty: that was all.
 struct Keys { std::uint64_t number = 0; KeyBatch pairs; std::string next; };
 
+/// Source -> target: this write of the target's host took effect, at `offset` of its file, and its data is lost: it is not done.
+struct DataLost { RequestId request; std::uint64_t offset = 0; };
 /// Target -> source: which granules are suspect at the target, from granule `first` on.
 struct Suspects { std::uint64_t first = 0; std::string bits; bool last = false; };
 /// Source -> target: the checksums of a granule's blocks (of the last granule of an area, fewer).
@@ -321,6 +323,6 @@ struct Arms { ArmsStep step{}; std::uint64_t number = 0; };
 using Message = std::variant<Hello, Refuse, Forward, Grant, Data, Commit, DroppedAt, Refusal, Mirror, Mirrored, OrphanClosed,
                              Ping, FetchBlocks, Blocks, FetchLog, Record, Synced, VerifyBegin, VerifyAsk, VerifyAnswer,
                              VerifyEnd, Membership, Recorded, Leave, ServesNobody, Checkpoint, Checkpointed, Clear, KeysMark,
-                             KeysFetch, Keys, Suspects, Compare, Want, Copy, Command, CommandAnswer, Arms>;
+                             KeysFetch, Keys, Suspects, Compare, Want, Copy, Command, CommandAnswer, Arms, DataLost>;
 
 }  // namespace lockstep::wire

@@ -175,6 +175,7 @@ std::vector<Sample> all() {
   add("copy_end", Copy{3, {}, {}, true});
   add("command", filled<Command>());
   add("command_answer", filled<CommandAnswer>());
+  add("data_lost", filled<DataLost>());
   add("arms", Arms{ArmsStep::promised, 7});
   return list;
 }
