@@ -34,6 +34,8 @@ namespace lockstep::area {
 
 class RecordRing {
  public:
+  /// Between the end and the first record of the round before: so they never share a block.
+  static constexpr std::uint64_t kSlack = 2 * kBlockBytes;
   struct Record {
     Seq seq;
     std::vector<std::byte> body;
@@ -85,8 +87,6 @@ class RecordRing {
     Place place;
   };
   static constexpr std::uint64_t kMarkBytes = 64 * 1024;
-  /// Between the end and the first record of the round before: neither block that they share with zeros or older records is shared.
-  static constexpr std::uint64_t kSlack = 2 * kBlockBytes;
 
   RecordRing(std::unique_ptr<runtime::File> file, std::uint64_t ring_bytes, runtime::Scheduler& scheduler, Failure& failure);
   runtime::Task<Result<>> recover();

@@ -212,7 +212,7 @@ TEST_CASE("a log without room for records has some for notes") {
   };
   std::uint64_t notes = 0;
   while (w.run(add(log))) ++notes;
-  CHECK(notes == (kRing - kSlack - log.bytes()) / record_bytes(1000));
+  CHECK(notes == (kRing - RecordRing::kSlack - log.bytes()) / record_bytes(1000));
   CHECK(log.bytes_used() <= kRing);
   REQUIRE(w.run(log.sync()));
   CHECK(log.stable() == Seq{1});
