@@ -447,9 +447,9 @@ runtime::Task<void> Controller::leave() {
   const Instant until = clock.now() + kLeavePatience;
   if (secondary_ && secondary_->in_sync()) {
     // What is sent now may be heard, and what comes of it not: then this site must not go on before it has met the other one.
-    co_await keeper_.set({.unproven = true});
+    const bool written = co_await keeper_.give_up(std::nullopt);
     peer::Session* const with = session();
-    if (with == nullptr) co_return;
+    if (!written || with == nullptr) co_return;
     with->send(wire::Leave{"it is being stopped"});
     with->flush();
     const auto both = [&] { return keeper_.membership().has(options_.self) && !keeper_.membership().sole(options_.self); };
