@@ -9,6 +9,7 @@
 //
 // An armed primary that loses the secondary records by itself that it goes on alone; a secondary that promised waits for it, whatever the
 // arbiter says, or for an administrator. Nobody is armed whom the other site has not promised:
+//   - both look for the arbiter just before, so that one that is back since it was last looked for is not taken for lost;
 //   - each step is recorded before the next message is sent, and a site that is recording one meets nobody;
 //   - a promise is void only in a session in sync, where both know every entry, with a primary that has said there that it is not armed:
 //     in its HELLO, or by RETURNED;

@@ -62,6 +62,7 @@ runtime::Task<bool> Controller::settle_arms() {
     co_return true;
   }
   if (!state.armed && want && arms_.asked == 0) {
+    if (!co_await still_away() || !primary_) co_return true;
     arms_.promised = false;
     arms_.asked = ++arms_numbers_;
     say_arms(wire::ArmsStep::ask, arms_.asked);
@@ -79,6 +80,7 @@ runtime::Task<bool> Controller::settle_promise() {
   const wire::SiteState& state = keeper_.state();
   const bool may = options_.alone && keeper_.arbiter_away();
   if (arms_.to_answer != 0 && may && !state.promised) {
+    if (!co_await still_away() || !secondary_ || arms_.to_answer == 0) co_return true;
     co_await keeper_.set({.promised = true});
     co_return true;
   }
@@ -93,6 +95,12 @@ runtime::Task<bool> Controller::settle_promise() {
     say_arms(wire::ArmsStep::answers, 0);
   }
   co_return co_await lift_promise();
+}
+
+/// What was seen before may be over. False: the arbiter answers, or the sites are not in sync any more.
+runtime::Task<bool> Controller::still_away() {
+  co_await keeper_.look_at_arbiter(stop_);
+  co_return keeper_.arbiter_away() && state() == State::in_sync && !stop_.requested();
 }
 
 runtime::Task<bool> Controller::lift_promise() {

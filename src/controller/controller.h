@@ -207,6 +207,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   runtime::Task<bool> settle_arms();
   runtime::Task<bool> settle_promise();
   runtime::Task<bool> lift_promise();
+  runtime::Task<bool> still_away();
   void say_arms(wire::ArmsStep step, std::uint64_t number);
 
   // detach_controller.cc
