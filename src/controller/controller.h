@@ -4,7 +4,7 @@
 //   no session -> lone_watch(): may this site go on alone?                              membership_controller.cc
 //   requests of the host -> change() -> whatever role there is, until one answers       controller.cc
 //   lease, fence -> the host's gate                                                     hosts_controller.cc
-//   the arbiter is away -> who goes on if the link is lost, too         arms_controller.cc
+//   the arbiter is away -> who goes on if the link is lost, too                         arms_controller.cc
 //   the area failed -> hand over, leave                                                 detach_controller.cc
 //   no room for metadata at a site -> ENOSPC at both                                    room_controller.cc
 //
@@ -199,6 +199,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   runtime::Task<void> publish_loop();
   [[nodiscard]] AloneInput alone_input() const;
   runtime::Task<void> leave_own();
+  runtime::Task<void> keep_answers();
   /// Records an entry of which this site is the only member. Nothing may be committed meanwhile.
   runtime::Task<Keeper::Recorded> record_alone(bool consented, bool forced, Epoch above);
 

@@ -169,10 +169,15 @@ runtime::Task<void> Controller::become_secondary() {
 
 // --- what a session changes --------------------------------------------------------------------------------------------
 
-runtime::Task<Keeper::Recorded> Controller::record_alone(bool consented, bool forced, Epoch above) {
+/// Whoever is acknowledged alone from here on comes after what the other site's host asked for, be this daemon restarted or not.
+runtime::Task<void> Controller::keep_answers() {
   co_await replica_.make_stable();
   const Result<> kept = co_await keep_results(replica_.world.keys, replica_.results, options_.peer);
   if (!kept) co_await replica_.halt("writing down what became of the other site's requests", kept.error());
+}
+
+runtime::Task<Keeper::Recorded> Controller::record_alone(bool consented, bool forced, Epoch above) {
+  co_await keep_answers();
   // Forced by a site that may lack acknowledged writes: what counts of earlier epochs is not known.
   const bool whole = keeper_.membership().has(options_.self) && !keeper_.state().unproven && !keeper_.state().incomplete;
   const Seq base = forced && !whole ? Seq{0} : primary_ ? primary_->last_seq() : replica_.last();
@@ -315,6 +320,7 @@ runtime::Task<Duration> Controller::lone_step(const Alone& alone) {
     if (done != Keeper::Recorded::yes) co_return kLookAgain;
   }
   if (replica_.world.clock.now() < lease_.fence_over()) co_return kLookAgain;  // the other site may still answer reads
+  co_await keep_answers();  // those of a target that was served until just now, too
   co_await become_primary();
   primary_->go_on(epoch());
   replica_.peer_is_member(false);

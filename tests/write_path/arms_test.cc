@@ -43,7 +43,7 @@ TEST_CASE("M5, the arbiter is lost, then the secondary: the armed primary goes o
   SECTION("its daemon") { sites.cluster.kill(kWest); }
   SECTION("the line, and the arbiter is back before") {
     sites.line(false);
-    sites.arbiter(kWest, true);
+    sites.arbiter(true);
   }
   REQUIRE(sites.run_until([&] { return sites.state(kEast) == ServedSites::State::alone; }));
   CHECK_FALSE(sites.controller(kEast).keeper().membership().in_force().forced);

@@ -10,55 +10,15 @@ using State = controller::Controller::State;
 
 namespace {
 
-struct Write {
-  bool ended = false;
-  std::optional<int> error;
-};
-
-runtime::Task<void> write_block(sim::Process& process, std::uint64_t block, std::uint64_t value, Write& result) {
-  sim::Host host(process);
-  const Result<sim::FileHandle> file = co_await host.open("/data", O_RDWR, 0);
-  if (file) {
-    const Result<std::uint64_t> written = co_await host.write(*file, block * kBlockBytes, text_of(value, kBlockBytes));
-    if (!written) result.error = written.error().posix;
-    co_await host.close(*file);
-  } else {
-    result.error = file.error().posix;
-  }
-  result.ended = true;
-}
-
-runtime::Task<void> read_file(sim::Process& process, std::string& text, bool& ended) {
-  sim::Host host(process);
-  const Result<sim::FileHandle> file = co_await host.open("/data", O_RDONLY, 0);
-  if (file) {
-    const Result<std::string> bytes = co_await host.read(*file, 0, kDataBlocks * kBlockBytes);
-    if (bytes) text = *bytes;
-    co_await host.close(*file);
-  }
-  ended = true;
-}
-
 /// Two sites with hosts; the primary may go on alone.
 struct Sites : ServedSites {
   explicit Sites(std::uint64_t seed, bool arbiter = false) : ServedSites(seed, arbiter) {}
   sim::DiskWeather& weather(std::size_t site) { return cluster.machine(site).storage().weather; }
-  void start(std::size_t site, std::uint64_t block, std::uint64_t value, Write& result) {
-    hosts[site]->spawn(write_block(*hosts[site], block, value, result));
-  }
-  std::string content(std::size_t site) {
-    std::string text;
-    bool ended = false;
-    hosts[site]->spawn(read_file(*hosts[site], text, ended));
-    REQUIRE(run_until([&] { return ended; }));
-    return text;
-  }
   /// The medium of `site` is mended, and its daemon started again: both are in sync and equal, with `expected` at the first blocks.
   void mend(std::size_t site, const std::vector<std::uint64_t>& expected) {
     weather(site) = {};
     cluster.kill(site);
-    hosts[site] = &cluster.machine(site).start("applications");
-    cluster.start(site);
+    start_again(site);
     REQUIRE(run_until([&] { return cluster.in_sync(); }));
     cluster.universe().run_for(std::chrono::seconds(3));
     std::string all = text_of(kOld, kDataBlocks * kBlockBytes);

@@ -1,6 +1,8 @@
 // served_sites.h - a cluster in sync, with applications at both sites and the files of a scene; its line and its administrator.
 #pragma once
 
+#include <fcntl.h>
+
 #include <functional>
 
 #include "bin/simulator/cluster.h"
@@ -17,6 +19,37 @@ inline runtime::Task<void> run_command(site::Site& site, nlohmann::json request,
 inline runtime::Task<void> make_files_and_say(sim::Process& process, bool& made, bool& ended) {
   co_await make_files(process, made);
   ended = true;
+}
+
+/// All of /data, which may have grown by two blocks.
+inline runtime::Task<void> read_data(sim::Process& process, std::string& text, bool& ended) {
+  sim::Host host(process);
+  const Result<sim::FileHandle> file = co_await host.open("/data", O_RDONLY, 0);
+  if (file) {
+    const Result<std::string> bytes = co_await host.read(*file, 0, (kDataBlocks + 2) * kBlockBytes);
+    if (bytes) text = *bytes;
+    co_await host.close(*file);
+  }
+  ended = true;
+}
+
+struct Write {
+  bool ended = false;
+  std::optional<int> error;
+};
+
+/// A block of `value` into /data, at block `at`; nullopt: at its end.
+inline runtime::Task<void> write_block(sim::Process& process, std::optional<std::uint64_t> at, std::uint64_t value, Write& result) {
+  sim::Host host(process);
+  const Result<sim::FileHandle> file = co_await host.open("/data", at ? O_RDWR : O_RDWR | O_APPEND, 0);
+  if (file) {
+    const Result<std::uint64_t> written = co_await host.write(*file, at.value_or(0) * kBlockBytes, text_of(value, kBlockBytes));
+    if (!written) result.error = written.error().posix;
+    co_await host.close(*file);
+  } else {
+    result.error = file.error().posix;
+  }
+  result.ended = true;
 }
 
 struct ServedSites {
@@ -53,6 +86,21 @@ struct ServedSites {
   bool run_until(const std::function<bool()>& when) { return cluster.universe().run_until(when, kLimit); }
   void run_for(Duration time) { cluster.universe().run_for(time); }
   void line(bool open) { cluster.universe().network().partition(cluster.machine(kEast), cluster.machine(kWest), !open); }
+  void start(std::size_t site, std::optional<std::uint64_t> block, std::uint64_t value, Write& result) {
+    hosts[site]->spawn(write_block(*hosts[site], block, value, result));
+  }
+  std::string content(std::size_t site) {
+    std::string text;
+    bool ended = false;
+    hosts[site]->spawn(read_data(*hosts[site], text, ended));
+    REQUIRE(run_until([&] { return ended; }));
+    return text;
+  }
+  /// The daemon of a site, which is down, and applications, which ended with its mount.
+  void start_again(std::size_t site) {
+    hosts[site] = &cluster.machine(site).start("applications");
+    cluster.start(site);
+  }
   nlohmann::json command(std::size_t site, nlohmann::json request) {
     std::optional<nlohmann::json> answer;
     sim::Process& process = cluster.process(site);
