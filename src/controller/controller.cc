@@ -45,10 +45,15 @@ runtime::Task<Result<>> Controller::open() {
   const bool alone = keeper_.membership().sole(options_.self);
   log::warning("the machine lost power while this site was in use: {}",
                alone ? "it is the only member, and goes on with what is on the medium" : "it waits for the other site, which may have more");
-  if (!alone && !keeper_.membership().fresh() && !co_await keeper_.give_up(std::nullopt)) {
+  bool written = true;
+  if (alone) {
+    written = co_await keeper_.note_data_lost(replica_.area.log().last());
+  } else if (!keeper_.membership().fresh()) {
+    written = co_await keeper_.give_up(std::nullopt);
+  }
+  if (!written) {
     co_return fail(Errc::io, "that this site lost power can't be written into its area; check the medium");
   }
-  if (alone) co_await keeper_.set({.data_lost = replica_.area.log().last()});
   co_return co_await replica_.area.power_loss_recorded();
 }
 

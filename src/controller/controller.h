@@ -178,7 +178,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   runtime::Task<bool> target_yielded(Epoch above) override;
   runtime::Task<bool> take_in() override;
   runtime::Task<void> let_go(std::string reason) override;
-  runtime::Task<Result<>> told(wire::Membership membership) override;
+  runtime::Task<Result<>> told(wire::Membership membership, bool has_own) override;
   void command(wire::Command command) override;
   void command_answered(wire::CommandAnswer answer) override;
   void arms(const wire::Arms& message) override;
@@ -199,6 +199,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   runtime::Task<void> publish_loop();
   [[nodiscard]] AloneInput alone_input() const;
   runtime::Task<void> leave_own();
+  /// What became of the other site's requests is stable when it returns: before anything is acknowledged alone. Suspends.
   runtime::Task<void> keep_answers();
   /// Records an entry of which this site is the only member. Nothing may be committed meanwhile.
   runtime::Task<Keeper::Recorded> record_alone(bool consented, bool forced, Epoch above);

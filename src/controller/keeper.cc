@@ -80,6 +80,11 @@ runtime::Task<bool> Keeper::give_up(std::optional<EpochEntry> entry) {
   co_return saved.has_value();
 }
 
+runtime::Task<bool> Keeper::note_data_lost(Seq seq) {
+  const Result<> saved = co_await try_save([seq](wire::SiteState& state) { state.data_lost = seq; });
+  co_return saved.has_value();
+}
+
 runtime::Task<Result<>> Keeper::try_save(std::function<void(wire::SiteState&)> change) {
   while (saving_) co_await changed_.wait();
   saving_ = true;
@@ -112,7 +117,6 @@ runtime::Task<void> Keeper::set(Flags flags) {
     if (flags.discards) state.discards = *flags.discards;
     if (flags.armed) state.armed = *flags.armed;
     if (flags.promised) state.promised = *flags.promised;
-    if (flags.data_lost) state.data_lost = *flags.data_lost;
     if (flags.wrote) state.wrote = std::max(state.wrote, *flags.wrote);
   });
 }

@@ -68,11 +68,12 @@ class Keeper {
   /// The area has failed: writes down that acknowledged writes may be missing in it and, if given, `entry`, of which this site is no
   /// member any more. False: that can't be written either. Suspends.
   runtime::Task<bool> give_up(std::optional<EpochEntry> entry);
+  /// This site, the only member, lost power: data of effects up to `seq` may be missing that the log has. False: that can't be written. Suspends.
+  runtime::Task<bool> note_data_lost(Seq seq);
   /// Changes flags; each keeps its value if not given. Suspends.
   struct Flags {
     std::optional<bool> unproven, incomplete, discards, armed, promised;
     std::optional<Epoch> wrote;
-    std::optional<Seq> data_lost;
   };
   runtime::Task<void> set(Flags flags);
   /// Tells the arbiter of the membership in force, if it knows an older one only. False: it could not be told, or knows a newer one.

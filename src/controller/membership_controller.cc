@@ -169,7 +169,6 @@ runtime::Task<void> Controller::become_secondary() {
 
 // --- what a session changes --------------------------------------------------------------------------------------------
 
-/// Whoever is acknowledged alone from here on comes after what the other site's host asked for, be this daemon restarted or not.
 runtime::Task<void> Controller::keep_answers() {
   co_await replica_.make_stable();
   const Result<> kept = co_await keep_results(replica_.world.keys, replica_.results, options_.peer);
@@ -230,9 +229,10 @@ runtime::Task<void> Controller::let_go(std::string reason) {
   link_->drop_session();
 }
 
-runtime::Task<Result<>> Controller::told(wire::Membership membership) {
+runtime::Task<Result<>> Controller::told(wire::Membership membership, bool has_own) {
   const bool member = membership.history.back().in_sync.has(options_.self);
-  const Result<> adopted = co_await keeper_.adopt(membership.history, membership.stores, keeper_.state().incomplete, false);
+  // With its history goes where this site parted from it: what it has of its own can't be told from the source's by its seq any more.
+  const Result<> adopted = co_await keeper_.adopt(membership.history, membership.stores, keeper_.state().incomplete || has_own, false);
   if (!adopted) co_return adopted;
   const EpochEntry& now = keeper_.membership().in_force();
   log::info("recorded: epoch {}, primary {}, in sync: {}", now.number.value, options_.keeper.names[now.primary.value],

@@ -19,8 +19,9 @@ class RoleUser {
   virtual runtime::Task<bool> take_in() = 0;
   /// Primary: the secondary asks to be let go. Suspends.
   virtual runtime::Task<void> let_go(std::string reason) = 0;
-  /// The primary recorded an entry: so does this site. Errc::invalid: it is no history. Suspends.
-  virtual runtime::Task<Result<>> told(wire::Membership membership) = 0;
+  /// The primary recorded an entry: so does this site, which `has_own` effects that the primary's history lacks. Errc::invalid: it is
+  /// no history. Suspends.
+  virtual runtime::Task<Result<>> told(wire::Membership membership, bool has_own) = 0;
   /// A command for this site, of an administrator at the other one; answers go into the session. Must not suspend.
   virtual void command(wire::Command command) = 0;
   virtual void command_answered(wire::CommandAnswer answer) = 0;

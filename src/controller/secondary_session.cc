@@ -161,7 +161,8 @@ runtime::Task<Result<>> Secondary::handle(peer::Session& session, peer::Incoming
   if (auto* membership = std::get_if<wire::Membership>(&message)) {
     if (membership->history.empty()) co_return fail(Errc::invalid, "a MEMBERSHIP without an entry");
     const wire::EpochEntry last = membership->history.back();
-    const Result<> told = co_await user_.told(std::move(*membership));
+    const bool has_own = target_ && target_->number == 0 && replica_.logged() > target_->common;
+    const Result<> told = co_await user_.told(std::move(*membership), has_own);
     if (!told) co_return told;
     if (target_ && last.in_sync.has(replica_.self)) {
       log::info("in sync with the primary, as member of epoch {}", last.number.value);

@@ -28,9 +28,7 @@ void Faults::lose_arbiter_first() {
   }
   open_line();
   if (added_.chance(700)) arbiter.set_available(true);
-  const Duration time = cluster_.universe().now() - began;
-  end_ = end_ + time;
-  last_end_ = last_end_ + time;
+  make_up_for(began);
 }
 
 void Faults::strike_without_arbiter() {

@@ -157,6 +157,13 @@ void Faults::lasts(Duration time, std::function<void()> end) { cluster_.universe
 /// What takes effect only after a while gets it.
 void Faults::longer(Duration time) { end_ = std::min(last_end_, std::max(end_, cluster_.universe().now() + time)); }
 
+/// What took long by itself leaves the other faults their time.
+void Faults::make_up_for(Instant began) {
+  const Duration time = cluster_.universe().now() - began;
+  end_ = end_ + time;
+  last_end_ = last_end_ + time;
+}
+
 void Faults::start_what_is_down() {
   tend_failing_disk();
   tend_takeover();

@@ -93,6 +93,7 @@ class Faults {
   void count(const std::string& fault);
   void lasts(Duration time, std::function<void()> end);
   void longer(Duration time);
+  void make_up_for(Instant began);
   void start_what_is_down();
   void tend_failing_disk();
   void tend_takeover();

@@ -52,9 +52,7 @@ void Faults::fork() {
   }
   stage_.idle = {};
   forking_ = false;
-  const Duration time = cluster_.universe().now() - began;
-  end_ = end_ + time;
-  last_end_ = last_end_ + time;
+  make_up_for(began);
 }
 
 void Faults::run_some(Duration most) { cluster_.universe().run_for(added_.between({}, most)); }
