@@ -21,6 +21,7 @@ survives() {
   other=$(other_of "$1")
   shift
   [[ -n ${ARBITER:-} ]] || waits_for="policy forbids"
+  [[ -z ${ARMED:-} ]] || waits_for="promised"
   step "cut: ${*//_/ }: $site goes on"
   local began
   began=$(date +%s%N)
@@ -128,10 +129,9 @@ for site in east west; do goes_on $site 15; done
 heal
 wait_until 15 told east || fail "the arbiter was not told when it was back"
 
-step "cut: the arbiter from both, then the sites from each other: both wait, and mend when their line is back"
+step "cut: everything from everything at once: both wait, and mend when their line is back"
 cut_both east arbiter
 cut_both west arbiter
-for site in east west; do goes_on $site 15; done
 cut_both east west
 for site in east west; do expect_status $site 15 "suspended east east+west waits ask arbiter"; done
 before=$(acknowledged east)-$(acknowledged west)
@@ -142,7 +142,14 @@ for place in east west; do in_net $place nft flush chain inet cuts in; done
 in_net east nft add rule inet cuts in iifname to-arbiter drop
 in_net west nft add rule inet cuts in iifname to-arbiter drop
 mends east
-heal
+
+step "the arbiter stays out of reach of both: the primary is armed, and goes on when the sites are parted, too"
+armed_is() { says east 's["arbiter"]["armed"]' "$1" && says west 's["arbiter"]["promised"]' "$1"; }
+wait_until 20 armed_is True || fail "the primary is not armed"
+ARMED=yes
+survives east cut_both:east:west
+ARMED=
+wait_until 20 armed_is False || fail "the primary is still armed, or the secondary still waits for it"
 
 step "the primary's line to the arbiter, then everything of it: the other one takes over"
 cut_both east arbiter
