@@ -48,9 +48,10 @@ runtime::Task<bool> Controller::settle_arms() {
   const wire::SiteState& state = keeper_.state();
   const bool want = options_.alone && keeper_.arbiter_away() && now >= arms_.not_before;
   if (state.armed && !want) {
+    arms_.asked = 0;
+    arms_.promised = false;  // it is void as soon as this is said
     co_await keeper_.set({.armed = false});
     log::info("this site asks the arbiter again before it goes on alone");
-    arms_.asked = 0;
     say_arms(wire::ArmsStep::returned, 0);
     co_return true;
   }

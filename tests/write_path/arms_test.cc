@@ -110,6 +110,16 @@ TEST_CASE("M5, a secondary that reaches the arbiter promises nothing", "[arms]")
     sites.arbiter(true);
     REQUIRE(sites.nobody_armed());
   }
+  SECTION("although it had promised, and the primary gave the arms back by itself") {
+    sites.arbiter(kEast, true);
+    sites.arbiter(false);
+    REQUIRE(sites.arm());
+    sites.arbiter(kWest, false);
+    sites.arbiter(true);
+    REQUIRE(sites.nobody_armed());
+    sites.arbiter(kWest, true);
+    sites.arbiter(kEast, false);
+  }
   sites.run_for(seconds(20));
   CHECK_FALSE(sites.remembered(kEast).armed);
   CHECK_FALSE(sites.remembered(kWest).promised);
