@@ -5,7 +5,7 @@
 //   records         the secondary's log is behind                           primary sends records behind it
 //   fetch           the primary was restarted, its log is behind            primary fetches the secondary's records
 //   blocks fetched  primary restarted with blocks in flight, secondary not  primary takes the secondary's blocks
-//   blocks sent     both restarted, blocks in flight                        primary sends its own
+//   blocks sent     both restarted, blocks in flight                        primary sends its own, where they are whole
 //   window          the primary lives on                                    primary sends overwrites of its window again
 #pragma once
 

@@ -191,6 +191,7 @@ class Primary final : RoleHook {
   runtime::Task<Result<>> send_record(peer::Session& session, wire::Effect effect);
   runtime::Task<Result<>> next_message(peer::Link& link, peer::Session& session);
   runtime::Task<Result<>> fetch_records(peer::Link& link, peer::Session& session);
+  runtime::Task<Result<>> settle_range(peer::Link& link, peer::Session& session, BlockRange blocks, bool fetch);
   runtime::Task<Result<>> settle_blocks(peer::Link& link, peer::Session& session, BlocksInFlight direction);
   runtime::Task<Result<>> receive_loop(peer::Link& link, peer::Session& session);
   Result<> handle(peer::Incoming incoming);

@@ -244,48 +244,66 @@ runtime::Task<Result<>> Primary::fetch_records(peer::Link& link, peer::Session& 
   co_return Result<>{};
 }
 
-/// Makes the blocks that a killed primary left in flight equal at both sites.
+/// Makes the blocks that a killed primary left in flight equal at both sites. Where its own are sent, one that does not match its checksum (its
+/// write was torn by a failing medium) is taken from the secondary, if that has it whole (C2).
 runtime::Task<Result<>> Primary::settle_blocks(peer::Link& link, peer::Session& session, BlocksInFlight direction) {
   const auto found = replica_.area.in_flight().found();
-  std::uint64_t number = 0;
   for (const auto& [seq, range] : found) {
     for (std::uint64_t first = range.first; first < range.end(); first += kBlocksAtOnce) {
       const BlockRange blocks{first, std::min(kBlocksAtOnce, range.end() - first)};
-      bool send = direction == BlocksInFlight::sent;
-      if (!send) {
-        session.send(wire::FetchBlocks{++number, blocks});
-        session.flush();
-        Result<peer::Incoming> incoming = co_await link.receive(session);
-        if (!incoming) co_return std::unexpected(incoming.error());
-        auto* answer = std::get_if<wire::Blocks>(&incoming->message);
-        if (answer == nullptr || answer->number != number) co_return fail(Errc::invalid, "another message where BLOCKS are due");
-        const Result<> good = check_answer(*answer, blocks, incoming->payload);
-        if (!good) co_return good;
-        send = answer->bad;
-        if (!send) {
-          wire::Effect effect;
-          effect.writes.push_back({.address = blocks.first * kBlockBytes, .length = blocks.count * kBlockBytes});
-          const std::vector<std::byte> payload(incoming->payload.begin(), incoming->payload.end());
-          const Result<area::Composed> composed = co_await replica_.compose(effect, payload);
-          if (!composed) co_return std::unexpected(composed.error());
-          while (!replica_.suspected(effect)) co_await replica_.suspect(effect);
-          const Result<> written = replica_.area.write(*composed);
-          if (!written) co_await replica_.halt("writing fetched blocks", written.error());
-        }
+      std::vector<bool> bad(blocks.count, true);
+      if (direction == BlocksInFlight::sent) {
+        std::vector<std::byte> bytes(blocks.count * kBlockBytes);
+        Result<std::vector<bool>> checked = co_await replica_.area.check(blocks, bytes);
+        if (!checked) co_return std::unexpected(checked.error());
+        bad = std::move(*checked);
       }
-      if (send) {
-        const Result<> adopted = co_await replica_.adopt(blocks);
-        if (!adopted) co_return adopted;
-        wire::Effect effect;
-        effect.epoch = options_.epoch;
-        effect.writes.push_back({.address = blocks.first * kBlockBytes, .length = blocks.count * kBlockBytes});
-        const Result<> sent = co_await send_record(session, std::move(effect));
-        if (!sent) co_return sent;
+      for (std::uint64_t i = 0; i < blocks.count;) {
+        std::uint64_t end = i + 1;
+        const bool one_by_one = bad[i] && direction == BlocksInFlight::sent;
+        while (end < blocks.count && bad[end] == bad[i] && !one_by_one) ++end;
+        const Result<> settled = co_await settle_range(link, session, {first + i, end - i}, bad[i]);
+        if (!settled) co_return settled;
+        i = end;
       }
     }
   }
   log::info("{} ranges of blocks had been in flight: made equal ({})", found.size(), name_of(direction));
   co_return Result<>{};
+}
+
+runtime::Task<Result<>> Primary::settle_range(peer::Link& link, peer::Session& session, BlockRange blocks, bool fetch) {
+  wire::Effect effect;
+  effect.writes.push_back({.address = blocks.first * kBlockBytes, .length = blocks.count * kBlockBytes});
+  if (fetch) {
+    const std::uint64_t number = ++number_;
+    session.send(wire::FetchBlocks{number, blocks});
+    session.flush();
+    Result<peer::Incoming> incoming = co_await link.receive(session);
+    while (incoming && std::holds_alternative<wire::Mirrored>(incoming->message)) {  // of a RECORD that was sent before
+      const Result<> handled = handle(std::move(*incoming));
+      if (!handled) co_return handled;
+      incoming = co_await link.receive(session);
+    }
+    if (!incoming) co_return std::unexpected(incoming.error());
+    auto* answer = std::get_if<wire::Blocks>(&incoming->message);
+    if (answer == nullptr || answer->number != number) co_return fail(Errc::invalid, "another message where BLOCKS are due");
+    const Result<> good = check_answer(*answer, blocks, incoming->payload);
+    if (!good) co_return good;
+    if (!answer->bad) {
+      const std::vector<std::byte> payload(incoming->payload.begin(), incoming->payload.end());
+      const Result<area::Composed> composed = co_await replica_.compose(effect, payload);
+      if (!composed) co_return std::unexpected(composed.error());
+      while (!replica_.suspected(effect)) co_await replica_.suspect(effect);
+      const Result<> written = replica_.area.write(*composed);
+      if (!written) co_await replica_.halt("writing fetched blocks", written.error());
+      co_return Result<>{};
+    }
+  }
+  const Result<> adopted = co_await replica_.adopt(blocks);
+  if (!adopted) co_return adopted;
+  effect.epoch = options_.epoch;
+  co_return co_await send_record(session, std::move(effect));
 }
 
 runtime::Task<Result<>> Primary::receive_loop(peer::Link& link, peer::Session& session) {
