@@ -2,14 +2,18 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 
+#include "area/superblocks.h"
 #include "config/config.h"
 #include "core/log.h"
 #include "site/site.h"
@@ -20,6 +24,7 @@
 #include "uring/fuse_kernel.h"
 #include "uring/key_value.h"
 #include "uring/loop.h"
+#include "uring/memory_disk.h"
 #include "uring/net.h"
 #include "uring/pool.h"
 #include "uring/signals.h"
@@ -90,7 +95,22 @@ void medium_gone(int) {
   std::_Exit(kDetached);
 }
 
-runtime::Task<void> run(site::Site& site, runtime::Event& asked_to_stop, bool& detached, const uring::Signals& signals, bool& failed) {
+/// What the program was started with.
+struct Started {
+  std::string config_path, site;
+  std::string without_area;  ///< why; empty: it has one
+};
+
+/// The other site goes on: this program, begun anew, lets the hosts here work through it. Returns if that can't be.
+void begin_without_area(const Started& started, const std::string& why) {
+  const std::string config = "--config=" + started.config_path, site = "--site=" + started.site, without = "--without-area=" + why;
+  log::warning("this site goes on without its area: {}", why);
+  ::execl("/proc/self/exe", "lockstepd", config.c_str(), site.c_str(), without.c_str(), nullptr);
+  log::error("lockstepd can't be begun anew: {}", std::strerror(errno));
+}
+
+runtime::Task<void> run(site::Site& site, const Started& how, bool may_go_on, runtime::Event& asked_to_stop, bool& detached,
+                        const uring::Signals& signals, bool& failed) {
   const Result<> started = co_await site.start();
   if (!started) {
     log::error("this site can't start: {}", started.error().text);
@@ -99,6 +119,7 @@ runtime::Task<void> run(site::Site& site, runtime::Event& asked_to_stop, bool& d
     ::sd_notify(0, "READY=1");
     while (!asked_to_stop.is_set() && !detached) co_await asked_to_stop.wait();
     if (site.failed()) co_await site.leave();
+    if (site.failed() && detached && may_go_on) begin_without_area(how, site.controller().replica().failure());
     if (site.failed()) end_detached(site);
     log::info("stopping on signal {}", signals.last());
     ::sd_notify(0, "STOPPING=1");
@@ -117,7 +138,50 @@ Result<std::unique_ptr<uring::EtcdRegister>> make_arbiter(uring::Loop& loop, con
              .tls = {.ca = arbiter.ca, .certificate = arbiter.certificate, .private_key = arbiter.private_key}});
 }
 
-int serve(const config::Config& config, SiteId self, uring::Watchdog& watchdog) {
+struct Storage {
+  std::unique_ptr<runtime::Disk> disk;
+  std::unique_ptr<uring::KeyStore> keys;
+};
+
+/// The area of the configuration, locked.
+Result<Storage> open_area(uring::Loop& loop, uring::Pool& pool, const config::Config& config, const config::Site& me) {
+  Result<std::unique_ptr<uring::DirectoryDisk>> disk = uring::DirectoryDisk::open_directory(loop, pool, me.area);
+  if (!disk) {
+    return fail(disk.error().code, fmt::format("the area {} can't be opened: {}; make it with lockstep --site {} format. If its medium has failed, the "
+                                               "hosts here can work through the other site: lockstepd --without-area=WHY", me.area, disk.error().text, me.name));
+  }
+  if (const Result<> locked = (*disk)->lock(); !locked) return std::unexpected(locked.error());
+  if (::access((me.area + "/superblock").c_str(), F_OK) != 0) {
+    return fail(Errc::refused, fmt::format("{} holds no area; make it with: lockstep --site {} format", me.area, me.name));
+  }
+  uring::KeyStoreOptions store;
+  store.cache_bytes = config.limits.memory_bytes / 4;
+  Result<std::unique_ptr<uring::KeyStore>> keys = uring::KeyStore::open(loop, pool, me.area + "/meta", store);
+  if (!keys) return std::unexpected(keys.error());
+  return Storage{std::move(*disk), std::move(*keys)};
+}
+
+/// Memory in its place. `lock` keeps another daemon off the area, as far as there is something that can be locked.
+Result<Storage> do_without_area(uring::Loop& loop, uring::Pool& pool, const config::Config& config, const config::Site& me,
+                                std::unique_ptr<uring::DirectoryDisk>& lock) {
+  if (config.limits.diskless_bytes == 0) {
+    return fail(Errc::refused, "limits.diskless is 0: this site is not to work without its area");
+  }
+  Result<std::unique_ptr<uring::DirectoryDisk>> area = uring::DirectoryDisk::open_directory(loop, pool, me.area);
+  if (area) {
+    const Result<> locked = (*area)->lock();
+    if (!locked && locked.error().code == Errc::refused) return std::unexpected(locked.error());
+    lock = std::move(*area);
+  }
+  uring::KeyStoreOptions store;
+  store.cache_bytes = config.limits.memory_bytes / 4;
+  store.in_memory_max = config.limits.diskless_bytes;
+  Result<std::unique_ptr<uring::KeyStore>> keys = uring::KeyStore::open(loop, pool, "/meta", store);
+  if (!keys) return std::unexpected(keys.error());
+  return Storage{std::make_unique<uring::MemoryDisk>("memory in place of " + me.area, uring::MemoryDisk::Names{area::kExtentsFile, area::kChecksumsFile}), std::move(*keys)};
+}
+
+int serve(const config::Config& config, SiteId self, const Started& started, uring::Watchdog& watchdog) {
   const config::Site& me = config.at(self);
   uring::LoopOptions loop_options;
   loop_options.spin = config.timing.spin;
@@ -133,24 +197,11 @@ int serve(const config::Config& config, SiteId self, uring::Watchdog& watchdog) 
     return 1;
   }
   uring::Pool pool(**loop, kDiskThreads, "lockstep-disk");
-  Result<std::unique_ptr<uring::DirectoryDisk>> disk = uring::DirectoryDisk::open_directory(**loop, pool, me.area);
-  if (!disk) {
-    log::error("the area {} can't be opened: {}; make it with lockstep --site {} format", me.area, disk.error().text, me.name);
-    return 1;
-  }
-  if (const Result<> locked = (*disk)->lock(); !locked) {
-    log::error("{}", locked.error().text);
-    return 1;
-  }
-  if (::access((me.area + "/superblock").c_str(), F_OK) != 0) {
-    log::error("{} holds no area; make it with: lockstep --site {} format", me.area, me.name);
-    return 1;
-  }
-  uring::KeyStoreOptions store;
-  store.cache_bytes = config.limits.memory_bytes / 4;
-  Result<std::unique_ptr<uring::KeyStore>> keys = uring::KeyStore::open(**loop, pool, me.area + "/meta", store);
-  if (!keys) {
-    log::error("{}", keys.error().text);
+  std::unique_ptr<uring::DirectoryDisk> lock;
+  const bool diskless = !started.without_area.empty();
+  Result<Storage> storage = diskless ? do_without_area(**loop, pool, config, me, lock) : open_area(**loop, pool, config, me);
+  if (!storage) {
+    log::error("{}", storage.error().text);
     return 1;
   }
   uring::SocketNet net(**loop);
@@ -167,7 +218,7 @@ int serve(const config::Config& config, SiteId self, uring::Watchdog& watchdog) 
     log::error("{}", arbiter.error().text);
     return 1;
   }
-  runtime::World world{**loop, **disk, **keys, net, clock, random, kernel, arbiter->get()};
+  runtime::World world{**loop, *storage->disk, *storage->keys, net, clock, random, kernel, arbiter->get()};
 
   site::Surroundings surroundings;
   surroundings.host_boot = host_boot_id();
@@ -178,6 +229,7 @@ int serve(const config::Config& config, SiteId self, uring::Watchdog& watchdog) 
   uring::Pool aside_pool(**loop, kAsideThreads, "lockstep-aside");
   uring::DirectoryAside aside(aside_pool, me.area, me.mount);
   surroundings.aside = &aside;
+  surroundings.without_area = started.without_area;
   bool failed = false, detached = false;
   surroundings.detached = [&] {
     detached = true;
@@ -185,7 +237,8 @@ int serve(const config::Config& config, SiteId self, uring::Watchdog& watchdog) 
   };
   {
     site::Site site(world, config, self, std::move(surroundings));
-    (*loop)->run(run(site, asked_to_stop, detached, **signals, failed));
+    const bool may_go_on = !diskless && config.limits.diskless_bytes != 0;
+    (*loop)->run(run(site, started, may_go_on, asked_to_stop, detached, **signals, failed));
   }
   return failed ? 1 : 0;
 }
@@ -194,10 +247,10 @@ int serve(const config::Config& config, SiteId self, uring::Watchdog& watchdog) 
 
 int main(int argc, char** argv) {
   CLI::App app{"lockstepd: serves one site of a mirrored volume; see lockstepd(8)"};
-  std::string config_path = "/etc/lockstep/lockstep.toml";
-  std::string site;
-  app.add_option("--config", config_path, "configuration file, the same at every site")->envname("LOCKSTEP_CONFIG");
-  app.add_option("--site", site, "name of this site in it")->envname("LOCKSTEP_SITE")->required();
+  Started started{.config_path = "/etc/lockstep/lockstep.toml"};
+  app.add_option("--config", started.config_path, "configuration file, the same at every site")->envname("LOCKSTEP_CONFIG");
+  app.add_option("--site", started.site, "name of this site in it")->envname("LOCKSTEP_SITE")->required();
+  app.add_option("--without-area", started.without_area, "leave the area alone, and let hosts here work through the other site; why, for status");
   app.set_version_flag("--version", std::string("lockstepd ") + LOCKSTEP_VERSION);
   try {
     app.parse(argc, argv);
@@ -205,26 +258,29 @@ int main(int argc, char** argv) {
     return app.exit(e) == 0 ? 0 : 2;
   }
 
-  log::set_up(site, log::Level::info);
-  const Result<config::Config> config = config::load(config_path);
+  log::set_up(started.site, log::Level::info);
+  const Result<config::Config> config = config::load(started.config_path);
   if (!config) {
     log::error("{}", config.error().text);
     return 1;
   }
-  const Result<SiteId> self = config->site(site);
+  const Result<SiteId> self = config->site(started.site);
   if (!self) {
     log::error("{}", self.error().text);
     return 1;
   }
-  log::set_up(site, config->options.log_level);
+  log::set_up(started.site, config->options.log_level);
   struct sigaction bus {};
   bus.sa_handler = medium_gone;
   ::sigaction(SIGBUS, &bus, nullptr);
+  // What an earlier life of this process left behind.
+  while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+  }
   // Before there are threads, and memory to speak of.
   const Result<std::unique_ptr<uring::Watchdog>> watchdog = uring::Watchdog::start();
   if (!watchdog) {
     log::error("{}", watchdog.error().text);
     return 1;
   }
-  return serve(*config, *self, **watchdog);
+  return serve(*config, *self, started, **watchdog);
 }

@@ -36,6 +36,14 @@ bool is_sole(const json& status) {
   return members.is_array() && members.size() == 1 && members[0] == member(status, "site");
 }
 
+/// The other site has no area, and its hosts work through this one.
+bool carries(const json& status) {
+  for (const json& site : member(status, "sites")) {
+    if (is_true(site, "diskless") && text(site, "name") == text(status, "peer")) return true;
+  }
+  return false;
+}
+
 std::string percent(std::uint64_t part, std::uint64_t whole) {
   return whole == 0 ? std::string("100 %") : fmt::format("{} %", std::min<std::uint64_t>(100, part * 100 / whole));
 }
@@ -50,6 +58,10 @@ std::string first_line(const json& status) {
   if (state == "alone" && is_true(status, "diverged")) {
     return fmt::format("DIVERGED: {} goes on, and {} was changed apart; nothing is merged, an administrator has to decide", here, other);
   }
+  if (state == "alone" && carries(status)) {
+    return fmt::format("AT RISK: only {} holds what is written; {} has no area, and works through {}", here, other, here);
+  }
+  if (state == "diskless") return fmt::format("AT RISK: only {} holds what is written; {} has no area, and works through {}", other, here, other);
   if (state == "alone") return fmt::format("AT RISK: only {} holds what is written now; {} is away", here, other);
   if (state == "alone-resync") return fmt::format("MENDING: {} is being made equal to {} ({}); until then only {} holds every write", other, here, done, here);
   if (state == "resync") return fmt::format("MENDING: {} is being made equal to {} ({}); until then only {} holds every write", here, other, done, other);
@@ -74,6 +86,7 @@ std::string danger(const json& status) {
   const std::string here = text(status, "site"), other = text(status, "peer");
   if (state == "in-sync") return "one area may be lost and nothing is; the loss of all areas at once would lose the volume";
   if (state == "diverged" || is_true(status, "diverged")) return "each area holds writes that the other has not: do not format or remove either";
+  if (state == "diskless") return fmt::format("the area of {} is the only copy: its loss loses the volume", other);
   if (state == "alone") return fmt::format("the area of {} is the only whole copy: its loss loses what was written since {} went away", here, other);
   if (state == "alone-resync" || state == "resync") {
     return fmt::format("the area of {} is the only whole copy until this is done", state == "resync" ? other : here);
@@ -116,6 +129,9 @@ std::string what_to_do(const json& status) {
   }
   if (!reason.empty()) return reason;
   if (state == "in-sync") return "nothing";
+  if (state == "alone" && carries(status)) {
+    return fmt::format("mend the medium of {}, then start its lockstepd again; it is made equal by itself", text(status, "peer"));
+  }
   if (state == "alone") return fmt::format("bring {} back; it is made equal by itself", text(status, "peer"));
   return "wait; if this stays, look into the log of lockstepd at each site";
 }

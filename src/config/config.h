@@ -46,6 +46,7 @@ struct Limits {
   std::uint64_t window_bytes = 64ull << 20;   ///< of effects that were sent and not answered
   std::uint64_t requests = 1024;              ///< changing requests of a site's host in work; more wait in the kernel
   std::uint64_t memory_bytes = 512ull << 20;  ///< ceiling: window, and the cache for metadata
+  std::uint64_t diskless_bytes = 4ull << 30;  ///< of metadata in memory while a site works without its area; 0: it does not
   std::uint64_t resync_bytes_per_second = 0;  ///< of copying to a site that comes back; 0: as fast as it goes
   bool operator==(const Limits&) const = default;
 };

@@ -99,6 +99,7 @@ constexpr Setting kSettings[] = {
     limit<&Limits::window_bytes>("window", Kind::size, {.least = 2 * MiB, .most = 4 * GiB, .agree = agree}),
     limit<&Limits::requests>("requests", Kind::count, {.least = 8, .most = 65536, .agree = agree}),
     limit<&Limits::memory_bytes>("memory", Kind::size, {.least = 64 * MiB, .most = 1 * TiB}),
+    limit<&Limits::diskless_bytes>("diskless", Kind::size, {.least = 0, .most = 1 * TiB}),
     limit<&Limits::resync_bytes_per_second>("resync_rate", Kind::size, {.least = 0, .most = 1 * TiB}),
 
     timing<&Timing::heartbeat>("heartbeat", {.least = 10 * ms, .most = 1 * min, .agree = agree}),

@@ -208,6 +208,7 @@ wire::Hello Controller::hello() {
   hello.settings_digest = options_.settings_digest;
   hello.state = keeper_.state();
   hello.accepts_new_store = accepts_new_store_;
+  hello.diskless = options_.diskless;
   replica_.flush_log();
   hello.logged = replica_.logged();
   hello.applied = replica_.applied();
@@ -244,6 +245,15 @@ runtime::Task<void> Controller::serve(peer::Link& link, peer::Session& session, 
     not_connected_ = "what this site has of its own is being kept aside, before it is discarded";
     co_return;
   }
+  if (ours.diskless || theirs.diskless) {
+    // Nothing of this is a sign of life of a member: the other one may have to be taken out of the in-sync set first.
+    const Result<Party> whole = ours.diskless ? party_of(options_.peer, theirs, false) : party_of(options_.self, ours, false);
+    if (whole && !carries(*whole)) {
+      not_connected_ = ours.diskless ? fmt::format("this site has no area, and {} does not go on alone yet", options_.peer_name)
+                                     : fmt::format("{} has no area: its hosts are served when this site goes on alone", options_.peer_name);
+      co_return;
+    }
+  }
   peer_ = theirs;
   arms_ = {.peer_armed = theirs.state.armed};
   connected_ = true;
@@ -275,7 +285,7 @@ peer::Session* Controller::session() {
 
 const ResyncProgress* Controller::progress() const {
   if (primary_) return primary_->progress();
-  return secondary_ ? secondary_->progress() : nullptr;
+  return secondary_ && state() != State::diskless ? secondary_->progress() : nullptr;
 }
 
 Controller::State Controller::state() const {
@@ -284,6 +294,7 @@ Controller::State Controller::state() const {
   if (secondary_ && secondary_->in_sync()) return State::in_sync;
   if (fork() && (discarding_ || !(primary_ && primary_->alone()))) return State::diverged;
   if (primary_ && (primary_->alone() || primary_->live())) return primary_->progress() != nullptr ? State::alone_resync : State::alone;
+  if (secondary_ && options_.diskless && secondary_->live()) return State::diskless;
   if (secondary_ && secondary_->progress() != nullptr) return State::resync;
   if (connected_) return State::catching_up;
   return peer_ || finding_ != AloneFinding::waiting ? State::suspended : State::connecting;
@@ -298,6 +309,7 @@ std::string Controller::problem() const {
   const State now = state();
   if (now != State::detached && (short_here_ || short_there_)) return short_of_room();
   if (now == State::in_sync) return keeper_.has_arbiter() && !keeper_.problem().empty() ? keeper_.problem() : std::string();
+  if (now == State::diskless) return options_.diskless_why;
   if (now == State::detached) {
     return fmt::format("{}; mend the medium, then start lockstepd of this site again{}", replica_.failure(),
                        keeper_.membership().sole(options_.self) ? "" : fmt::format(

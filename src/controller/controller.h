@@ -58,6 +58,8 @@ struct ControllerOptions {
   Duration slow_peer{};          ///< 0: never
   Duration lock_grace{};         ///< locks of a site that was left behind are kept so long
   bool alone = true;             ///< alone = "primary"
+  bool diskless = false;         ///< the area does not outlive the daemon: this site is never a member (C7)
+  std::string diskless_why;      ///< for people: why that is, and what to do
   bool stable = false;           ///< ack = "stable": every write is flushed before it is acknowledged
 };
 
@@ -123,7 +125,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   void keep_own();
 
   // What people ask.
-  enum class State { connecting, catching_up, in_sync, alone, alone_resync, resync, suspended, diverged, detached };
+  enum class State { connecting, catching_up, in_sync, alone, alone_resync, resync, diskless, suspended, diverged, detached };
   [[nodiscard]] State state() const;
   /// What keeps things from being well, for people; empty: nothing.
   [[nodiscard]] std::string problem() const;

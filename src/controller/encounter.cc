@@ -92,7 +92,16 @@ Encounter forked(const Party& a, const Party& b, Epoch common) {
   return resync(Rule::fork_no_change, a_first ? a : b, a_first ? b : a);
 }
 
+Encounter one_is_diskless(const Party& whole, const Party& bare) {
+  if (!carries(whole)) return refused(Rule::no_source);
+  if (bare.membership.fresh() || !whole.membership.last_common(bare.membership)) {
+    return {.rule = Rule::diskless, .relation = Relation::resync, .source = whole.site, .common = {}};
+  }
+  return resync(Rule::diskless, whole, bare);
+}
+
 Encounter decide_in_order(const Party& a, const Party& b) {
+  if (a.diskless || b.diskless) return a.diskless ? one_is_diskless(b, a) : one_is_diskless(a, b);
   const bool a_fresh = a.membership.fresh(), b_fresh = b.membership.fresh();
   const auto common = a.membership.last_common(b.membership);
   if (!common) return refused(Rule::unrelated);
@@ -120,6 +129,10 @@ Encounter decide_in_order(const Party& a, const Party& b) {
 
 }  // namespace
 
+bool carries(const Party& site) {
+  return !site.diskless && !site.membership.fresh() && site.membership.sole(site.site) && !site.unproven && !site.incomplete && !site.discards;
+}
+
 Encounter decide(const Party& mine, const Party& theirs) {
   CHECK(mine.site != theirs.site);
   return mine.site < theirs.site ? decide_in_order(mine, theirs) : decide_in_order(theirs, mine);
@@ -142,6 +155,8 @@ std::string_view name_of(Rule rule) {
     case Rule::new_store: return "new store";
     case Rule::blank: return "blank";
     case Rule::foreign_store: return "foreign store";
+    case Rule::diskless: return "diskless";
+    case Rule::no_source: return "no source";
     case Rule::unrelated: return "unrelated";
     case Rule::resume: return "resume";
     case Rule::proven_first: return "proven first";

@@ -5,6 +5,8 @@
 //   new store          one area was never used, and another was known of its site        refused, until it is accepted
 //   blank              one area was never used, and none was known of its site           it is the target
 //   foreign store      an area that was used is not the one known of its site            refused
+//   diskless           one has no area that lasts, the other is the only member          that one is the source, for good
+//   no source          ... and the other one is not, or may miss acknowledged writes     refused, until it is
 //   unrelated          no entry of the histories is the same                             refused
 //   resume             same entry in force, both are members, both proven                catch up, the primary stays
 //   proven first       ... one of them may miss acknowledged writes (M6)                 the other is the source
@@ -38,6 +40,7 @@ struct Party {
   Uuid store;                  ///< of its area
   std::vector<Uuid> stores;    ///< that it knows of, by SiteId; nil: none
   bool accepts_new_store = false;  ///< an administrator said so: the other site's new area is welcome
+  bool diskless = false;       ///< it has no area that lasts (C7)
   bool unproven = false;
   bool incomplete = false;
   bool discards = false;       ///< an administrator said that what it has of its own may go
@@ -46,7 +49,7 @@ struct Party {
 };
 
 enum class Rule {
-  fresh_pair, new_store, blank, foreign_store, unrelated, resume, proven_first, both_lost_power, complete_first,
+  fresh_pair, new_store, blank, foreign_store, diskless, no_source, unrelated, resume, proven_first, both_lost_power, complete_first,
   both_incomplete, sole_member, behind, late, adopts, rolled_back, fork_one_side, fork_no_change, diverged,
 };
 [[nodiscard]] std::string_view name_of(Rule rule);
@@ -66,6 +69,8 @@ struct Encounter {
   Seq common;     ///< resync: the target's effects up to here are the source's too
 };
 
+/// Hosts of a site without an area can work through `site`: it is the only member, and misses nothing.
+[[nodiscard]] bool carries(const Party& site);
 /// Symmetric: decide(a, b) == decide(b, a).
 [[nodiscard]] Encounter decide(const Party& mine, const Party& theirs);
 /// What `mine` has above the answer came after the two parted. Requires: decide() said "diverged".

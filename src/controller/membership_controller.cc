@@ -40,6 +40,7 @@ Result<Party> Controller::party_of(SiteId site, const wire::Hello& hello, bool a
   Party party{.site = site, .membership = std::move(*membership), .store = hello.store, .stores = hello.state.stores};
   // `accepted`: what this party says of the other one's new area.
   party.accepts_new_store = accepted;
+  party.diskless = hello.diskless;
   party.unproven = hello.state.unproven;
   party.incomplete = hello.state.incomplete;
   party.discards = hello.state.discards;
@@ -116,7 +117,7 @@ runtime::Task<void> Controller::meet(peer::Link& link, peer::Session& session, w
   }
   co_await close_gate();
   if (keeper_.membership().has(options_.self)) co_await keeper_.set({.unproven = true});
-  if (e.rule == Rule::blank) {
+  if (e.rule == Rule::blank || e.rule == Rule::diskless) {
     const Result<> marked = co_await replica_.area.suspects().mark_all();
     if (!marked) co_await replica_.halt("marking granules as suspect", marked.error());
   }

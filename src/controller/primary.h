@@ -88,7 +88,9 @@ class Primary final : RoleHook {
   [[nodiscard]] Seq last_seq() const { return seq_; }
   [[nodiscard]] const std::string& problem() const { return problem_; }
   /// Of the copying that is going on; nullptr: none.
-  [[nodiscard]] const ResyncProgress* progress() const { return progress_ ? &*progress_ : nullptr; }
+  [[nodiscard]] const ResyncProgress* progress() const { return progress_ && !carries() ? &*progress_ : nullptr; }
+  /// Hosts of a site without an area work through this one.
+  [[nodiscard]] bool carries() const { return live_ && target_ && target_->diskless; }
 
   struct Load {
     std::uint64_t effects = 0, bytes = 0;
@@ -153,6 +155,7 @@ class Primary final : RoleHook {
     Seq common;
     Seq theirs_last;
     std::uint64_t boot = 0;                  // of its start
+    bool diskless = false;                   // nothing is copied to it, and it is never taken in
     Seq mark;
     bool whole = false;
     bool yielded = false, caught_up = false, suspects_whole = false;

@@ -49,6 +49,7 @@ runtime::Task<void> Primary::serve_target(peer::Link& link, peer::Session& sessi
   target_->common = common;
   target_->theirs_last = theirs.logged;
   target_->whole = theirs.state.incomplete;
+  target_->diskless = theirs.diskless;
   target_->boot = boot_of(theirs.start);
   progress_.emplace();
   progress_->stage = "metadata";
@@ -80,6 +81,12 @@ runtime::Task<void> Primary::make_equal(std::uint64_t session) {
   if (going) going = co_await send_records_through(Seq{UINT64_MAX}, session);
   if (going) go_live();
   if (std::exchange(chase_ends_, false)) go_on(options_.epoch);
+  if (going && target_->diskless) {
+    log::info("the other site has no area: its hosts work through this one");
+    user_.session_live();
+    while (!over(session)) co_await session_changed_.wait();
+    co_return;
+  }
   if (going) {
     log::info("the other site serves its hosts again; {} granules to compare", progress_->granules);
     user_.session_live();

@@ -25,6 +25,10 @@ runtime::Task<ScrubReport> Scrub::run(std::uint64_t rate, Watcher& watcher, runt
     report.problem = "this site is being made equal to the other one, which compares its blocks anyway; scrub it when it is in sync";
     co_return report;
   }
+  if (controller_.state() == controller::Controller::State::diskless) {
+    report.problem = "this site works without an area: there is nothing to scrub";
+    co_return report;
+  }
   running_ = &report;
   co_await go(rate, watcher, stop, report);
   running_ = nullptr;

@@ -29,6 +29,7 @@ const char* word_of(controller::Controller::State state) {
     case State::alone: return "alone";
     case State::alone_resync: return "alone-resync";
     case State::resync: return "resync";
+    case State::diskless: return "diskless";
     case State::suspended: return "suspended";
     case State::diverged: return "diverged";
     case State::detached: return "detached";
@@ -91,11 +92,13 @@ json Site::status() {
     one["in_sync"] = entry.in_sync.has(id) && state != State::diverged && (id == self_ ? !c.keeper().state().incomplete : true);
     if (id == self_) {
       one["connected"] = true;
+      one["diskless"] = !surroundings_.without_area.empty();
       one["store"] = hex(area_->identity().store);
       one["applied_seq"] = c.seq().value;
       one["since_seconds"] = ms(now - since_) / 1000;
     } else {
       one["connected"] = c.connected();
+      one["diskless"] = c.primary() != nullptr && c.primary()->carries();
       if (c.peer()) {
         one["store"] = hex(c.peer()->store);
         one["last_seen_ms"] = ms(now - link_->last_heard());
@@ -201,6 +204,9 @@ runtime::Task<json> Site::after_switchover(json answer, control::Stream& stream)
 
 /// Without "confirmed" nothing is done: the answer says what may be lost.
 runtime::Task<json> Site::take_over(json request) {
+  if (!surroundings_.without_area.empty()) {
+    co_return json{{"error", "this site works without an area, and has no data of its own: it can't go on alone"}};
+  }
   if (!control::is_true(request, "confirmed")) co_return json{{"losses", controller_->losses_of_takeover()}};
   const std::string failed = co_await controller_->take_over_forced();
   if (!failed.empty()) co_return json{{"error", failed}};

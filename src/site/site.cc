@@ -25,7 +25,21 @@ Site::Site(runtime::World& world, const config::Config& config, SiteId self, Sur
 
 Site::~Site() = default;
 
+/// What a site without an area has in its place: the membership that it is told of, the metadata, and no data.
+runtime::Task<Result<>> Site::make_area() {
+  const Result<area::Identity> made = co_await area::Area::format(
+      world_.disk, world_.random, {.volume = config_.volume, .volume_id = config_.volume_id, .site = config_.at(self_).name,
+                                   .bytes = config_.limits.area_bytes, .log_bytes = config_.limits.log_bytes}, nullptr, nullptr);
+  if (!made) co_return std::unexpected(made.error());
+  co_return world_.keys.apply(volume::Volume::initial_keys(made->blocks));
+}
+
 runtime::Task<Result<>> Site::start() {
+  if (!surroundings_.without_area.empty()) {
+    const Result<> made = co_await make_area();
+    if (!made) co_return made;
+    log::warning("this site works without an area, through {}: {}", site_name(config_.other(self_)), surroundings_.without_area);
+  }
   Result<std::unique_ptr<area::Area>> area = co_await area::Area::open(world_, surroundings_.host_boot);
   if (!area) co_return std::unexpected(area.error());
   area_ = std::move(*area);
@@ -109,6 +123,7 @@ runtime::Task<Result<>> Site::start() {
 }
 
 controller::ControllerOptions Site::controller_options() const {
+  const config::Site& me = config_.at(self_);
   controller::ControllerOptions options;
   options.self = self_;
   options.peer = config_.other(self_);
@@ -137,6 +152,10 @@ controller::ControllerOptions Site::controller_options() const {
   options.slow_peer = config_.timing.slow_peer;
   options.lock_grace = config_.timing.lock_grace;
   options.alone = config_.options.alone == config::Alone::primary;
+  options.diskless = !surroundings_.without_area.empty();
+  options.diskless_why = fmt::format("mend the medium of {}, then start lockstepd of {} again, and it is made equal to {}; if the area is lost, format it "
+                                     "anew first and say at {}: lockstep replace {} ({})", me.area, me.name, options.peer_name, options.peer_name, me.name,
+                                     surroundings_.without_area);
   options.stable = config_.options.acknowledge == config::Acknowledge::stable;
   return options;
 }
@@ -159,7 +178,7 @@ runtime::Task<void> Site::stop() {
   if (host_side_) co_await host_side_->stop();
   if (control_) co_await control_->stop();
   if (damage_) co_await damage_->stop();
-  if (controller_ && area_ && !failed()) {
+  if (controller_ && area_ && !failed() && surroundings_.without_area.empty()) {
     last_ = std::make_unique<runtime::Scope>(world_.scheduler);
     last_->spawn(close_area());
     while (!closed_ && !failed()) co_await world_.clock.sleep_until(world_.clock.now() + std::chrono::milliseconds(5), never);

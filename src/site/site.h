@@ -37,6 +37,8 @@ struct Surroundings {
   void* costs_with = nullptr;
   bool control = true;                               ///< open the control socket
   runtime::Aside* aside = nullptr;                   ///< where what is discarded can be kept; null: nowhere
+  /// Not empty: why this site works without an area (C7), for people. World::disk and World::keys are empty then, and end with the daemon.
+  std::string without_area;
   std::function<void()> detached;                    ///< called when the area has failed and the site has to leave(); null: nobody is told
 };
 
@@ -71,6 +73,7 @@ class Site final : public control::Commands {
 
  private:
   [[nodiscard]] controller::ControllerOptions controller_options() const;
+  runtime::Task<Result<>> make_area();
   runtime::Task<void> take_mount_away();
   runtime::Task<void> close_area();
   nlohmann::json status();

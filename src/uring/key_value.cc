@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
@@ -158,6 +159,7 @@ class Gathered {
 
 struct KeyStore::Rocks {
   std::string directory;
+  std::unique_ptr<rocksdb::Env> memory;  // in which all files are, if they are not on a medium; outlives `db`
   std::shared_ptr<Flushes> flushes = std::make_shared<Flushes>();
   std::unique_ptr<rocksdb::DB> db;
   rocksdb::PinnableSlice found;   // of peek(), kept for its memory
@@ -197,7 +199,15 @@ struct KeyStore::Rocks {
     if (!status.ok()) flushes->fail(status);
     return through;
   }
+  [[nodiscard]] std::uint64_t bytes_held() const {
+    std::uint64_t files = 0, tables = 0;
+    (void)db->GetIntProperty(rocksdb::DB::Properties::kTotalSstFilesSize, &files);
+    (void)db->GetIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &tables);
+    return files + tables;
+  }
   Result<runtime::KeyRoom> room() {
+    // What runs short in memory is this site's affair, and no reason to refuse anybody a file.
+    if (memory) return runtime::KeyRoom{.used = bytes_held(), .free = UINT64_MAX / 2};
     struct statvfs below {};
     if (::statvfs(directory.c_str(), &below) != 0) {
       return fail_io(errno, fmt::format("cannot see how much room there is below {}: {}", directory, std::strerror(errno)));
@@ -217,7 +227,7 @@ struct KeyStore::Rocks {
 
 KeyStore::KeyStore(Loop& loop, Pool& pool, const KeyStoreOptions& options, std::unique_ptr<Rocks> rocks)
     : loop_(loop), pool_(pool), gathered_changes_max_(options.gathered_changes_max), gathered_bytes_max_(options.gathered_bytes_max),
-      rocks_(std::move(rocks)) {}
+      in_memory_max_(options.in_memory_max), rocks_(std::move(rocks)) {}
 
 KeyStore::~KeyStore() = default;
 
@@ -227,6 +237,10 @@ Result<std::unique_ptr<KeyStore>> KeyStore::open(Loop& loop, Pool& pool, std::st
   rocksdb::DB* db = nullptr;
   rocksdb::Options settings = options_for(options);
   settings.listeners.push_back(rocks->flushes);
+  if (options.in_memory_max != 0) {
+    rocks->memory.reset(rocksdb::NewMemEnv(rocksdb::Env::Default()));
+    settings.env = rocks->memory.get();
+  }
   const rocksdb::Status status = rocksdb::DB::Open(settings, rocks->directory, &db);
   if (!status.ok()) return failed(status, "open", rocks->directory);
   rocks->db.reset(db);
@@ -272,6 +286,9 @@ Result<> KeyStore::apply(const KeyBatch& batch) {
 
 Result<> KeyStore::hand_over() {
   if (rocks_->gathered.size() == 0) return {};
+  if (in_memory_max_ != 0 && rocks_->bytes_held() > in_memory_max_) {
+    return fail_io(ENOMEM, fmt::format("the keys in memory have more than {} bytes", in_memory_max_));
+  }
   rocksdb::WriteBatch& changes = rocks_->changes;
   changes.Clear();
   rocksdb::Status status;

@@ -10,6 +10,8 @@
 // change of memtables that begins a flush. Seeks and reads of the medium run on the pool, flushes on a thread of RocksDB. Stalls of writers are switched off as far as RocksDB goes: apply() waits only if a flush is
 // late by `memtables_max` memtables, and that is counted (Statistics::stalled_applies).
 //
+// A store may be kept in memory altogether (in_memory_max): that of a site that works without an area.
+//
 // Memory: `cache_bytes` for blocks, indexes and filters, `gathered_bytes_max`, and at most memtables_max * memtable_bytes.
 #pragma once
 
@@ -30,6 +32,8 @@ struct KeyStoreOptions {
   std::size_t gathered_changes_max = 1024;
   std::size_t gathered_bytes_max = 4 << 20;
   int files_open_max = 256;
+  /// Not 0: nothing is on a medium, and all of it goes when the store ends; apply() fails beyond about so many bytes.
+  std::uint64_t in_memory_max = 0;
 };
 
 class KeyStore final : public runtime::KeyValue {
@@ -61,6 +65,7 @@ class KeyStore final : public runtime::KeyValue {
   Loop& loop_;
   Pool& pool_;
   const std::size_t gathered_changes_max_, gathered_bytes_max_;
+  const std::uint64_t in_memory_max_;
   std::unique_ptr<Rocks> rocks_;
 };
 

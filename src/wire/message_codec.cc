@@ -46,6 +46,7 @@ Packed<schema::Hello> pack(Builder& builder, const Hello& m) {
   b.add_waits_from(m.waits_from);
   b.add_unanswered(unanswered);
   b.add_orphans_open(orphans_open);
+  b.add_diskless(m.diskless);
   return b.Finish();
 }
 
@@ -61,6 +62,7 @@ void unpack(const schema::Hello& t, std::uint32_t, Hello& m, Faults& faults) {
   m.settings = unpack_bytes(t.settings(), kSettingsBytesMax, "settings", faults);
   unpack(t.state(), m.state, faults);
   m.accepts_new_store = t.accepts_new_store();
+  m.diskless = t.diskless();
   m.waits_from = t.waits_from();
   m.logged = Seq(t.logged());
   m.applied = Seq(t.applied());

@@ -205,6 +205,7 @@ struct Hello {
   std::string settings;               ///< the same as text, one KEY=VALUE a line, to name what differs
   SiteState state;     ///< what the sender remembers of the membership
   bool accepts_new_store = false;     ///< an administrator said that the receiver's new area is welcome
+  bool diskless = false;              ///< the sender has no area that lasts: its hosts work through the receiver (C7)
   Seq logged;          ///< last effect in the log or the keys
   Seq applied;         ///< last effect applied in this start (0 after a start, before any)
   std::uint64_t waits_from = 0;       ///< see Ping

@@ -37,6 +37,7 @@ inline = "16KiB"
 window = "32MiB"
 requests = 100
 memory = "256MiB"
+diskless = "0B"
 resync_rate = "10MiB"
 [timing]
 heartbeat = "100ms"
@@ -62,7 +63,7 @@ alone = "never"
 io = "buffered"
 log_level = "debug"
 )"));
-  CHECK(config.limits == Limits{8ull << 30, 128 << 20, 16 << 10, 32 << 20, 100, 256 << 20, 10 << 20});
+  CHECK(config.limits == Limits{8ull << 30, 128 << 20, 16 << 10, 32 << 20, 100, 256 << 20, 0, 10 << 20});
   CHECK(config.timing == Timing{100ms, 1s, 700ms, 20ms, 2s, 0us, 2ms, 1s, 1min, 2min, 1500ms, 4s, 2s, 8s, 9s, 1min});
   CHECK(config.options == Options{Acknowledge::stable, Coherence::strict, Io::buffered, log::Level::debug, Alone::never});
 }
@@ -142,12 +143,12 @@ TEST_CASE("the primary may be either site") {
 
 TEST_CASE("an unknown key is told with its line, what is allowed, and what was meant") {
   CHECK(mistakes(minimal("colour = 1")) ==
-        "f:15: limits.colour: unknown key; allowed: area, log, inline, window, requests, memory, resync_rate");
+        "f:15: limits.colour: unknown key; allowed: area, log, inline, window, requests, memory, diskless, resync_rate");
   CHECK(mistakes(minimal("memry = \"1GiB\"")) ==
-        "f:15: limits.memry: unknown key; allowed: area, log, inline, window, requests, memory, resync_rate; did you mean "
+        "f:15: limits.memry: unknown key; allowed: area, log, inline, window, requests, memory, diskless, resync_rate; did you mean "
         "\"memory\"?");
   CHECK(mistakes(minimal("heartbeat = \"1s\"")) ==
-        "f:15: limits.heartbeat: unknown key; allowed: area, log, inline, window, requests, memory, resync_rate; it belongs in "
+        "f:15: limits.heartbeat: unknown key; allowed: area, log, inline, window, requests, memory, diskless, resync_rate; it belongs in "
         "[timing]");
   CHECK(mistakes(minimal_but("primary", "nam = 1\nprimary")) ==
         "f:4: volume.nam: unknown key; allowed: name, id, primary; did you mean \"name\"?");

@@ -86,6 +86,36 @@ TEST_CASE("a used area that is not the one known of its site is refused") {
   REQUIRE(both(a, b).rule == Rule::foreign_store);
 }
 
+TEST_CASE("a site without an area works through the only member, and through nobody else") {
+  const EpochEntry alone = entry(3, 3, kA, SiteSet{kA});
+  Party whole = party(kA, {kFirst, kMet, alone}, in_epoch(3, 5)), bare = party(kB, {kFirst}, {});
+  bare.diskless = true;
+  bare.store = id(77);
+  bare.stores = {};
+  REQUIRE(both(whole, bare).rule == Rule::diskless);
+  REQUIRE(both(whole, bare).relation == Relation::resync);
+  REQUIRE(both(whole, bare).source == kA);
+  REQUIRE(both(whole, bare).common == Seq{});
+  SECTION("one that was told of the membership is brought up to date") {
+    bare.membership = made({kFirst, kMet, alone});
+    bare.last = in_epoch(3, 2);
+    REQUIRE(both(whole, bare).rule == Rule::diskless);
+    REQUIRE(both(whole, bare).common == in_epoch(3, 2));
+    whole.membership = made({kFirst, kMet, alone, entry(4, 4, kA, SiteSet{kA}, in_epoch(3, 1))});
+    REQUIRE(both(whole, bare).common == in_epoch(3, 1));
+  }
+  SECTION("not before the other one goes on alone") { whole.membership = made({kFirst, kMet}); }
+  SECTION("not through one that is out itself") { whole.membership = made({kFirst, kMet, entry(3, 3, kB, SiteSet{kB})}); }
+  SECTION("not through one that was never used") { whole.membership = made({kFirst}); }
+  SECTION("not through one that may miss something") { whole.unproven = true; }
+  SECTION("not through a mixture") { whole.incomplete = true; }
+  SECTION("not through one that discards what it has") { whole.discards = true; }
+  SECTION("not through another one without an area") { whole.diskless = true; }
+  const bool refused = both(whole, bare).rule == Rule::no_source;
+  REQUIRE(refused == !(carries(whole)));
+  REQUIRE((both(whole, bare).relation == Relation::refused) == refused);
+}
+
 TEST_CASE("histories without a common entry are unrelated") {
   REQUIRE(both(party(kA, {kMet}, {}), party(kB, {entry(2, 9, kA, kBoth)}, {})).rule == Rule::unrelated);
 }

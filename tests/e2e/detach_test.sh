@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A medium that fails under load (C7): the site leaves with status 3, the other one goes on, nothing acknowledged is lost, and the site is made
-# equal again when its medium is mended: the secondary's, the primary's where it can still write that it goes, the primary's as a whole, and
-# that of a site that is alone.
+# A medium that fails under load (C7): the other site goes on, nothing acknowledged is lost, the hosts of the site work through the other one, or its
+# daemon ends with status 3 where that is configured, and the site is made equal again when its medium is mended: the secondary's, the primary's where
+# it can still write that it goes, the primary's as a whole, and that of a site that is alone.
 . "$(dirname "$0")/lib.sh"
 
 # Each site's area is on a file system of its own; extents and the rest on two.
@@ -75,6 +75,35 @@ has_left() { # SITE: its daemon has ended by itself, with status 3
   grep -q DETACHED "$T/$1.log" || fail "the log of $1 does not say DETACHED"
   ! is_mounted "$T/$1" || fail "lockstepd of $1 left its mount behind"
 }
+# works_through SITE OTHER: its daemon goes on without its area, its hosts read and write through OTHER, both say so; then the medium is to be mended
+works_through() {
+  local site=$1 other=$2
+  wait_for_state "$site" diskless 40
+  wait_until 10 is_mounted "$T/$site" || fail "$site has no mount without its area"
+  grep -q DETACHED "$T/$site.log" || fail "the log of $site does not say DETACHED"
+  comes_to_say "$site" 10 "^AT RISK: only $other holds what is written; $site has no area, and works through $other"
+  comes_to_say "$other" 10 "^AT RISK: only $other holds what is written; $site has no area, and works through $other"
+  same "$(status_of "$other" '"+".join(s["in_sync"])')" "$other" "members while $site has no area"
+  cp -a "$E2E" "$T/$site/copied-$site"
+  diff -r "$E2E" "$T/$other/copied-$site" || fail "what $site wrote without an area is not what $other has"
+  echo changed >"$T/$other/copied-$site/lib.sh"
+  same "$(cat "$T/$site/copied-$site/lib.sh")" changed "what $site reads of what $other wrote"
+  dd if=/dev/urandom of="$T/$site/large-$site" bs=1M count=6 status=none
+  cmp "$T/$site/large-$site" "$T/$other/large-$site" || fail "6 MiB written at $site without an area differ"
+  out=$("$LOCKSTEPD" --config "$CONFIG" --site "$site" --without-area=again 2>&1) && fail "a second daemon of $site runs"
+  out=$(lockstep_at "$site" takeover --force --yes 2>&1) && fail "a site without an area took over"
+  grep -q 'without an area' <<<"$out" || fail "takeover at a site without an area says: $out"
+}
+# mends SITE OTHER: the medium is there again, and so is what was written meanwhile
+mends() {
+  local site=$1 other=$2
+  stop_sites "$site"
+  mend "$3"
+  start_site "$site" "${4:-$CONFIG}"
+  wait_in_sync
+  cmp "$T/$site/large-$site" "$T/$other/large-$site" || fail "6 MiB written at $site without an area differ"
+  same "$(cat "$T/$site/copied-$site/lib.sh")" changed
+}
 goes_on() { # SITE ROUND: writes at SITE are acknowledged again, without an error
   local before
   before=$(acknowledged "$1" "$2")
@@ -89,35 +118,30 @@ both_loads() {
 step "the secondary's medium is torn away"
 both_loads 1
 tear west-extents
-has_left west
 goes_on east 1
-wait_for_state east alone
+works_through west east
 end_load west 1
 end_load east 1
-for site in east west; do all_there $site 1 "$E"; done
-mend west-extents
-start_site west
-wait_in_sync
+for site in east west; do all_there $site 1 "$E"; all_there $site 1 "$W"; done
+mends west east west-extents
 for site in east west; do all_there $site 1 "$W"; done
 
 step "the primary's blocks are torn away: it hands over"
 both_loads 2
 tear east-extents
-has_left east
 goes_on west 2
-wait_for_state west alone
 grep -q 'west goes on alone' "$T/east.log" || fail "east did not hand over"
+works_through east west
 end_load east 2
 end_load west 2
-for site in east west; do all_there $site 2 "$W"; done
-mend east-extents
-start_site east
-wait_in_sync
+for site in east west; do all_there $site 2 "$W"; all_there $site 2 "$E"; done
+sed '/^\[limits\]/a diskless = "0B"' "$CONFIG" >"$T/ends.toml"
+mends east west east-extents "$T/ends.toml"
 for site in east west; do all_there $site 2 "$E"; done
 lockstep_at west switchover >/dev/null
 wait_in_sync
 
-step "all of the primary's medium is torn away: an administrator decides"
+step "all of the primary's medium is torn away, and it is not to go on without: an administrator decides"
 both_loads 3
 tear east-area
 tear east-extents

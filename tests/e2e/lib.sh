@@ -71,6 +71,13 @@ status_of() {
   { lockstep_at "$1" status --json || true; } | python3 -c 'import json, sys; s = json.load(sys.stdin); print(eval(sys.argv[1]))' "$2"
 }
 
+first_line_of() { (lockstep_at "$1" status || true) | head -n 1; }
+says_first() { [[ $(first_line_of "$1") =~ $2 ]]; }
+# A site that waits may still read for as long as its leave to serve lasts.
+comes_to_say() { # SITE SECONDS REGULAR-EXPRESSION
+  wait_until "$2" says_first "$1" "$3" || fail "the first line of the status of $1 is '$(first_line_of "$1")' after $2 s, not '$3'"
+}
+
 port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # write_config FILE [LINE...]: the configuration of the two sites; LINEs go below [options]

@@ -137,12 +137,6 @@ EVERYTHING='" ".join([s["state"], s["primary"], "+".join(s["in_sync"]), "writabl
 expect_status() {
   wait_until "$2" says "$1" "$EVERYTHING" "$3" || fail "status of $1 is '$(status_of "$1" "$EVERYTHING")' after $2 s, not '$3'"
 }
-first_line_of() { (lockstep_at "$1" status || true) | head -n 1; }
-says_first() { [[ $(first_line_of "$1") =~ $2 ]]; }
-# A site that waits may still read for as long as its leave to serve lasts.
-comes_to_say() { # SITE SECONDS REGULAR-EXPRESSION
-  wait_until "$2" says_first "$1" "$3" || fail "the first line of the status of $1 is '$(first_line_of "$1")' after $2 s, not '$3'"
-}
 expect_first_line() { # SITE REGULAR-EXPRESSION
   local line
   line=$(first_line_of "$1")

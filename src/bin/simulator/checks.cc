@@ -78,6 +78,7 @@ std::optional<std::string> armed_without_promise(Cluster& cluster) {
     const controller::Keeper& armed = cluster.site(i).controller().keeper();
     const controller::Keeper& other = cluster.site(1 - i).controller().keeper();
     if (!armed.state().armed || other.state().promised || other.membership().in_force().forced) continue;
+    if (cluster.without_area(1 - i)) continue;  // what it promised stands in its area
     return fmt::format("{} is armed, and {} has not promised to wait for it", kSites[i], kSites[1 - i]);
   }
   return std::nullopt;

@@ -5,6 +5,7 @@
 #include "core/check.h"
 #include "core/log.h"
 #include "sim/aside.h"
+#include "sim/disk.h"
 #include "sim/key_value.h"
 #include "sim/storage.h"
 
@@ -122,18 +123,30 @@ bool Cluster::replacing() {
   return replaced_.has_value();
 }
 
-void Cluster::start(std::size_t index) {
+void Cluster::start(std::size_t index, bool without_area) {
   CHECK(!up(index));
   Daemon& daemon = daemons_[index];
   daemon.process = &machine(index).start("lockstepd");
   daemon.failed = std::make_shared<bool>(false);
+  daemon.without_area = without_area;
   site::Surroundings surroundings;
   surroundings.host_boot = machine(index).boot_id();
   surroundings.control = false;
   daemon.detached = std::make_shared<bool>(false);
   surroundings.detached = [detached = daemon.detached] { *detached = true; };
   surroundings.aside = &daemon.process->make<sim::SimAside>(*daemon.process);
-  daemon.site = &daemon.process->make<site::Site>(daemon.process->world(), config_, SiteId{static_cast<std::uint8_t>(index)},
+  runtime::World* world = &daemon.process->world();
+  if (without_area) {
+    surroundings.without_area = "the simulated medium failed";
+    sim::Process& process = *daemon.process;
+    sim::Prng prng = machine(index).key_store().prng();
+    sim::Storage& storage = process.make<sim::Storage>(universe_, "memory", prng.fork("disk"));
+    sim::KeyStore& store = process.make<sim::KeyStore>(universe_, prng.fork("keys"));
+    world = &process.make<runtime::World>(runtime::World{world->scheduler, process.make<sim::SimDisk>(process, storage),
+                                                         process.make<sim::SimKeyValue>(process, store), world->net, world->clock, world->random,
+                                                         world->kernel, world->arbiter});
+  }
+  daemon.site = &daemon.process->make<site::Site>(*world, config_, SiteId{static_cast<std::uint8_t>(index)},
                                                   std::move(surroundings));
   daemon.process->spawn(run_site(*daemon.site, daemon.failed));
 }

@@ -33,12 +33,14 @@ class Cluster {
 
   /// Makes both areas. False: it failed; said in problem().
   bool format();
-  /// Starts the daemon of a site whose daemon is not up.
-  void start(std::size_t index);
+  /// Starts the daemon of a site whose daemon is not up; without its area if that is said.
+  void start(std::size_t index, bool without_area = false);
   void kill(std::size_t index);
   /// The machine loses its power: its daemon and its hosts are gone, and what was not synced may be.
   void lose_power(std::size_t index);
   [[nodiscard]] bool up(std::size_t index) const { return daemons_[index].process != nullptr; }
+  /// Its daemon is up, without its area.
+  [[nodiscard]] bool without_area(std::size_t index) const { return up(index) && daemons_[index].without_area; }
   /// Both daemons are up and in sync.
   [[nodiscard]] bool in_sync();
   /// An orderly end of the daemon.
@@ -71,6 +73,7 @@ class Cluster {
     site::Site* site = nullptr;
     std::shared_ptr<bool> failed;    ///< it could not start
     std::shared_ptr<bool> detached;  ///< its area failed and it has to leave
+    bool without_area = false;
   };
   bool format(std::size_t index);
   void ask_for_new_store();

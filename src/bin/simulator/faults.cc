@@ -21,7 +21,6 @@ constexpr Duration kLongerMax = seconds(15);
 
 /// How often a site that is lost is looked after at the end, every 100 ms.
 constexpr int kTendingRounds = 1200;
-constexpr Instant kNever = Instant{} + hours(1'000'000);
 
 runtime::Task<void> hand_over(site::Site& site) { co_await site.controller().switch_over(); }
 runtime::Task<void> take_over(site::Site& site) { co_await site.controller().take_over_forced(); }
@@ -65,6 +64,7 @@ const std::vector<Faults::Kind> Faults::kKinds = {
 const std::vector<Faults::Kind> Faults::kAdded = {
     {"fork", 120, &Faults::fork, true},
     {"arbiter lost before a site", 250, &Faults::lose_arbiter_first, true},
+    {"work without an area", 100, &Faults::work_without_area, true},
 };
 
 Faults::Faults(Cluster& cluster, Stage& stage, Crowd& crowd, sim::Prng& prng, sim::Prng& added, std::map<std::string, std::uint64_t>& counts)

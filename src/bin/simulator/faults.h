@@ -71,6 +71,7 @@ class Faults {
   void forced_takeover();
   void fork();
   void lose_arbiter_first();
+  void work_without_area();
 
   // Of a fork: fork_faults.cc.
   bool part();
@@ -85,6 +86,10 @@ class Faults {
   // Of the loss of the arbiter: arms_faults.cc.
   void strike_without_arbiter();
   [[nodiscard]] bool is_armed(std::size_t which);
+
+  // Of a failed area: diskless_faults.cc.
+  void strike_without_area(std::size_t which);
+  void end_without_area(std::size_t which);
 
   [[nodiscard]] nlohmann::json ask(std::size_t which, nlohmann::json request);
   void run_some(Duration most);
@@ -104,6 +109,8 @@ class Faults {
   [[nodiscard]] sim::Machine& east() { return cluster_.machine(0); }
   [[nodiscard]] sim::Machine& west() { return cluster_.machine(1); }
   [[nodiscard]] sim::Network& network() { return cluster_.universe().network(); }
+
+  static constexpr Instant kNever = Instant{} + std::chrono::hours(1'000'000);
 
   Cluster& cluster_;
   Stage& stage_;
