@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -102,15 +101,17 @@ struct Started {
 };
 
 /// The other site goes on: this program, begun anew, lets the hosts here work through it. Returns if that can't be.
-void begin_without_area(const Started& started, const std::string& why) {
+void begin_without_area(const Started& started, std::unique_ptr<uring::Watchdog>& watchdog, const std::string& why) {
+  watchdog.reset();  // it would be a child of the new one that nobody waits for
   const std::string config = "--config=" + started.config_path, site = "--site=" + started.site, without = "--without-area=" + why;
   log::warning("this site goes on without its area: {}", why);
   ::execl("/proc/self/exe", "lockstepd", config.c_str(), site.c_str(), without.c_str(), nullptr);
   log::error("lockstepd can't be begun anew: {}", std::strerror(errno));
 }
 
-runtime::Task<void> run(site::Site& site, const Started& how, bool may_go_on, runtime::Event& asked_to_stop, bool& detached,
-                        const uring::Signals& signals, bool& failed) {
+/// `watchdog`: null if this site is not to go on without its area.
+runtime::Task<void> run(site::Site& site, const Started& how, std::unique_ptr<uring::Watchdog>* watchdog, runtime::Event& asked_to_stop,
+                        bool& detached, const uring::Signals& signals, bool& failed) {
   const Result<> started = co_await site.start();
   if (!started) {
     log::error("this site can't start: {}", started.error().text);
@@ -119,7 +120,8 @@ runtime::Task<void> run(site::Site& site, const Started& how, bool may_go_on, ru
     ::sd_notify(0, "READY=1");
     while (!asked_to_stop.is_set() && !detached) co_await asked_to_stop.wait();
     if (site.failed()) co_await site.leave();
-    if (site.failed() && detached && may_go_on) begin_without_area(how, site.controller().replica().failure());
+    const bool goes_on = detached && watchdog != nullptr && !asked_to_stop.is_set();
+    if (site.failed() && goes_on) begin_without_area(how, *watchdog, site.controller().replica().failure());
     if (site.failed()) end_detached(site);
     log::info("stopping on signal {}", signals.last());
     ::sd_notify(0, "STOPPING=1");
@@ -178,10 +180,11 @@ Result<Storage> do_without_area(uring::Loop& loop, uring::Pool& pool, const conf
   store.in_memory_max = config.limits.diskless_bytes;
   Result<std::unique_ptr<uring::KeyStore>> keys = uring::KeyStore::open(loop, pool, "/meta", store);
   if (!keys) return std::unexpected(keys.error());
-  return Storage{std::make_unique<uring::MemoryDisk>("memory in place of " + me.area, uring::MemoryDisk::Names{area::kExtentsFile, area::kChecksumsFile}), std::move(*keys)};
+  const uring::MemoryDisk::Names never_read{area::kExtentsFile, area::kChecksumsFile};
+  return Storage{std::make_unique<uring::MemoryDisk>("memory in place of " + me.area, never_read), std::move(*keys)};
 }
 
-int serve(const config::Config& config, SiteId self, const Started& started, uring::Watchdog& watchdog) {
+int serve(const config::Config& config, SiteId self, const Started& started, std::unique_ptr<uring::Watchdog>& watchdog) {
   const config::Site& me = config.at(self);
   uring::LoopOptions loop_options;
   loop_options.spin = config.timing.spin;
@@ -211,7 +214,7 @@ int serve(const config::Config& config, SiteId self, const Started& started, uri
   fuse.mount.mount_point = me.mount;
   fuse.mount.area = me.area;
   fuse.mount.volume = config.volume;
-  fuse.watchdog = &watchdog;
+  fuse.watchdog = watchdog.get();
   uring::FuseKernel kernel(**loop, fuse);
   Result<std::unique_ptr<uring::EtcdRegister>> arbiter = make_arbiter(**loop, config);
   if (!arbiter) {
@@ -238,7 +241,7 @@ int serve(const config::Config& config, SiteId self, const Started& started, uri
   {
     site::Site site(world, config, self, std::move(surroundings));
     const bool may_go_on = !diskless && config.limits.diskless_bytes != 0;
-    (*loop)->run(run(site, started, may_go_on, asked_to_stop, detached, **signals, failed));
+    (*loop)->run(run(site, started, may_go_on ? &watchdog : nullptr, asked_to_stop, detached, **signals, failed));
   }
   return failed ? 1 : 0;
 }
@@ -250,7 +253,8 @@ int main(int argc, char** argv) {
   Started started{.config_path = "/etc/lockstep/lockstep.toml"};
   app.add_option("--config", started.config_path, "configuration file, the same at every site")->envname("LOCKSTEP_CONFIG");
   app.add_option("--site", started.site, "name of this site in it")->envname("LOCKSTEP_SITE")->required();
-  app.add_option("--without-area", started.without_area, "leave the area alone, and let hosts here work through the other site; why, for status");
+  app.add_option("--without-area", started.without_area, "leave the area alone, and let hosts here work through the other site; why, for status")
+      ->check([](const std::string& why) { return why.empty() ? std::string("say why: it is shown by lockstep status") : std::string(); });
   app.set_version_flag("--version", std::string("lockstepd ") + LOCKSTEP_VERSION);
   try {
     app.parse(argc, argv);
@@ -273,14 +277,11 @@ int main(int argc, char** argv) {
   struct sigaction bus {};
   bus.sa_handler = medium_gone;
   ::sigaction(SIGBUS, &bus, nullptr);
-  // What an earlier life of this process left behind.
-  while (::waitpid(-1, nullptr, WNOHANG) > 0) {
-  }
   // Before there are threads, and memory to speak of.
-  const Result<std::unique_ptr<uring::Watchdog>> watchdog = uring::Watchdog::start();
+  Result<std::unique_ptr<uring::Watchdog>> watchdog = uring::Watchdog::start();
   if (!watchdog) {
     log::error("{}", watchdog.error().text);
     return 1;
   }
-  return serve(*config, *self, started, **watchdog);
+  return serve(*config, *self, started, *watchdog);
 }
