@@ -14,6 +14,13 @@ namespace {
 constexpr std::uint64_t kLogChunkBytes = 1u << 20;
 constexpr std::uint64_t kBlocksAtOnce = 256;  // blocks in one FETCH or record: a payload's worth
 
+/// `payload`, which is not empty, is the data of `writes`.
+bool fills(const std::vector<wire::AreaWrite>& writes, Bytes payload) {
+  std::uint64_t bytes = 0;
+  for (const wire::AreaWrite& write : writes) bytes += write.zeros ? 0 : write.length;
+  return bytes != 0 && bytes == payload.size();
+}
+
 }  // namespace
 
 runtime::Task<void> Primary::serve_member(peer::Link& link, peer::Session& session, wire::Hello theirs, bool tell) {
@@ -206,10 +213,17 @@ runtime::Task<Result<>> Primary::send_missing(peer::Session& session, Seq logged
   co_return Result<>{};
 }
 
+/// The data is that of the request while it is in work, as in MIRROR: what stands in the area may have gone bad since. Else it is read there.
 runtime::Task<Result<>> Primary::send_record(peer::Session& session, wire::Effect effect) {
-  Result<std::vector<std::byte>> data = co_await replica_.data_of(effect);
-  if (!data) co_return std::unexpected(data.error());
-  auto keep = std::make_shared<std::vector<std::byte>>(std::move(*data));
+  auto keep = std::make_shared<std::vector<std::byte>>();
+  if (const auto found = requests_.find(effect.request); found != requests_.end() && fills(effect.writes, found->second->payload)) {
+    const Bytes payload = found->second->payload;
+    keep->assign(payload.begin(), payload.end());
+  } else {
+    Result<std::vector<std::byte>> data = co_await replica_.data_of(effect);
+    if (!data) co_return std::unexpected(data.error());
+    *keep = std::move(*data);
+  }
   if (keep->size() > wire::kPayloadBytesMax) co_return fail(Errc::invalid, "a record with more data than a frame holds");
   session.send(wire::Record{std::move(effect)}, *keep, keep);
   session.flush();

@@ -1,5 +1,8 @@
 // A site with effects that the other one never had is made equal, and dies on the way: nothing of them is left, wherever it died.
+#include <cstring>
+
 #include "served_sites.h"
+#include "sim/storage.h"
 
 using namespace lockstep;
 using namespace lockstep::write_path;
@@ -23,7 +26,41 @@ struct Sites : ServedSites {
   }
 };
 
+/// Where a block of `value` stands in the area of a site; nullopt: nowhere.
+std::optional<std::uint64_t> place_of(simulator::Cluster& cluster, std::size_t site, std::uint64_t value) {
+  const Bytes extents = cluster.machine(site).storage().peek("extents");
+  const std::string text = text_of(value, kBlockBytes);
+  const void* const at = ::memmem(extents.data(), extents.size(), text.data(), text.size());
+  if (at == nullptr) return std::nullopt;
+  return static_cast<std::uint64_t>(static_cast<const std::byte*>(at) - extents.data());
+}
+
+/// A write of the primary's host that stands in its area only, and goes bad there.
+struct Rotten : ServedSites {
+  Write asked;
+  explicit Rotten(std::uint64_t seed, std::optional<std::uint64_t> block) : ServedSites(seed, false, false) {
+    line(false);
+    start(kEast, block, 1, asked);
+    std::optional<std::uint64_t> at;
+    REQUIRE(run_until([&] { return (at = place_of(cluster, kEast, 1)).has_value(); }));
+    REQUIRE_FALSE(asked.ended);
+    cluster.machine(kEast).storage().corrupt("extents", {*at + 512, 4});
+  }
+};
+
 }  // namespace
+
+TEST_CASE("C8, a block that goes bad before the other site has it is sent as the request has it", "[target]") {
+  const bool append = GENERATE(false, true);
+  Rotten sites(870, append ? std::nullopt : std::optional<std::uint64_t>(0));
+  sites.line(true);
+  REQUIRE(sites.run_until([&] { return sites.asked.ended && sites.cluster.in_sync(); }));
+  REQUIRE(!sites.asked.error);
+  std::string expected = text_of(kOld, kDataBlocks * kBlockBytes);
+  if (append) expected += text_of(1, kBlockBytes);
+  if (!append) expected.replace(0, kBlockBytes, text_of(1, kBlockBytes));
+  for (const std::size_t site : {kEast, kWest}) CHECK((sites.content(site) == expected));
+}
 
 TEST_CASE("C5, what a target had of its own is taken back although it died while it was made equal", "[target]") {
   Sites sites(860);
