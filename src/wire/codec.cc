@@ -94,7 +94,7 @@ class Aligned {
   explicit Aligned(Bytes from) : bytes_(from) {
     if (reinterpret_cast<std::uintptr_t>(from.data()) % alignof(std::uint64_t) == 0) return;
     copy_.resize((from.size() + 7) / 8);
-    std::memcpy(copy_.data(), from.data(), from.size());
+    if (!from.empty()) std::memcpy(copy_.data(), from.data(), from.size());
     bytes_ = std::as_bytes(std::span(copy_)).first(from.size());
   }
   [[nodiscard]] Bytes get() const { return bytes_; }
