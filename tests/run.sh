@@ -11,7 +11,7 @@
 # The last line is "N passed, N failed, N skipped". Exit status 1 if anything failed, or if a suite ran nothing.
 #
 # With a limit of time (LOCKSTEP_TEST_MINUTES) the sanitizers come last, and what does not fit is counted as skipped, with a line that says
-# so: a machine that has to compile everything anew needs most of an hour for all of it. End-to-end tests may end until 10 minutes after it.
+# so: a machine that has to compile everything anew needs most of an hour for all of it. End-to-end tests may end until 8 minutes after it.
 #
 # Environment: LOCKSTEP_TEST_MINUTES (no limit), FUZZ_SECONDS (20) a fuzzer, SIM_SEEDS (1500), KILL_TIMES (5), FLAP_TIMES (12), LOCKSTEP_TEST_DIR (/var/tmp) for areas.
 set -uo pipefail
@@ -221,7 +221,7 @@ suite_e2e() {
     test=tests/e2e/${name}_test.sh
     [[ ${#only[@]} -eq 0 || " ${only[*]} " == *" $name "* ]] || continue
     # The last ones may begin when there would be no time for sanitizers any more.
-    time_left $((${e2e_takes[$name]:-75} - 600)) || { no_time "$name" "e2e:$name"; continue; }
+    time_left $((${e2e_takes[$name]:-75} - 510)) || { no_time "$name" "e2e:$name"; continue; }
     arguments=() limit=900
     if [[ $name == kill ]]; then arguments=("${KILL_TIMES:-5}") limit=$((300 + 60 * ${KILL_TIMES:-5})); fi
     run_one e2e "$name" "$limit" "$test" "${arguments[@]}"
