@@ -29,9 +29,9 @@ struct Child {
   std::string text;
 };
 
-[[noreturn]] void be_child(std::uint64_t seed, int to) {
+[[noreturn]] void be_child(const RunOptions& options, int to) {
   ::alarm(kSecondsMax);
-  const RunResult result = run({.seed = seed});
+  const RunResult result = run(options);
   const json all{{"failure", result.failure}, {"trace", result.trace}, {"acknowledged", result.acknowledged},
                  {"faults", result.faults},   {"probes", result.probes}};
   const std::string text = all.dump(-1, ' ', false, json::error_handler_t::replace);
@@ -44,7 +44,7 @@ struct Child {
 }
 
 /// False: no process could be made.
-bool begin(Child& child, const std::vector<Child>& others) {
+bool begin(Child& child, RunOptions options, const std::vector<Child>& others) {
   int ends[2];
   if (::pipe(ends) != 0) return false;
   std::fflush(stdout);
@@ -52,7 +52,8 @@ bool begin(Child& child, const std::vector<Child>& others) {
   if (child.pid == 0) {
     ::close(ends[0]);
     for (const Child& other : others) ::close(other.from);
-    be_child(child.seed, ends[1]);
+    options.seed = child.seed;
+    be_child(options, ends[1]);
   }
   ::close(ends[1]);
   child.from = ends[0];
@@ -91,13 +92,14 @@ bool read_some(Child& child) {
 
 }  // namespace
 
-void run_in_children(std::uint64_t first, std::uint64_t count, std::size_t jobs,
+void run_in_children(const RunOptions& each, std::uint64_t count, std::size_t jobs,
                      const std::function<bool(std::uint64_t seed, const RunResult& result)>& done) {
   std::vector<Child> running;
+  const std::uint64_t first = each.seed;
   std::uint64_t next = first;
   bool go_on = true;
   const auto start = [&](Child child) {
-    if (!begin(child, running)) {
+    if (!begin(child, each, running)) {
       go_on = done(child.seed, {.failure = fmt::format("no process for it: {}", std::strerror(errno)), .faults = {}, .probes = {}}) && false;
       return;
     }

@@ -74,12 +74,12 @@ Duration Faults::draw_between(Duration least, Duration most) {
   return least + Duration(prng_.below(static_cast<std::uint64_t>((most - least).count()) + 1));
 }
 
-void Faults::draw() {
+void Faults::draw(unsigned rare) {
   for (const Kind& kind : kKinds) {
     if (prng_.chance(kind.permille)) mix_.push_back(&kind);
   }
   for (const Kind& kind : kAdded) {
-    if (added_.chance(kind.permille)) mix_.push_back(&kind);
+    if (added_.chance(std::min(1000u, kind.permille * rare))) mix_.push_back(&kind);
   }
   rots_ = std::ranges::any_of(mix_, [](const Kind* kind) { return kind->strike == &Faults::rot; });
   if (rots_) std::erase_if(mix_, [](const Kind* kind) { return kind->stops; });

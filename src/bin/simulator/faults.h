@@ -24,8 +24,8 @@ class Faults {
   /// `added`: what faults that came later draw, so that a seed keeps those that it had.
   Faults(Cluster& cluster, Stage& stage, Crowd& crowd, sim::Prng& prng, sim::Prng& added, std::map<std::string, std::uint64_t>& counts);
 
-  /// Which kinds this seed has, the weather, the clocks. Before the daemons are started first.
-  void draw();
+  /// Which kinds this seed has, the weather, the clocks. Before the daemons are started first. `rare`: RunOptions::rare.
+  void draw(unsigned rare);
   /// From here on the arbiter may fail.
   void begin();
   /// Strikes until this seed's time is over, or something may not be.

@@ -1,7 +1,7 @@
 // lockstep-sim - runs seeds of the simulator; see tests/README.md.
 //
-//   lockstep-sim run --seeds N [--first S] [--jobs J]    says of each seed that fails how to repeat it
-//   lockstep-sim run --seed S [--verbose]                one seed
+//   lockstep-sim run --seeds N [--first S] [--jobs J] [--rare R]    says of each seed that fails how to repeat it
+//   lockstep-sim run --seed S [--rare R] [--verbose]     one seed
 //   lockstep-sim planted [--seeds N] [--all]             each planted bug must be found (needs -Dplanted=true)
 //
 // The last line counts seeds, or bugs: N passed, N failed.
@@ -19,16 +19,17 @@ namespace {
 
 using namespace lockstep;
 
-int run_seeds(std::uint64_t first, std::uint64_t count, std::size_t jobs) {
+int run_seeds(const simulator::RunOptions& each, std::uint64_t count, std::size_t jobs) {
   std::uint64_t passed = 0, failed = 0, acknowledged = 0;
   std::map<std::string, std::uint64_t> faults, probes;
-  simulator::run_in_children(first, count, jobs, [&](std::uint64_t seed, const simulator::RunResult& result) {
+  simulator::run_in_children(each, count, jobs, [&](std::uint64_t seed, const simulator::RunResult& result) {
     acknowledged += result.acknowledged;
     for (const auto& [fault, n] : result.faults) faults[fault] += n;
     for (const auto& [probe, n] : result.probes) probes[probe] += n;
     ++(result.failure.empty() ? passed : failed);
     if (!result.failure.empty()) {
-      fmt::print("seed {}: {}\n  repeat it with: lockstep-sim run --seed {} --verbose\n", seed, result.failure, seed);
+      fmt::print("seed {}: {}\n  repeat it with: lockstep-sim run --seed {}{} --verbose\n", seed, result.failure, seed,
+                 each.rare == 1 ? "" : fmt::format(" --rare {}", each.rare));
     }
     return true;
   });
@@ -46,6 +47,9 @@ int run_seeds(std::uint64_t first, std::uint64_t count, std::size_t jobs) {
   return failed == 0 && passed > 0 ? 0 : 1;
 }
 
+/// Some are found where rare faults strike only.
+constexpr unsigned kRareOfPlanted = 4;
+
 /// `all`: counts in how many of the seeds each is found; else stops at the first.
 int run_planted(std::uint64_t seeds, std::size_t jobs, bool all) {
 #ifdef LOCKSTEP_PLANTED
@@ -55,7 +59,7 @@ int run_planted(std::uint64_t seeds, std::size_t jobs, bool all) {
     ++bugs;
     std::uint64_t ran = 0, times = 0, at = 0;
     std::string how;
-    simulator::run_in_children(1, seeds, jobs, [&](std::uint64_t seed, const simulator::RunResult& result) {
+    simulator::run_in_children({.seed = 1, .rare = kRareOfPlanted}, seeds, jobs, [&](std::uint64_t seed, const simulator::RunResult& result) {
       ++ran;
       if (result.failure.empty()) return true;
       if (++times == 1) {
@@ -89,12 +93,14 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   std::uint64_t seeds = 100, first = 1, seed = 0;
   std::size_t jobs = 1;
+  unsigned rare = 1;
   bool verbose = false, all = false;
   CLI::App* run = app.add_subcommand("run", "run seeds");
   run->add_option("--seeds", seeds, "how many");
   run->add_option("--first", first, "the first");
   run->add_option("--jobs", jobs, "so many at a time")->check(CLI::Range(1, 1024));
   CLI::Option* one = run->add_option("--seed", seed, "just this one");
+  run->add_option("--rare", rare, "rare faults strike in so many times as many seeds")->check(CLI::Range(1, 1000));
   run->add_flag("--verbose", verbose, "say what happens");
   CLI::App* planted = app.add_subcommand("planted", "each planted bug must be found");
   planted->add_option("--seeds", seeds, "at most so many for each");
@@ -104,8 +110,8 @@ int main(int argc, char** argv) {
   log::set_up("sim", verbose ? log::Level::info : log::Level::error);
   if (!verbose) log::silence();
   if (planted->parsed()) return run_planted(seeds, jobs, all);
-  if (one->count() == 0) return run_seeds(first, seeds, jobs);
-  const simulator::RunResult result = simulator::run({.seed = seed, .verbose = verbose});
+  if (one->count() == 0) return run_seeds({.seed = first, .rare = rare}, seeds, jobs);
+  const simulator::RunResult result = simulator::run({.seed = seed, .rare = rare, .verbose = verbose});
   fmt::print("trace {:016x}, {} changes acknowledged\n{}\n", result.trace, result.acknowledged,
              result.failure.empty() ? "1 passed, 0 failed" : result.failure + "\n0 passed, 1 failed");
   std::fflush(stdout);

@@ -41,6 +41,7 @@ class Runner {
         crowd_(cluster_, stage_, reserving_),
         faults_(cluster_, stage_, crowd_, prng_, added_, result_.faults) {
     stage_.verbose = options.verbose;
+    rare_ = options.rare;
   }
 
   RunResult run() {
@@ -78,7 +79,7 @@ class Runner {
   }
 
   void run_phases() {
-    faults_.draw();
+    faults_.draw(rare_);
     draw_hosts();
     const std::uint64_t hosts_per_site = 1 + prng_.below(3);
     if (!cluster_.format()) return stage_.fail(cluster_.problem());
@@ -193,6 +194,7 @@ class Runner {
   Crowd crowd_;
   RunResult result_;
   Faults faults_;
+  unsigned rare_ = 1;
 };
 
 }  // namespace
