@@ -35,10 +35,14 @@ Encounter resync(Rule rule, const Party& source, const Party& target) {
   if (loses_silently(source, target, *common)) {
     return {.rule = Rule::diverged, .relation = Relation::diverged, .source = {}, .common = {}};
   }
-  const auto& history = source.membership.history();
-  // What the target had when the source's history went on without it, or what the source has left of the same epoch.
+  // What the target had when the source's history went on without it, or what the source has left of the same epoch; and what the target had
+  // when it went on by itself: its later effects say nothing of what it has of the common epoch.
   Seq limit = source.last;
-  for (std::size_t i = common->here + 1; i < history.size(); ++i) limit = std::min(limit, history[i].base);
+  const auto up_to_base = [&limit](const std::vector<EpochEntry>& history, std::size_t common_entry) {
+    for (std::size_t i = common_entry + 1; i < history.size(); ++i) limit = std::min(limit, history[i].base);
+  };
+  up_to_base(source.membership.history(), common->here);
+  up_to_base(target.membership.history(), common->there);
   return {.rule = rule, .relation = Relation::resync, .source = source.site, .common = std::min(target.last, limit)};
 }
 

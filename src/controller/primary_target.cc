@@ -260,7 +260,7 @@ runtime::Task<Result<>> Primary::copy_granule(std::uint64_t granule, std::uint64
   session_->send(wire::Compare{granule, std::move(*checksums)});
   session_->flush();
   while (!target_->want && !over(session) && !stop_.requested()) co_await session_changed_.wait();
-  if (!target_->want) co_return gone();
+  if (!target_->want || over(session)) co_return gone();  // the session may end right behind the answer
   const std::string bits = std::exchange(target_->want, std::nullopt)->bits;
   const auto wanted = [&](std::uint64_t i) { return (static_cast<unsigned char>(bits[i / 8]) >> (i % 8) & 1) != 0; };
   for (std::uint64_t i = 0; i < blocks.count;) {

@@ -248,6 +248,18 @@ TEST_CASE("the common point is the lowest of all that the source's later entries
   REQUIRE(both(a, b).common == in_epoch(2, 3));
 }
 
+TEST_CASE("the common point of a fork is no higher than what the target had when it went on by itself") {
+  // The source has one effect of the common epoch more, which counts: it was the primary, and completed it alone.
+  Party source = party(kA, {kFirst, kMet, entry(3, 3, kA, SiteSet{kA}, in_epoch(2, 6))}, in_epoch(3, 4));
+  Party target = party(kB, {kFirst, kMet, entry(3, 4, kB, SiteSet{kB}, in_epoch(2, 5), true)}, in_epoch(3, 9));
+  source.wrote = target.wrote = Epoch{3};
+  target.discards = true;
+  const Encounter e = both(source, target);
+  REQUIRE(e.rule == Rule::fork_one_side);
+  REQUIRE(e.source == kA);
+  REQUIRE(e.common == in_epoch(2, 5));
+}
+
 TEST_CASE("over all small cases both sites decide the same, and never against the promises") {
   // Histories: up to two entries behind the common one, made by either site, each with any in-sync set.
   std::vector<std::vector<EpochEntry>> histories;
