@@ -105,8 +105,9 @@ expect_error 'No such file' lockstep_at east resolve --discard east --keep "$T/n
 timeout 10 sh -c "echo more >'$E/more-of-east'" || fail "east does not write any more"
 
 step "the daemon is killed in the middle of the copy"
-python3 - "${PID[west]}" "$T/area-west/discarded/.west.partial/files/big" <<'END' &
+python3 - "${PID[west]}" "$T/area-west/discarded/.west.partial/files/big" "$T/watching" <<'END' &
 import os, signal, sys, time
+open(sys.argv[3], "w").close()
 until = time.monotonic() + 60
 while time.monotonic() < until:
     try:
@@ -119,6 +120,7 @@ sys.exit("the copy did not begin")
 END
 killer=$!
 HELPERS+=("$killer")
+wait_until 30 test -e "$T/watching" || fail "the program that kills the daemon does not start"
 expect_error '.' lockstep_at west resolve --discard west
 wait "$killer" || fail "the daemon was not killed in the middle"
 wait_until 10 has_ended west || fail "west runs after it was killed"
