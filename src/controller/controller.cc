@@ -248,7 +248,11 @@ runtime::Task<void> Controller::serve(peer::Link& link, peer::Session& session, 
   if (ours.diskless || theirs.diskless) {
     // Nothing of this is a sign of life of a member: the other one may have to be taken out of the in-sync set first.
     const Result<Party> whole = ours.diskless ? party_of(options_.peer, theirs, false) : party_of(options_.self, ours, false);
-    if (whole && (!carries(*whole) || fork())) {
+    if (fork()) {
+      not_connected_ = fmt::format("{} has no area: its hosts are served when an administrator has decided what becomes of the divergence", options_.peer_name);
+      co_return;
+    }
+    if (whole && !carries(*whole)) {
       not_connected_ = ours.diskless ? fmt::format("this site has no area, and {} does not go on alone yet", options_.peer_name)
                                      : fmt::format("{} has no area: its hosts are served when this site goes on alone", options_.peer_name);
       co_return;

@@ -2,7 +2,6 @@
 #include <cstring>
 
 #include "served_sites.h"
-#include "sim/storage.h"
 
 using namespace lockstep;
 using namespace lockstep::write_path;
@@ -40,13 +39,6 @@ struct Sites : ServedSites {
   }
 };
 
-std::string old_with(std::optional<std::uint64_t> first, std::optional<std::uint64_t> appended) {
-  std::string text = text_of(kOld, kDataBlocks * kBlockBytes);
-  if (first) text.replace(0, kBlockBytes, text_of(*first, kBlockBytes));
-  if (appended) text += text_of(*appended, kBlockBytes);
-  return text;
-}
-
 runtime::Task<void> sync_log(controller::Replica& replica, bool& done) {
   const Result<> synced = co_await replica.area.log().sync();
   done = synced.has_value();
@@ -77,7 +69,7 @@ TEST_CASE("R5, a forwarded write whose primary went on alone and was restarted i
     sites.start_again(kEast);
     REQUIRE(sites.east_alone());
   }
-  sites.settle(asked, old_with(2, append ? std::optional<std::uint64_t>(1) : std::nullopt));
+  sites.settle(asked, append ? data_with({2}, {1}) : data_with({2}));
 }
 
 TEST_CASE("R5, a write whose data the only member lost with its power goes there again", "[answered]") {
@@ -101,7 +93,7 @@ TEST_CASE("R5, a write whose data the only member lost with its power goes there
     lost += ::memmem(extents.data(), extents.size(), record.data(), record.size()) == nullptr;
     sites.start_again(kEast);
     REQUIRE(sites.east_alone());
-    sites.settle(asked, old_with(std::nullopt, 1));
+    sites.settle(asked, data_with({}, {1}));
   }
   CHECK(lost > 0);
 }

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 
 #include "served_sites.h"
-#include "sim/storage.h"
 
 using namespace lockstep;
 using namespace lockstep::write_path;
@@ -13,17 +12,14 @@ namespace {
 /// Two sites with hosts; the primary may go on alone.
 struct Sites : ServedSites {
   explicit Sites(std::uint64_t seed, bool arbiter = false) : ServedSites(seed, arbiter) {}
-  sim::DiskWeather& weather(std::size_t site) { return cluster.machine(site).storage().weather; }
   /// The medium of `site` is mended, and its daemon started again: both are in sync and equal, with `expected` at the first blocks.
   void mend(std::size_t site, const std::vector<std::uint64_t>& expected) {
-    weather(site) = {};
+    medium(site) = {};
     cluster.kill(site);
     start_again(site);
     REQUIRE(run_until([&] { return cluster.in_sync(); }));
     cluster.universe().run_for(std::chrono::seconds(3));
-    std::string all = text_of(kOld, kDataBlocks * kBlockBytes);
-    for (std::size_t i = 0; i < expected.size(); ++i) all.replace(i * kBlockBytes, kBlockBytes, text_of(expected[i], kBlockBytes));
-    for (const std::size_t at : {kEast, kWest}) CHECK(content(at) == all);
+    for (const std::size_t at : {kEast, kWest}) CHECK(content(at) == data_with(expected));
     REQUIRE(run_until([&] { return cluster.in_sync(); }));
     const std::optional<std::string> difference = simulator::difference(cluster);
     CHECK(difference.value_or("none") == "none");
@@ -37,7 +33,7 @@ TEST_CASE("C7, the secondary's medium fails: the primary goes on, and nothing ac
   const std::size_t writer = GENERATE(kEast, kWest);
   Sites sites(500 + writer);
   Write first, second;
-  (sync ? sites.weather(kWest).sync_error_permille : sites.weather(kWest).write_error_permille) = 1000;
+  (sync ? sites.medium(kWest).sync_error_permille : sites.medium(kWest).write_error_permille) = 1000;
   sites.start(writer, 0, 1, first);
   REQUIRE(sites.run_until([&] { return sites.state(kWest) == State::detached; }));
   REQUIRE(sites.run_until([&] { return sites.state(kEast) == State::alone; }));
@@ -63,7 +59,7 @@ TEST_CASE("C7, the primary's medium fails for a moment: it hands over, and its h
   // The write of the data fails; what is written down after that does not.
   sim::Storage& storage = sites.cluster.machine(kEast).storage();
   unsigned writes = 0;
-  storage.before_write = [&](std::uint64_t) { sites.weather(kEast).write_error_permille = writes++ == 0 ? 1000 : 0; };
+  storage.before_write = [&](std::uint64_t) { sites.medium(kEast).write_error_permille = writes++ == 0 ? 1000 : 0; };
   Write first, second;
   sites.start(writer, 0, 1, first);
   REQUIRE(sites.run_until([&] { return sites.state(kEast) == State::detached; }));
@@ -80,7 +76,7 @@ TEST_CASE("C7, the primary's medium fails for a moment: it hands over, and its h
 
 TEST_CASE("C7, the primary's medium fails for good: the other site goes on when it is told to", "[detach]") {
   Sites sites(520);
-  sites.weather(kEast).write_error_permille = 1000;
+  sites.medium(kEast).write_error_permille = 1000;
   Write first, second;
   sites.start(kEast, 0, 1, first);
   REQUIRE(sites.run_until([&] { return sites.state(kEast) == State::detached; }));
@@ -106,7 +102,7 @@ TEST_CASE("C7, the primary's medium fails for good: the other site goes on when 
 
 TEST_CASE("C7, the primary's medium fails for good, with an arbiter: the other site goes on by itself", "[detach]") {
   Sites sites(530, true);
-  sites.weather(kEast).write_error_permille = 1000;
+  sites.medium(kEast).write_error_permille = 1000;
   Write first, second;
   sites.start(kEast, 0, 1, first);
   REQUIRE(sites.run_until([&] { return sites.state(kEast) == State::detached; }));
@@ -123,7 +119,7 @@ TEST_CASE("C7, the only member's medium fails: changes wait, reads go on, and st
   Sites sites(540);
   sites.cluster.kill(kWest);
   REQUIRE(sites.run_until([&] { return sites.state(kEast) == State::alone; }));
-  sites.weather(kEast).write_error_permille = 1000;
+  sites.medium(kEast).write_error_permille = 1000;
   Write first;
   sites.start(kEast, 0, 1, first);
   REQUIRE(sites.run_until([&] { return sites.state(kEast) == State::detached; }));

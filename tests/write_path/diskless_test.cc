@@ -1,6 +1,5 @@
 // C7: the area of a site has failed, and its hosts work through the other one.
 #include "served_sites.h"
-#include "sim/storage.h"
 
 using namespace lockstep;
 using namespace lockstep::write_path;
@@ -8,12 +7,11 @@ using State = controller::Controller::State;
 
 namespace {
 
-struct Sites : ServedSites {
-  explicit Sites(std::uint64_t seed, bool arbiter = false) : ServedSites(seed, arbiter) {}
-  sim::DiskWeather& disk(std::size_t site) { return cluster.machine(site).storage().weather; }
+struct Bare : ServedSites {
+  using ServedSites::ServedSites;
   /// The area of `site` fails while its host writes, and the daemon leaves.
   void lose_area(std::size_t site) {
-    disk(site).write_error_permille = disk(site).sync_error_permille = 1000;
+    medium(site).write_error_permille = medium(site).sync_error_permille = 1000;
     Write failing;
     start(1 - site, 0, 1, failing);
     REQUIRE(run_until([&] { return cluster.area_failed(site); }));
@@ -35,31 +33,23 @@ struct Sites : ServedSites {
     REQUIRE(!asked.error);
   }
   void mend(std::size_t site) {
-    disk(site).write_error_permille = disk(site).sync_error_permille = 0;
+    medium(site).write_error_permille = medium(site).sync_error_permille = 0;
     start_again(site);
     REQUIRE(run_until([&] { return cluster.in_sync(); }));
   }
 };
-
-/// /data: `blocks` in place of its first ones, and `appended` at its end.
-std::string data_with(std::vector<std::uint64_t> blocks, std::vector<std::uint64_t> appended) {
-  std::string text = text_of(kOld, kDataBlocks * kBlockBytes);
-  for (std::size_t i = 0; i < blocks.size(); ++i) text.replace(i * kBlockBytes, kBlockBytes, text_of(blocks[i], kBlockBytes));
-  for (const std::uint64_t value : appended) text += text_of(value, kBlockBytes);
-  return text;
-}
 
 }  // namespace
 
 TEST_CASE("C7, hosts of a site whose area failed read and write through the other one, which alone holds what is written", "[diskless]") {
   const std::size_t bare = GENERATE(kWest, kEast);
   const std::size_t whole = 1 - bare;
-  Sites sites(900, bare == kEast);
+  Bare sites(900, bare == kEast);
   sites.lose_area(bare);
   sites.start_without(bare);
   REQUIRE(sites.served(bare));
   CHECK(sites.state(whole) == State::alone);
-  CHECK((sites.content(bare) == data_with({1}, {})));
+  CHECK((sites.content(bare) == data_with({1})));
   sites.write(bare, 1, 2);
   sites.write(bare, std::nullopt, 3);
   sites.write(whole, std::nullopt, 4);
@@ -93,9 +83,9 @@ TEST_CASE("C7, hosts of a site whose area failed read and write through the othe
 }
 
 TEST_CASE("C7, a site without an area serves nobody while the other one does not go on alone, and never goes on alone itself", "[diskless]") {
-  Sites sites(901);
+  Bare sites(901, false);
   sites.cluster.kill(kEast);  // the primary, and west waits for it
-  sites.disk(kWest).write_error_permille = 1000;
+  sites.medium(kWest).write_error_permille = 1000;
   sites.cluster.kill(kWest);
   sites.start_without(kWest);
   sites.run_for(std::chrono::seconds(20));

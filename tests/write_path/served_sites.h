@@ -8,6 +8,7 @@
 #include "bin/simulator/cluster.h"
 #include "bin/simulator/unread.h"
 #include "core/log.h"
+#include "sim/storage.h"
 #include "scene.h"
 
 namespace lockstep::write_path {
@@ -31,6 +32,14 @@ inline runtime::Task<void> read_data(sim::Process& process, std::string& text, b
     co_await host.close(*file);
   }
   ended = true;
+}
+
+/// /data: `blocks` in place of its first ones, and `appended` at its end.
+inline std::string data_with(const std::vector<std::uint64_t>& blocks, const std::vector<std::uint64_t>& appended = {}) {
+  std::string text = text_of(kOld, kDataBlocks * kBlockBytes);
+  for (std::size_t i = 0; i < blocks.size(); ++i) text.replace(i * kBlockBytes, kBlockBytes, text_of(blocks[i], kBlockBytes));
+  for (const std::uint64_t value : appended) text += text_of(value, kBlockBytes);
+  return text;
 }
 
 struct Write {
@@ -85,6 +94,8 @@ struct ServedSites {
   const wire::SiteState& remembered(std::size_t site) { return controller(site).keeper().state(); }
   bool run_until(const std::function<bool()>& when) { return cluster.universe().run_until(when, kLimit); }
   void run_for(Duration time) { cluster.universe().run_for(time); }
+  /// The medium of its area.
+  sim::DiskWeather& medium(std::size_t site) { return cluster.machine(site).storage().weather; }
   void line(bool open) { cluster.universe().network().partition(cluster.machine(kEast), cluster.machine(kWest), !open); }
   void start(std::size_t site, std::optional<std::uint64_t> block, std::uint64_t value, Write& result) {
     hosts[site]->spawn(write_block(*hosts[site], block, value, result));

@@ -47,19 +47,17 @@ int run_seeds(const simulator::RunOptions& each, std::uint64_t count, std::size_
   return failed == 0 && passed > 0 ? 0 : 1;
 }
 
-/// Some are found where rare faults strike only.
-constexpr unsigned kRareOfPlanted = 4;
-
 /// `all`: counts in how many of the seeds each is found; else stops at the first.
 int run_planted(std::uint64_t seeds, std::size_t jobs, bool all) {
 #ifdef LOCKSTEP_PLANTED
+  constexpr unsigned kRare = 4;  // some are found only where rare faults strike
   std::uint64_t found = 0, bugs = 0;
   for (const auto& [bug, name] : kPlantedBugs) {
     planted_bug = bug;
     ++bugs;
     std::uint64_t ran = 0, times = 0, at = 0;
     std::string how;
-    simulator::run_in_children({.seed = 1, .rare = kRareOfPlanted}, seeds, jobs, [&](std::uint64_t seed, const simulator::RunResult& result) {
+    simulator::run_in_children({.seed = 1, .rare = kRare}, seeds, jobs, [&](std::uint64_t seed, const simulator::RunResult& result) {
       ++ran;
       if (result.failure.empty()) return true;
       if (++times == 1) {
