@@ -223,7 +223,28 @@ Task<void> Changing::open_truncated(HostRequest request) {
   reading_.start(std::move(request));
 }
 
+class Changing::Making {
+ public:
+  explicit Making(Changing& changing) : changing_(changing), from_(changing.making_.insert(changing.state_.volume.next_inode())) {}
+  Making(const Making&) = delete;
+  Making& operator=(const Making&) = delete;
+  ~Making() {
+    std::multiset<InodeId>& making = changing_.making_;
+    making.erase(from_);
+    std::set<InodeId>& said = changing_.said_open_;
+    const auto end = making.empty() ? said.end() : said.lower_bound(*making.begin());
+    for (auto it = said.begin(); it != end; it = said.erase(it)) {
+      if (!changing_.state_.inodes.is_open(*it)) changing_.state_.changes.orphan_closed(*it);
+    }
+  }
+
+ private:
+  Changing& changing_;
+  std::multiset<InodeId>::iterator from_;
+};
+
 Task<void> Changing::create(HostRequest request) {
+  const Making making(*this);
   Operation o = creation(request, (request.mode & ~kTypeBits) | S_IFREG);
   o.exclusive = (request.flags & O_EXCL) != 0;
   Outcome outcome = co_await state_.changes.change(std::move(o), Bytes(), request.lease);
@@ -236,6 +257,10 @@ Task<void> Changing::create(HostRequest request) {
   if (existed && !state_.serving.now()) {
     const bool served = co_await state_.served(request);
     if (!served) co_return;
+  }
+  if (existed && (outcome.attributes.mode & kTypeBits) == S_IFDIR) {
+    state_.answer_error(request, EISDIR);
+    co_return;
   }
   if (existed && ((outcome.attributes.mode & kTypeBits) != S_IFREG || !plainly_allowed(request, outcome.attributes))) {
     state_.answer_error(request, ESTALE);
@@ -255,8 +280,9 @@ Task<void> Changing::create(HostRequest request) {
     if (!loaded) co_return;
     now = state_.volume.attributes(inode);
   }
-  if (now.value() == nullptr || (now.value()->links == 0 && !state_.inodes.is_open(inode))) {
-    state_.answer_error(request, ESTALE);  // removed meanwhile: the kernel tries again
+  // Removed meanwhile. What was there before is looked for again by the kernel; what was made here was made, and is open without a name.
+  if (now.value() == nullptr || (existed && now.value()->links == 0 && !state_.inodes.is_open(inode))) {
+    state_.answer_error(request, ESTALE);
     co_return;
   }
   outcome.attributes = *now.value();
@@ -273,7 +299,7 @@ Task<void> Changing::create_nameless(HostRequest request) {
   Operation o = creation(request, (request.mode & ~kTypeBits) | S_IFREG);
   o.anonymous = true;
   o.name.clear();
-  ++nameless_pending_;
+  const Making making(*this);
   const Outcome outcome = co_await state_.changes.change(std::move(o), Bytes(), request.lease);
   if (outcome.error != 0) {
     state_.answer_error(request, outcome.error);
@@ -286,20 +312,12 @@ Task<void> Changing::create_nameless(HostRequest request) {
       (void)state_.inodes.closed(inode, growths);
     }
   }
-  nameless_ended();
 }
 
 bool Changing::may_be_opening(InodeId inode) {
-  if (nameless_pending_ == 0) return false;
+  if (making_.empty() || inode < *making_.begin()) return false;
   said_open_.insert(inode);
   return true;
-}
-
-void Changing::nameless_ended() {
-  if (--nameless_pending_ != 0) return;
-  for (const InodeId inode : std::exchange(said_open_, {})) {
-    if (!state_.inodes.is_open(inode)) state_.changes.orphan_closed(inode);
-  }
 }
 
 void Changing::last_handle_closed(InodeId inode, std::uint32_t growths) {

@@ -21,7 +21,8 @@ class Changing {
   /// A last handle was closed: gives space ahead back, or says that the object may go.
   void last_handle_closed(InodeId inode, std::uint32_t growths);
 
-  /// Objects without a name that may be open here in a moment.
+  /// An object without a name that may be open here in a moment: one that is being made, to be open, by a request without an answer. The other
+  /// site's host may take its name away before the answer is out.
   [[nodiscard]] bool may_be_opening(InodeId inode);
 
  private:
@@ -39,12 +40,13 @@ class Changing {
   void answer(const runtime::HostRequest& request, const wire::Outcome& outcome);
   /// An object as it is to be handed out under `request.name`; what was made is in `outcome`.
   [[nodiscard]] runtime::EntryReply made(const runtime::HostRequest& request, const wire::Outcome& outcome);
-  void nameless_ended();
+  /// While it is there a file is being made that will be open.
+  class Making;
 
   MountState& state_;
   Reading& reading_;
-  std::uint32_t nameless_pending_ = 0;
-  std::set<InodeId> said_open_;  ///< answered by may_be_opening() while a nameless file was being made
+  std::multiset<InodeId> making_;  ///< each file that is being made to be open: its number is this one or higher
+  std::set<InodeId> said_open_;    ///< answered by may_be_opening(), and may be one of these still
 };
 
 }  // namespace lockstep::fuse

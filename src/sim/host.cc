@@ -2,6 +2,7 @@
 #include "sim/host.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -48,6 +49,7 @@ Task<Result<InodeId>> Host::find_locked(std::shared_ptr<Mount> mount, InodeId di
 }
 
 Task<Result<InodeId>> Host::find(std::shared_ptr<Mount> mount, InodeId directory, std::string name) {
+  if (mount->leads_nowhere(directory)) co_return fail_posix(ENOTDIR);
   if (const auto cached = mount->cached_name(directory, name)) co_return *cached;
   const KnownInode* known = mount->find(directory);
   if (known == nullptr) co_return fail_posix(ESTALE);
@@ -83,6 +85,7 @@ Task<Result<Host::Place>> Host::walk_to_parent(std::string path) {
   if (!directory.has_value()) co_return std::unexpected(directory.error());
   place.directory = *directory;
   if (place.mount->find(place.directory) == nullptr) co_return fail_posix(ESTALE);
+  if (place.mount->leads_nowhere(place.directory)) co_return fail_posix(ENOTDIR);
   co_return place;
 }
 
@@ -97,23 +100,29 @@ Task<Result<HostAttributes>> Host::attributes(std::shared_ptr<Mount> mount, Inod
   co_return answered->attributes;
 }
 
+Task<Result<InodeId>> Host::walk_again(std::shared_ptr<Mount> mount, std::string path) {
+  const std::size_t slash = path.rfind('/');
+  const auto directory = co_await walk(mount, path.substr(0, slash));
+  if (!directory.has_value()) co_return directory;
+  mount->drop_cached_name(*directory, path.substr(slash + 1));
+  co_return co_await walk(mount, path);
+}
+
 Task<Result<HostAttributes>> Host::stat(std::string path) {
   const auto mount = process_.machine().mount();
   const auto inode = co_await walk(mount, path);
   if (!inode.has_value()) co_return std::unexpected(inode.error());
   const auto result = co_await attributes(mount, *inode);
   if (result.has_value() || result.error().posix != ESTALE) co_return result;
-  // As the kernel does: once more, by names that are asked for again.
-  const std::size_t slash = path.rfind('/');
-  const auto directory = co_await walk(mount, path.substr(0, slash));
-  if (!directory.has_value()) co_return std::unexpected(directory.error());
-  mount->drop_cached_name(*directory, path.substr(slash + 1));
-  const auto again = co_await walk(mount, path);
+  const auto again = co_await walk_again(mount, path);
   if (!again.has_value()) co_return std::unexpected(again.error());
   co_return co_await attributes(mount, *again);
 }
 
 Task<Result<FileHandle>> Host::open_inode(std::shared_ptr<Mount> mount, InodeId inode, std::uint32_t flags) {
+  if (const KnownInode* found = mount->find(inode); found != nullptr && S_ISDIR(found->type) && (flags & (O_ACCMODE | O_CREAT)) != 0) {
+    co_return fail_posix(EISDIR);
+  }
   Request request;
   request.op = HostOp::open;
   request.inode = inode;
@@ -198,7 +207,11 @@ Task<Result<>> Host::setattr(std::string path, runtime::AttributeChange what) {
   const auto mount = process_.machine().mount();
   const auto inode = co_await walk(mount, path);
   if (!inode.has_value()) co_return std::unexpected(inode.error());
-  co_return co_await change(mount, *inode, what);
+  const auto result = co_await change(mount, *inode, what);
+  if (result.has_value() || result.error().posix != ESTALE) co_return result;
+  const auto again = co_await walk_again(mount, path);
+  if (!again.has_value()) co_return std::unexpected(again.error());
+  co_return co_await change(mount, *again, what);
 }
 
 Task<Result<>> Host::truncate(std::string path, std::uint64_t size) {
@@ -308,6 +321,7 @@ Task<Result<std::vector<std::string>>> Host::list(std::string path) {
   const auto mount = process_.machine().mount();
   const auto inode = co_await walk(mount, path);
   if (!inode.has_value()) co_return std::unexpected(inode.error());
+  if (mount->leads_nowhere(*inode)) co_return fail_posix(ENOTDIR);
   Request request;
   request.op = HostOp::opendir;
   request.inode = *inode;

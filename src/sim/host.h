@@ -72,6 +72,8 @@ class Host {
   runtime::Task<Result<InodeId>> find_locked(std::shared_ptr<Mount> mount, InodeId directory, std::string name);
   runtime::Task<Result<InodeId>> find(std::shared_ptr<Mount> mount, InodeId directory, std::string name);
   runtime::Task<Result<InodeId>> walk(std::shared_ptr<Mount> mount, std::string path);
+  /// Behind ESTALE, as the kernel does: once more, with its last name asked for again.
+  runtime::Task<Result<InodeId>> walk_again(std::shared_ptr<Mount> mount, std::string path);
   runtime::Task<Result<Place>> walk_to_parent(std::string path);
   runtime::Task<Result<runtime::HostAttributes>> attributes(std::shared_ptr<Mount> mount, InodeId inode);
   runtime::Task<Result<FileHandle>> open_inode(std::shared_ptr<Mount> mount, InodeId inode, std::uint32_t flags);

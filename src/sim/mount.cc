@@ -29,6 +29,7 @@ void KernelLock::lock(bool exclusive, std::function<void()> granted) {
 }
 
 void KernelLock::unlock(bool exclusive) {
+  if (ended_) return;
   CHECK(exclusive ? writer_ : readers_ > 0);
   if (exclusive) {
     writer_ = false;
@@ -38,10 +39,15 @@ void KernelLock::unlock(bool exclusive) {
   grant();
 }
 
+void KernelLock::end() {
+  ended_ = true;
+  grant();
+}
+
 void KernelLock::grant() {
   while (!waiting_.empty()) {
     const bool exclusive = waiting_.front().first;
-    if (writer_ || (exclusive && readers_ > 0)) return;
+    if (!ended_ && (writer_ || (exclusive && readers_ > 0))) return;
     if (exclusive) {
       writer_ = true;
     } else {
@@ -232,6 +238,7 @@ void Mount::take_entry(const Pending& asked, const runtime::EntryReply& entry, I
   const InodeId inode = entry.attributes.inode;
   if (inode == kNoInode) return;
   ++inodes_[inode].lookups;
+  inodes_[inode].type = entry.attributes.mode & S_IFMT;
   take_attributes(entry.attributes, entry.attributes_valid, asked.version, versioned);
   if (name.empty()) return;
   names_[{directory, name}] = CachedName{inode, universe_.now() + entry.entry_valid, asked.epoch};
@@ -270,8 +277,13 @@ void Mount::take_effect(const Pending& asked, const OwnedReply& reply) {
       drop_cached_name(request.inode, name);
       distrust(request.inode);
     } else if (request.op == HostOp::rename) {
+      const std::string new_name(request.other_name);
+      // What moved, and what made room for it or went the other way, have other links or another time of change.
+      for (const auto& place : {std::pair(request.inode, name), std::pair(request.other, new_name)}) {
+        if (const auto it = names_.find(place); it != names_.end()) distrust(it->second.inode);
+      }
       drop_cached_name(request.inode, name);
-      drop_cached_name(request.other, std::string(request.other_name));
+      drop_cached_name(request.other, new_name);
       distrust(request.inode);
       distrust(request.other);
     }
@@ -298,6 +310,12 @@ void Mount::abort() {
       answered(OwnedReply{runtime::ErrorReply{ENOTCONN}, nullptr});
     });
   }
+  std::vector<std::shared_ptr<KernelLock>> locks;
+  for (const auto& [inode, known] : inodes_) {
+    locks.push_back(known.lock);
+    for (const auto& [page, lock] : known.page_locks) locks.push_back(lock);
+  }
+  for (const auto& lock : locks) lock->end();
 }
 
 }  // namespace lockstep::sim

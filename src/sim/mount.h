@@ -13,6 +13,8 @@
 // drop_pages the second. (SimHost takes them; a bare send() takes none.)
 #pragma once
 
+#include <sys/stat.h>
+
 #include <deque>
 #include <functional>
 #include <map>
@@ -44,12 +46,14 @@ class KernelLock {
   /// Calls `granted`, at once or from a later unlock().
   void lock(bool exclusive, std::function<void()> granted);
   void unlock(bool exclusive);
-  [[nodiscard]] bool held() const { return readers_ != 0 || writer_; }
+  /// Its mount is gone: whoever waits goes on, and nobody waits any more. A daemon that was killed may have held it.
+  void end();
+  [[nodiscard]] bool held() const { return !ended_ && (readers_ != 0 || writer_); }
 
  private:
   void grant();
   std::size_t readers_ = 0;
-  bool writer_ = false;
+  bool writer_ = false, ended_ = false;
   std::deque<std::pair<bool, std::function<void()>>> waiting_;
 };
 
@@ -62,6 +66,7 @@ struct CachedPage {
 struct KnownInode {
   std::uint64_t lookups = 0;
   std::uint64_t references = 0;  ///< open files and calls under way
+  std::uint32_t type = 0;        ///< S_IFMT of its mode, which never changes; 0: no name led to it, as to the root
   bool has_attributes = false;
   runtime::HostAttributes attributes;
   Instant valid_until;
@@ -109,6 +114,11 @@ class Mount : public std::enable_shared_from_this<Mount> {
   [[nodiscard]] std::optional<InodeId> cached_name(InodeId directory, const std::string& name) const;
   /// Attributes that need no GETATTR.
   [[nodiscard]] const runtime::HostAttributes* cached_attributes(InodeId inode);
+  /// It is known, and known not to be a directory.
+  [[nodiscard]] bool leads_nowhere(InodeId inode) {
+    const KnownInode* known = find(inode);
+    return known != nullptr && known->type != 0 && !S_ISDIR(known->type);
+  }
   /// Null: unknown to this kernel.
   [[nodiscard]] KnownInode* find(InodeId inode);
   [[nodiscard]] const std::map<InodeId, KnownInode>& inodes() const { return inodes_; }

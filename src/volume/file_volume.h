@@ -18,6 +18,7 @@ class FileVolume final : public Volume {
       : scheduler_(scheduler), state_(store, std::move(allocator)) {}
 
   [[nodiscard]] Seq applied() const override { return state_.progress.applied; }
+  [[nodiscard]] InodeId next_inode() const override { return InodeId{state_.progress.next_inode}; }
   runtime::Task<Result<>> load(Miss miss) override;
 
   Attempt<runtime::HostAttributes> attributes(InodeId inode) override;

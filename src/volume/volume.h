@@ -115,6 +115,9 @@ class Volume {
   /// Seq of the last applied effect that had a batch.
   [[nodiscard]] virtual Seq applied() const = 0;
 
+  /// What is made from now on has this number or a higher one: the next plan at the primary, the next effect elsewhere.
+  [[nodiscard]] virtual InodeId next_inode() const = 0;
+
   /// Everything that `miss` names. Suspends. Errc::io.
   virtual runtime::Task<Result<>> load(Miss miss) = 0;
 

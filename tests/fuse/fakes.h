@@ -120,6 +120,7 @@ class FakeVolume final : public volume::Volume {
     return a.inode;
   }
 
+  InodeId next_inode() const override { return InodeId{next}; }
   Task<Result<>> load(volume::Miss miss) override {
     ++loads;
     REQUIRE(!miss.keys.empty());
@@ -212,6 +213,7 @@ class FakeChanges final : public controller::Changes {
   std::vector<InodeId> closed;
   int error = 0;
   bool in_line = false;  ///< locks have to wait
+  std::function<void(InodeId)> made;  ///< a file was, and nobody was told yet
 
   Task<wire::Outcome> change(wire::Operation o, Bytes payload, std::shared_ptr<Lease> lease) override {
     asked.push_back(o);
@@ -237,6 +239,7 @@ class FakeChanges final : public controller::Changes {
         } else {
           const InodeId inode = out.existed ? there->second : volume_.add(o.anonymous ? "" : o.name, o.mode, 0, o.inode);
           out.attributes = volume_.objects.at(inode);
+          if (made && !out.existed) made(inode);
         }
         break;
       }

@@ -201,6 +201,33 @@ TEST_CASE("a nameless file counts as open while it is made") {
   CHECK(s.changes.closed == std::vector{InodeId{9}});
 }
 
+TEST_CASE("a file whose name another site takes away before its maker has the answer is open, and made once") {
+  FakeSite s;
+  const InodeId before = s.volume.add("before", S_IFREG | 0644);
+  s.changes.made = [&](InodeId inode) {
+    s.volume.names.clear();
+    s.volume.objects.at(inode).links = 0;
+    CHECK(s.host.is_open(inode));
+    CHECK(!s.host.is_open(before));
+  };
+  HostRequest request = s.request(HostOp::create, kRootInode, "a");
+  request.flags = O_RDWR | O_CREAT | O_EXCL;
+  request.mode = 0600;
+  auto& reply = s.send(request);
+  s.settle();
+  REQUIRE(reply.has_value());
+  const auto& created = std::get<CreateReply>(reply->reply);
+  CHECK(created.entry.attributes.links == 0);
+  CHECK(created.entry.entry_valid == Duration::zero());
+  CHECK(s.changes.count(wire::OpKind::create) == 1);
+  CHECK(s.changes.closed.empty());
+  CHECK(s.host.is_open(created.entry.attributes.inode));
+  s.ask(s.request(HostOp::release, created.entry.attributes.inode));
+  s.settle();
+  CHECK(!s.host.is_open(created.entry.attributes.inode));
+  CHECK(s.changes.closed == std::vector{created.entry.attributes.inode});
+}
+
 TEST_CASE("space ahead is given back at the last close of a file that grew more than once") {
   FakeSite s;
   const InodeId a = s.volume.add("a", S_IFREG | 0644);

@@ -210,3 +210,34 @@ TEST_CASE("when the daemon dies every call of a host ends, and works on the next
   REQUIRE(next.kernel().mount(daemon).has_value());
   CHECK(m.get(m.host.stat("/a")).error().posix == ENOENT);
 }
+
+TEST_CASE("what a daemon that dies held locked of a file holds nobody up") {
+  Mounted m;
+  const FileHandle file = m.file("/a");
+  m.get(m.host.write(file, 0, std::string(4096, '.')));
+  m.get(m.host.store(file, 0, "mapped"));
+  m.daemon.held = {HostOp::write};
+  std::optional<Dropped> dropped;
+  m.process.spawn(keep(m.kernel().drop_pages(InodeId{2}, {0, 0}), dropped));
+  m.universe.run_for(Duration(1ms));
+  std::optional<Result<std::uint64_t>> written;
+  m.applications.spawn(keep(m.host.write(file, 0, "written"), written));
+  m.universe.run_for(Duration(1ms));
+  REQUIRE(!written);
+  m.machine.kill(m.process);
+  m.universe.run_for(Duration(1ms));
+  REQUIRE(written);
+  CHECK(written->error().posix == ENOTCONN);
+}
+
+TEST_CASE("no path leads through a file, and a directory is not opened for writing") {
+  Mounted m;
+  m.get(m.host.close(m.file("/a")));
+  m.get(m.host.mkdir("/d", 0755));
+  const std::uint64_t lookups = m.sent(HostOp::lookup);
+  CHECK(m.get(m.host.stat("/a/b")).error().posix == ENOTDIR);
+  CHECK(m.get(m.host.mkdir("/a/b", 0755)).error().posix == ENOTDIR);
+  CHECK(m.get(m.host.list("/a")).error().posix == ENOTDIR);
+  CHECK(m.get(m.host.open("/d", O_RDWR, 0)).error().posix == EISDIR);
+  CHECK(m.sent(HostOp::lookup) == lookups);
+}

@@ -6,6 +6,7 @@
 
 #include "bin/simulator/cluster.h"
 #include "bin/simulator/hosts.h"
+#include "bin/simulator/posix_hosts.h"
 #include "bin/simulator/reservers.h"
 
 namespace lockstep::simulator {
@@ -38,6 +39,7 @@ class Crowd {
   void start_hosts(std::size_t machine) {
     for (std::uint64_t n = 0; n < per_site_; ++n) at(machine).spawn(work(at(machine), stage_, n));
     for (std::uint64_t n = 0; n < stage_.lockers; ++n) at(machine).spawn(count_under_lock(at(machine), stage_, n));
+    for (std::uint64_t n = 0; n < stage_.posix_hosts; ++n) at(machine).spawn(work_on_names(at(machine), stage_, n));
     if (stage_.reserves) at(machine).spawn(reserve(at(machine), stage_, cluster_, prng_));
   }
 

@@ -8,6 +8,7 @@
 
 #include "bin/simulator/history.h"
 #include "bin/simulator/holds.h"
+#include "bin/simulator/posix_check.h"
 #include "sim/host.h"
 #include "sim/machine.h"
 
@@ -15,7 +16,7 @@ namespace lockstep::simulator {
 
 /// What all hosts of a run share.
 struct Stage {
-  explicit Stage(std::uint64_t seed) : prng(seed) {}
+  explicit Stage(std::uint64_t seed) : prng(seed), posix_prng(seed ^ 0x9051Cull) {}
   History history;
   Holds holds;
   sim::Prng prng;
@@ -26,6 +27,7 @@ struct Stage {
   std::uint64_t files = 0, blocks = 0, doomed = 0;
   std::string failure;              ///< the first thing that may not be
   bool verbose = false;
+  bool stable = false;              ///< whatever is acknowledged is on both media
   bool fsyncs = false, directs = false, names = true, appends = true;
   bool fills = false;               ///< hosts fill the area, and take ENOSPC for an answer
   bool rot = false;                 ///< blocks of one site go bad: EIO is an answer while no other one is in sync
@@ -47,16 +49,33 @@ struct Stage {
   bool keeps = false;               ///< some of it stays reserved to the end
   std::uint64_t refused_busy = 0;   ///< how often a host got that answer
 
-  // What both histories are told.
+  // Names (posix_hosts.h).
+  struct Ground {
+    std::string top;                ///< the directory in which they work
+    posix::Check check;
+  };
+  std::vector<std::unique_ptr<Ground>> grounds;  ///< the last one is in use, the others may have calls under way
+  std::uint64_t posix_hosts = 0;    ///< of each site
+  std::uint64_t tops = 0, posix_sizes = 0;  ///< that were given to directories and files so far
+  std::uint64_t losses = 0;         ///< how often something that was acknowledged may have gone
+  sim::Prng posix_prng;
+
+  // What the histories are told.
   void power_lost(Instant at) {
     history.power_lost();
+    if (!stable) stop_judging_names();
     holds.doubt_all(at);
   }
   void part(std::size_t primary, Instant at) {
     history.part(primary, at);
+    stop_judging_names();
     holds.doubt_all(at);
     counters[1] = counters[0];
     holder_before = counters[0].holder;
+  }
+  void stop_judging_names() {
+    ++losses;
+    for (const auto& ground : grounds) ground->check.stop();
   }
   void part_both(Instant at) { history.part_both(at); }
   void join(std::size_t survivor, Instant at) {
@@ -70,6 +89,7 @@ struct Stage {
     came_together(1 - site, at);
   }
   void came_together(std::size_t survivor, Instant at) {
+    ++losses;
     holds.doubt_all(at);
     // Whoever had it then, at the other site, may have given it back there; and the survivor took it away when it went on alone.
     const bool gone = counters[survivor].holder == holder_before && counters[survivor].holder_site != survivor;

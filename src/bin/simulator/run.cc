@@ -9,6 +9,7 @@
 #include "bin/simulator/crowd.h"
 #include "bin/simulator/faults.h"
 #include "bin/simulator/hosts.h"
+#include "bin/simulator/posix_hosts.h"
 #include "core/probe.h"
 
 namespace lockstep::simulator {
@@ -58,6 +59,10 @@ class Runner {
     if (stage_.refused_busy != 0) result_.faults["told EBUSY"] += stage_.refused_busy;
     if (stage_.history.gone() != 0) result_.faults["acknowledged and discarded"] += stage_.history.gone();
     if (stage_.full != 0) result_.faults["area full"] += stage_.full;
+    for (const auto& ground : stage_.grounds) {
+      result_.faults["calls judged by POSIX"] += ground->check.judged();
+      if (ground->check.gave_up()) result_.faults["too many calls at once for the POSIX model"] += 1;
+    }
     if (stage_.verified != 0) result_.faults["verified"] += stage_.verified;
     for (const Probe* probe = Probe::first(); probe != nullptr; probe = probe->next()) result_.probes[probe->name()] += probe->count();
     return std::move(result_);
@@ -73,9 +78,11 @@ class Runner {
     stage_.appends = prng_.chance(700);
     stage_.fills = prng_.chance(100);
     if (prng_.chance(300)) stage_.lockers = 1 + prng_.below(2);
-    if (cluster_.options().stable) stage_.history.always_stable();
+    stage_.stable = cluster_.options().stable;
+    if (stage_.stable) stage_.history.always_stable();
     stage_.reserves = reserving_.chance(250);
     stage_.keeps = stage_.reserves && reserving_.chance(300);
+    if (stage_.posix_prng.chance(250)) stage_.posix_hosts = 1 + stage_.posix_prng.below(2);
   }
 
   void run_phases() {
@@ -144,6 +151,10 @@ class Runner {
       bool done = false;
       crowd_.at(i).spawn(look_at_all(crowd_.at(i), stage_, kSites[i], done));
       if (!wait_for([&] { return done; })) return stage_.fail("looking at everything does not end");
+      if (stage_.posix_hosts == 0) continue;
+      done = false;
+      crowd_.at(i).spawn(look_at_names(crowd_.at(i), stage_, done));
+      if (!wait_for([&] { return done; })) return stage_.fail("looking at names does not end");
     }
     for (std::size_t i = 0; i < 2; ++i) {
       if (!cluster_.stop(i)) return stage_.fail(cluster_.problem());
