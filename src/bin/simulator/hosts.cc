@@ -30,6 +30,9 @@ bool discarded(const Stage& stage, sim::Process& process, const Error& error) {
   return stage.history.discarded(site_of(process)) && (error.posix == ENOENT || error.posix == ESTALE || error.posix == EIO);
 }
 
+/// It was gone with the power of whoever held it in memory: what was done under it is done no longer, and the handle says so.
+bool lock_lost(const Stage& stage, const Error& error) { return stage.history.lost_power() && error.posix == EIO; }
+
 Instant now(sim::Process& process) { return process.universe().now(); }
 
 /// The other site has reserved it: whether that may be.
@@ -355,24 +358,24 @@ runtime::Task<void> count_under_lock(sim::Process& process, Stage& stage, std::u
         if (lost(taken.error())) break;
         const int error = taken.error().posix;
         // The handle through which a lock was taken that has been discarded is good for nothing any more.
-        if (discarded(stage, process, taken.error())) break;
+        if (discarded(stage, process, taken.error()) || lock_lost(stage, taken.error())) break;
         const bool answer = error == EAGAIN || error == EINTR || no_space(stage, taken.error()) || bad_block(stage, taken.error());
         if (!answer) stage.fail(fmt::format("a lock failed with errno {}", error));
         co_await process.delay(std::chrono::microseconds(stage.prng.below(2000)));
         continue;
       }
       // A lock that was not stable is lost like everything else when nobody is left who held it in memory.
-      const bool judged = !stage.history.lost_power();
+      const auto judged = [&] { return !stage.history.lost_power(); };  // which may happen in between
       const std::uint64_t meetings = stage.meetings;
       const auto as_before = [&] { return stage.meetings == meetings; };  // the lock may be discarded with all that this site has of its own
       const std::shared_ptr<sim::Mount>& holder = stage.counter(site).holder;
-      if (judged && holder && !holder->gone()) stage.fail("two hosts have one lock");
+      if (judged() && holder && !holder->gone()) stage.fail("two hosts have one lock");
       stage.counter(site).holder = file->mount;
       stage.counter(site).holder_site = site;
       const Result<std::string> bytes = co_await host.read(file, 0, kBlockBytes);
       const std::optional<Value> value = !bytes ? std::nullopt : bytes->empty() ? std::optional<Value>(0) : value_of(*bytes);
-      if (judged && bytes && !value) stage.fail("the counter holds no number");
-      if (judged && as_before() && value && *value < stage.counter(site).counted) {
+      if (judged() && bytes && !value) stage.fail("the counter holds no number");
+      if (judged() && as_before() && value && *value < stage.counter(site).counted) {
         stage.fail(fmt::format("under a lock {} was read, and {} had been written", *value, stage.counter(site).counted));
       }
       if (value) {
@@ -382,6 +385,7 @@ runtime::Task<void> count_under_lock(sim::Process& process, Stage& stage, std::u
       if (stage.counter(site).holder == file->mount) stage.counter(site).holder = nullptr;
       lock.type = runtime::HostLock::Type::unlock;
       const Result<> given = co_await host.lock(file, lock);
+      if (!given && lock_lost(stage, given.error())) break;
       if (!given && !lost(given.error()) && !discarded(stage, process, given.error())) stage.fail(fmt::format("an unlock failed with errno {}", given.error().posix));
       co_await process.delay(std::chrono::microseconds(stage.prng.below(4000)));
     }
