@@ -128,7 +128,9 @@ runtime::Task<Result<>> SuspectMap::mark(std::vector<BlockRange> blocks) {
   for (const BlockRange& range : blocks) {
     if (range.count == 0) continue;
     touch(range);
-    set(first_granule(range), end_granule(range));
+    const std::uint64_t first = first_granule(range), end = end_granule(range);
+    const bool goes_on = !test(set_, end - 1) && first != 0 && test(stable_, first - 1);
+    set(first, goes_on ? std::min(end + kMarkedAhead, granules_) : end);
   }
   if (std::ranges::all_of(blocks, [this](BlockRange range) { return covers(range); })) co_return Result<>{};
   co_return co_await make_stable();

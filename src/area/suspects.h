@@ -10,7 +10,8 @@
 //       Who calls clear() promises the rest of C6: the blocks are equal and stable at the other site.
 //   (3) A bit too many is harmless: clearing becomes stable when something else is.
 //
-// The granules touched last stay suspect, so a steady writer over as many costs no sync.
+// The granules touched last stay suspect, so a steady writer over as many costs no sync. Whoever goes on behind a suspect granule probably
+// writes what follows as well: some of that is marked with it, so that a stream waits for one sync in so many granules.
 #pragma once
 
 #include <span>
@@ -27,6 +28,9 @@ inline constexpr std::uint64_t kGranuleBytes = 4u << 20;
 inline constexpr std::uint64_t kGranuleBlocks = kGranuleBytes / kBlockBytes;
 /// So many granules touched last are not offered for clearing: 16 GiB that are written steadily.
 inline constexpr std::size_t kKeptGranules = 4096;
+
+/// So many granules behind one that becomes suspect become so with it, if the one before it was: 64 MiB.
+inline constexpr std::uint64_t kMarkedAhead = 16;
 
 class Suspects {
  public:

@@ -269,6 +269,32 @@ TEST_CASE("granules touched last are not offered, and a steady writer costs no s
   CHECK(s.begin_clearing(kMany, true).size() == kKeptGranules);
 }
 
+TEST_CASE("a stream waits for one sync in so many granules, and what was marked ahead of it is cleared like the rest") {
+  TestWorld w;
+  constexpr std::uint64_t kBehind = 4;
+  constexpr std::uint64_t kAll = 3 * (kMarkedAhead + 1) + kBehind;
+  Area& area = formatted(w, kAll);
+  for (std::uint64_t g = 0; g < kAll; ++g) {
+    if (!covered(area, in_granule(g))) mark(w, area, {in_granule(g)});
+    REQUIRE(covered(area, in_granule(g)));
+  }
+  CHECK(area.suspects().counters().syncs == 5);  // the first one, three times so many and one, the rest
+  CHECK(area.suspects().count() == kAll);
+
+  TestWorld next;
+  Area& other = formatted(next, kAll);
+  mark(next, other, {in_granule(0)});
+  mark(next, other, {in_granule(1)});
+  CHECK(other.suspects().count() == 2 + kMarkedAhead);
+  CHECK(covered(other, in_granule(1 + kMarkedAhead)));
+  CHECK_FALSE(covered(other, in_granule(2 + kMarkedAhead)));
+  REQUIRE(sync_all(next, other));
+  REQUIRE(next.run(other.suspects().clear(other.suspects().begin_clearing(100, true))));
+  REQUIRE(sync_all(next, other));
+  REQUIRE(next.run(other.suspects().clear(other.suspects().begin_clearing(100, true))));
+  CHECK(other.suspects().count() == 0);
+}
+
 TEST_CASE("rounds with a limit come to every suspect granule") {
   TestWorld w;
   Area& area = formatted(w);
