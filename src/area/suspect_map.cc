@@ -84,6 +84,21 @@ void SuspectMap::touch(BlockRange blocks) {
   CHECK(inside(blocks));
   touch_granules(first_granule(blocks), end_granule(blocks));
   for (std::uint64_t g = first_granule(blocks); g < end_granule(blocks); ++g) recent_.touch(g);
+  look_ahead(end_granule(blocks) - 1);
+}
+
+void SuspectMap::look_ahead(std::uint64_t granule) {
+  const std::uint64_t far = std::min(granule + 1 + kMarkedAhead / 2, granules_);
+  const std::uint64_t end = bitmap::next_clear(set_, granule, far);
+  ahead_ = end > granule + 1 && end < far ? std::optional(end) : std::nullopt;
+}
+
+runtime::Task<Result<>> SuspectMap::mark_ahead() {
+  Result<> usable = failure_.check();
+  if (!usable || !ahead_) co_return usable;
+  set(*ahead_, std::min(*ahead_ + kMarkedAhead, granules_));
+  ahead_.reset();
+  co_return co_await make_stable();
 }
 
 void SuspectMap::touch_granules(std::uint64_t from, std::uint64_t to) {

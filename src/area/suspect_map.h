@@ -12,6 +12,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "area/failure.h"
 #include "area/recent_granules.h"
@@ -34,6 +35,8 @@ class SuspectMap final : public Suspects {
   [[nodiscard]] bool suspect(std::uint64_t granule) const override;
   [[nodiscard]] bool cover(std::span<const BlockRange> blocks) override;
   runtime::Task<Result<>> mark(std::vector<BlockRange> blocks) override;
+  [[nodiscard]] bool runs_out() const override { return ahead_.has_value(); }
+  runtime::Task<Result<>> mark_ahead() override;
   runtime::Task<Result<>> mark_all() override;
   [[nodiscard]] std::vector<std::uint64_t> begin_clearing(std::size_t limit, bool all) override;
   runtime::Task<Result<>> clear(std::vector<std::uint64_t> granules) override;
@@ -57,6 +60,8 @@ class SuspectMap final : public Suspects {
   SuspectMap(std::unique_ptr<runtime::Mapping> mapping, std::uint64_t blocks, runtime::Scheduler& scheduler, Failure& failure);
   [[nodiscard]] bool inside(BlockRange blocks) const;
   void touch_granules(std::uint64_t from, std::uint64_t to);
+  /// `granule` was touched: sets ahead_ if the suspect ones that follow it come to an end soon.
+  void look_ahead(std::uint64_t granule);
   /// Sets bits here and in the mapped file.
   void set(std::uint64_t from, std::uint64_t to);
   void store(std::uint64_t word);
@@ -72,6 +77,7 @@ class SuspectMap final : public Suspects {
   Words set_, stable_, since_round_, since_sync_, during_sync_;
   std::uint64_t count_ = 0;
   RecentGranules recent_;
+  std::optional<std::uint64_t> ahead_;  ///< from here on mark_ahead() marks
   std::uint64_t next_offer_ = 0;   ///< where begin_clearing() goes on
   bool round_open_ = false;
   bool round_used_ = false;        ///< clear() was called in it

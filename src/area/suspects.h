@@ -11,7 +11,8 @@
 //   (3) A bit too many is harmless: clearing becomes stable when something else is.
 //
 // The granules touched last stay suspect, so a steady writer over as many costs no sync. Whoever goes on behind a suspect granule probably
-// writes what follows as well: some of that is marked with it, so that a stream waits for one sync in so many granules.
+// writes what follows as well: some of that is marked with it, and more of it before the stream comes to its end (runs_out()), so that a stream
+// waits only where it begins.
 #pragma once
 
 #include <span>
@@ -29,8 +30,8 @@ inline constexpr std::uint64_t kGranuleBlocks = kGranuleBytes / kBlockBytes;
 /// So many granules touched last are not offered for clearing: 16 GiB that are written steadily.
 inline constexpr std::size_t kKeptGranules = 4096;
 
-/// So many granules behind one that becomes suspect become so with it, if the one before it was: 64 MiB.
-inline constexpr std::uint64_t kMarkedAhead = 16;
+/// So many granules behind one that becomes suspect become so with it, if the one before it was: 128 MiB.
+inline constexpr std::uint64_t kMarkedAhead = 32;
 
 class Suspects {
  public:
@@ -45,6 +46,11 @@ class Suspects {
   /// Makes the bits of the granules of `blocks` stable; several callers at once share one sync. Errc::io; Errc::invalid: blocks
   /// outside the area. Suspends.
   virtual runtime::Task<Result<>> mark(std::vector<BlockRange> blocks) = 0;
+  /// What was marked ahead of a stream comes to its end, which is no further than kMarkedAhead / 2 granules: mark_ahead() now, and the stream
+  /// need not wait.
+  [[nodiscard]] virtual bool runs_out() const = 0;
+  /// Marks more of what lies ahead of the stream that was touched last. Errc::io. Suspends.
+  virtual runtime::Task<Result<>> mark_ahead() = 0;
   /// All of the area: it is blank or unproven. Errc::io. Suspends.
   virtual runtime::Task<Result<>> mark_all() = 0;
   /// Granules that may be offered for clearing now: suspect, and not among the kKeptGranules touched last unless `all`; at most

@@ -113,8 +113,16 @@ void Replica::release_freed() {
   if (some) changed.notify_all();
 }
 
-bool Replica::suspected(const wire::Effect& effect) {
-  return effect.writes.empty() || area.suspects().cover(blocks_of(effect.writes));
+bool Replica::suspected(const std::vector<wire::AreaWrite>& writes) {
+  if (writes.empty()) return true;
+  const bool covered = area.suspects().cover(blocks_of(writes));
+  if (area.suspects().runs_out()) scope_.spawn(suspect_ahead());
+  return covered;
+}
+
+runtime::Task<void> Replica::suspect_ahead() {
+  const Result<> marked = co_await area.suspects().mark_ahead();
+  if (!marked) fail_area("marking granules as suspect", marked.error());
 }
 
 runtime::Task<void> Replica::suspect(const wire::Effect& effect) {

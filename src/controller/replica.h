@@ -86,7 +86,8 @@ class Replica {
   /// Blocks and checksums of `effect`. Waits where edge blocks must be read. Errc::corrupt, Errc::io. Suspends.
   runtime::Task<Result<area::Composed>> compose(const wire::Effect& effect, Bytes payload);
   /// True: every block of `effect` may be written, its granules are suspect on the medium (C1). Else: await suspect().
-  [[nodiscard]] bool suspected(const wire::Effect& effect);
+  [[nodiscard]] bool suspected(const wire::Effect& effect) { return suspected(effect.writes); }
+  [[nodiscard]] bool suspected(const std::vector<wire::AreaWrite>& writes);
   runtime::Task<void> suspect(const wire::Effect& effect);
   /// Room in the log for the record of `effect`: appended, in memory. False: none, await log_room() and try again.
   [[nodiscard]] bool append(const wire::Effect& effect);
@@ -192,6 +193,8 @@ class Replica {
   runtime::Task<void> stop();
 
  private:
+  runtime::Task<void> suspect_ahead();
+
   bool stable_;
   runtime::Event reservations_changed_;
   std::uint64_t reservations_moment_ = 0;  // of those in the table

@@ -230,7 +230,7 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
   std::vector<std::uint64_t> lost;
   std::optional<Result<area::Composed>> composed = replica_.area.compose(writes, payload);
   for (;;) {
-    const bool covered = replica_.area.suspects().cover(blocks_of(writes));
+    const bool covered = replica_.suspected(writes);
     const bool readable = !composed || *composed || !bad_block(composed->error()) || !lost.empty();
     if (composed && covered && readable) {
       if (*composed && !lost.empty()) expect(**composed, checksums, lost);

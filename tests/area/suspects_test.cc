@@ -295,6 +295,37 @@ TEST_CASE("a stream waits for one sync in so many granules, and what was marked 
   CHECK(other.suspects().count() == 0);
 }
 
+TEST_CASE("a stream that is marked ahead of in time waits where it begins, and nowhere else") {
+  TestWorld w;
+  constexpr std::uint64_t kAll = 10 * kMarkedAhead + 3;
+  Area& area = formatted(w, kAll);
+  int waits = 0;
+  for (std::uint64_t g = 0; g < kAll; ++g) {
+    while (!covered(area, in_granule(g))) {
+      mark(w, area, {in_granule(g)});
+      ++waits;
+    }
+    if (area.suspects().runs_out()) {
+      REQUIRE(w.run(area.suspects().mark_ahead()));
+      CHECK_FALSE(area.suspects().runs_out());
+    }
+  }
+  CHECK(waits == 2);
+  CHECK(area.suspects().count() == kAll);
+  CHECK(area.suspects().counters().syncs <= 12);
+}
+
+TEST_CASE("a granule by itself is no stream") {
+  TestWorld w;
+  Area& area = formatted(w);
+  for (const std::uint64_t g : {5, 0, 9, 2}) {
+    mark(w, area, {in_granule(g)});
+    CHECK(covered(area, in_granule(g)));
+    CHECK_FALSE(area.suspects().runs_out());
+  }
+  CHECK(area.suspects().count() == 4);
+}
+
 TEST_CASE("rounds with a limit come to every suspect granule") {
   TestWorld w;
   Area& area = formatted(w);
