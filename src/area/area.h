@@ -167,6 +167,8 @@ class Log {
   [[nodiscard]] virtual Seq stable() const = 0;
   /// First record that is still there; 0: none.
   [[nodiscard]] virtual Seq first() const = 0;
+  /// Last record that was forgotten; 0: none was. read_after() gives what is behind it, and nothing behind an earlier one.
+  [[nodiscard]] virtual Seq forgotten() const = 0;
   /// Takes the record of `effect` into memory. Errc::busy: no room until a forget_through() has ended that gives some;
   /// Errc::invalid: larger than the whole log. Requires: effect.seq > last().
   [[nodiscard]] virtual Result<> append(const wire::Effect& effect) = 0;

@@ -20,6 +20,7 @@ class AreaLog final : public Log {
   [[nodiscard]] Seq last() const override { return ring_->last(); }
   [[nodiscard]] Seq stable() const override { return ring_->stable(); }
   [[nodiscard]] Seq first() const override { return ring_->first(); }
+  [[nodiscard]] Seq forgotten() const override { return ring_->forgotten(); }
   [[nodiscard]] Result<> append(const wire::Effect& effect) override;
   [[nodiscard]] Result<> flush() override { return ring_->flush(); }
   runtime::Task<Result<>> sync() override { return ring_->sync(); }

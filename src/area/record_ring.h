@@ -53,6 +53,8 @@ class RecordRing {
   [[nodiscard]] Seq stable() const { return stable_; }
   [[nodiscard]] Seq last() const { return last_; }
   [[nodiscard]] Seq first() const { return marks_.empty() ? Seq{} : marks_.front().seq; }
+  /// Last record that is not there any more; 0: none.
+  [[nodiscard]] Seq forgotten() const { return forgotten_; }
   /// Errc::busy: no room; Errc::invalid: larger than the ring. Requires: seq > last().
   [[nodiscard]] Result<> append(Seq seq, Bytes body);
   [[nodiscard]] Result<> flush();

@@ -134,13 +134,16 @@ ExitStatus resolve(const std::string& control, const ResolveCommand& command) {
 
 ExitStatus show_divergence(const std::string& control, bool as_json) {
   json changes = json::array();
+  bool forgotten = false;
   const auto show = [&](const json& line) {
     const json& change = member(line, "change");
     if (!change.is_object()) return;
     if (as_json) {
       changes.push_back(change);
     } else {
-      print(fmt::format("  {:<8} {}\n", text(change, "what"), text(change, "path")));
+      const bool marked = is_true(change, "forgotten");
+      forgotten = forgotten || marked;
+      print(fmt::format("  {:<8} {}\n", text(change, "what") + (marked ? "*" : ""), text(change, "path")));
     }
   };
   json answer = ask(control, {{"command", "divergence"}}, show, std::nullopt);
@@ -152,7 +155,8 @@ ExitStatus show_divergence(const std::string& control, bool as_json) {
   }
   print(fmt::format("{} changes at {} since the sites parted (effect {})\n", number(answer, "changes"), text(answer, "site"), number(answer, "since_seq")));
   if (!is_true(answer, "complete")) print("INCOMPLETE: the log has forgotten the first of them; compare the two mounts\n");
-  if (is_true(answer, "cut_short")) print("INCOMPLETE: there are more, which are not listed; compare the two mounts\n");
+  if (forgotten) print("* not in the log any more: changed, renamed or made\n");
+  if (!is_true(answer, "removals_complete")) print("more names were removed than are listed\n");
   return kYes;
 }
 

@@ -1,5 +1,6 @@
 #include "controller/replica.h"
 
+#include "controller/forgotten_changes.h"
 #include "core/checksum.h"
 #include "core/log.h"
 #include "core/planted.h"
@@ -300,11 +301,27 @@ runtime::Task<void> Replica::make_stable() {
   release_freed();
 }
 
+/// What no member needs, but the other site may lack, is forgotten: it is written down as this site's own before, and stable.
+runtime::Task<void> Replica::note_own(Seq through) {
+  const Result<> noted = co_await note_forgotten(area.log(), world.keys, through);
+  if (!noted) co_await halt("writing down what the log forgets", noted.error());
+}
+
+/// What both sites have is forgotten, up to `through`, and not written down: what was of earlier effects only takes room.
+runtime::Task<void> Replica::drop_own(Seq through) {
+  if (area.log().first() == Seq{} || through < area.log().first()) co_return;
+  const Result<> dropped = co_await drop_forgotten(world.keys);
+  if (!dropped) co_await halt("dropping what was written down of forgotten changes", dropped.error());
+}
+
 runtime::Task<void> Replica::checkpoint() {
   const Seq through = volume.applied();
+  const bool noted = !peer_member_;
+  if (noted) co_await note_own(through);
   co_await make_stable();
-  // An absent site that is too far behind gets a comparison of keys.
-  const Seq forget = peer_member_ ? std::min(through, peer_stable_) : through;
+  // An absent site that is too far behind gets a comparison of keys. One that was taken out meanwhile waits for the next time.
+  const Seq forget = noted && !peer_member_ ? through : std::min(through, peer_stable_);
+  if (!noted) co_await drop_own(forget);
   const Result<> forgotten = co_await area.log().forget_through(forget);
   if (!forgotten) co_await halt("shortening the log", forgotten.error());
   checkpointing_ = false;
@@ -507,6 +524,9 @@ bool Replica::append_mark(Seq seq) {
 runtime::Task<Result<>> Replica::begin_anew(Seq seq) {
   if (observer != nullptr) observer->passed_over(true);
   take_reservations();
+  while (checkpointing_) co_await log_room_.wait();  // it may be writing such keys
+  const Result<> dropped = co_await drop_forgotten(world.keys);
+  if (!dropped) co_await halt("dropping what was written down of forgotten changes", dropped.error());
   freed_.clear();  // what the keys say is free is free
   const Result<> flushed = co_await world.keys.flush();
   if (!flushed) co_await halt("making the metadata stable", flushed.error());

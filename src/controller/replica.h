@@ -207,6 +207,8 @@ class Replica {
   runtime::Task<void> tick_loop();
   runtime::Task<void> sync_then(std::function<void()> then);
   runtime::Task<void> stable_loop();
+  runtime::Task<void> note_own(Seq through);
+  runtime::Task<void> drop_own(Seq through);
   void release_freed();
 
   Mends mends_;

@@ -12,6 +12,8 @@ using runtime::Task;
 
 /// Directories above an object that are looked at.
 constexpr std::size_t kDepthMax = 256;
+/// More directories than so many are not looked for each in its parent, which may be large, but by one reading of all entries.
+constexpr std::size_t kLookedForSingly = 64;
 
 struct Name {
   InodeId directory;
@@ -33,6 +35,22 @@ Task<Result<>> find_names(runtime::KeyValue& keys, NamesOf& names) {
     if (wanted == names.end() || wanted->second.directory != kNoInode) continue;
     wanted->second = {InodeId{at.number()}, std::string(key->name)};
   }
+}
+
+/// Names of the directories above those of `names`, a level at a time, as long as there are many.
+Task<Result<>> find_above(runtime::KeyValue& keys, NamesOf& names) {
+  for (std::size_t depth = 0; depth < kDepthMax; ++depth) {
+    NamesOf above;
+    for (const auto& [object, name] : names) {
+      const bool known = name.directory == kNoInode || name.directory == kRootInode || names.contains(name.directory);
+      if (!known) above.emplace(name.directory, Name{});
+    }
+    if (above.size() <= kLookedForSingly) break;
+    const Result<> found = co_await find_names(keys, above);
+    if (!found) co_return found;
+    names.merge(above);
+  }
+  co_return Result<>{};
 }
 
 /// The name that `directory` has in its parent. Inode 0: none. Suspends.
@@ -99,13 +117,29 @@ Task<Result<std::map<InodeId, std::string>>> paths_of(runtime::KeyValue& keys, s
   for (const InodeId object : objects) names.emplace(object, Name{});
   std::map<InodeId, std::string> paths;
   if (names.empty()) co_return paths;
-  if (Result<> found = co_await find_names(keys, names); !found) co_return std::unexpected(std::move(found.error()));
+  Result<> found = co_await find_names(keys, names);
+  if (found) found = co_await find_above(keys, names);
+  if (!found) co_return std::unexpected(std::move(found.error()));
   for (const InodeId object : objects) {
     Result<std::string> path = co_await path_of(keys, object, names);
     if (!path) co_return std::unexpected(path.error());
     if (!path->empty()) paths[object] = std::move(*path);
   }
   co_return paths;
+}
+
+Task<Result<std::vector<NameOfObject>>> names_of(runtime::KeyValue& keys, std::set<InodeId> objects) {
+  std::vector<NameOfObject> names;
+  KeyCursor at(keys, 'D');
+  while (!objects.empty()) {
+    const Result<bool> more = co_await at.next();
+    if (!more) co_return std::unexpected(more.error());
+    if (!*more) break;
+    const Result<volume::EntryValue> entry = volume::unpack_entry(at.value());
+    const Result<volume::EntryKey> key = volume::parse_entry_key(at.key());
+    if (entry && key && objects.contains(entry->inode)) names.push_back({entry->inode, InodeId{at.number()}, std::string(key->name)});
+  }
+  co_return names;
 }
 
 }  // namespace lockstep::fsck

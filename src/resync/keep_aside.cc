@@ -66,35 +66,59 @@ class Unreadable {
 
 class Copy {
  public:
-  Copy(KeepSource source, runtime::AsideTree& tree, const ChangesSince& since, const KeepOptions& options, const std::function<bool()>& ends, Kept& kept)
-      : source_(source), tree_(tree), since_(since), options_(options), ends_(ends), kept_(kept), buffer_(kBytesAtOnce) {}
+  Copy(KeepSource source, runtime::AsideTree& tree, const NextChanges& changes, const KeepOptions& options, const std::function<bool()>& ends, Kept& kept)
+      : source_(source), tree_(tree), changes_(changes), options_(options), ends_(ends), kept_(kept), buffer_(kBytesAtOnce) {}
 
-  Task<Result<>> run() {
-    Result<> done = co_await check_room();
-    if (done) done = co_await tree_.make_directory(kFiles);
-    if (!done) co_return done;
+  Task<Result<>> run(ChangesSince part) {
+    for (const std::string& line : options_.heading) lines_ += "# " + escaped(line) + "\n";
+    if (!part.complete) lines_ += "# INCOMPLETE: the log has forgotten the first changes\n";
+    Result<> done = co_await tree_.make_directory(kFiles);
     directories_.emplace("", kRootInode);
-    for (const Change& change : since_.changes) {
-      done = co_await keep(change);
-      if (!done) co_return done;
-      ++kept_.changes;
+    while (done) {
+      done = co_await keep_part(part.changes);
+      if (!done || !part.next) break;
+      const InodeId from = *part.next;
+      part = {};  // not two of them at once
+      Result<ChangesSince> next = co_await changes_(from);
+      if (next) part = std::move(*next);
+      else done = std::unexpected(next.error());
     }
+    if (done) done = co_await copy_directories();
+    lines_ += fmt::format("# {} changes\n", kept_.changes);
+    if (done) done = co_await write_lines();
+    co_return done;
+  }
+
+ private:
+  Task<Result<>> keep_part(const std::vector<Change>& changes) {
+    kept_.of += changes.size();
+    Result<> done = co_await check_room(changes);
+    for (std::size_t i = 0; done && i < changes.size(); ++i) {
+      done = co_await keep(changes[i]);
+      if (done) ++kept_.changes;
+      if (done && lines_.size() >= kBytesAtOnce) done = co_await write_lines();
+    }
+    names_.clear();  // all names of an object are in one part
+    if (done) done = co_await write_lines();
+    co_return done;
+  }
+
+  Task<Result<>> copy_directories() {
     // Making something in a directory changes its times, so they come last, from the leaves to the root.
     for (auto at = directories_.rbegin(); at != directories_.rend(); ++at) {
-      done = co_await copy_attributes(kFiles + at->first, at->second);
+      const Result<> done = co_await copy_attributes(kFiles + at->first, at->second);
       if (!done && (ends_all(done.error()) || !options_.partly)) co_return done;
       if (!done) ++kept_.lost;
       if (!done) lines_ += fmt::format("attributes\tlost\t{}\t{}\t{}\n", at->second.value, escaped(at->first + "/"), escaped(text_of(done.error())));
     }
-    co_return co_await write_list();
+    co_return Result<>{};
   }
 
- private:
   /// An answer early, where the room does not suffice by far; the writes say it exactly.
-  Task<Result<>> check_room() {
+  Task<Result<>> check_room(const std::vector<Change>& changes) {
     std::uint64_t needed = kObjectBytes;
     std::set<InodeId> counted;
-    for (const Change& change : since_.changes) {
+    for (const Change& change : changes) {
       needed += kBlockBytes / 8 + change.path.size();
       if (change.inode == kNoInode || !counted.insert(change.inode).second) continue;
       const Result<runtime::HostAttributes> attributes = co_await answer(source_.volume, [&] { return source_.volume.attributes(change.inode); });
@@ -112,10 +136,10 @@ class Copy {
   Task<Result<>> keep(const Change& change) {
     if (ends_()) co_return fail(Errc::stopped, "it was interrupted");
     if (change.what == Change::What::removed) {
-      lines_ += fmt::format("{}\t-\t-\t{}\t\n", name_of(change.what), escaped(change.path));
+      lines_ += fmt::format("{}\t-\t-\t{}\t{}\n", name_of(change.what), escaped(change.path), change.in_log ? "" : "not_in_log");
       co_return Result<>{};
     }
-    note_.clear();
+    note_ = change.in_log ? "" : "not_in_log";
     damaged_ = false;
     const Result<> copied = co_await copy_object(change);
     if (!copied) {
@@ -263,27 +287,22 @@ class Copy {
     co_return written;
   }
 
-  Task<Result<>> write_list() {
-    std::string text;
-    for (const std::string& line : options_.heading) text += "# " + escaped(line) + "\n";
-    text += lines_;
-    Result<> done = co_await tree_.make_file("changes");
-    for (std::size_t at = 0; done && at < text.size(); at += kBytesAtOnce) {
-      done = co_await tree_.write(at, std::as_bytes(std::span(text)).subspan(at, std::min<std::size_t>(kBytesAtOnce, text.size() - at)));
-    }
-    co_return done;
+  Task<Result<>> write_lines() {
+    const Result<> written = co_await tree_.append("changes", std::as_bytes(std::span(lines_)));
+    lines_.clear();
+    co_return written;
   }
 
   KeepSource source_;
   runtime::AsideTree& tree_;
-  const ChangesSince& since_;
+  const NextChanges& changes_;
   const KeepOptions& options_;
   const std::function<bool()>& ends_;
   Kept& kept_;
   std::vector<std::byte> buffer_;
   std::map<std::string, InodeId> directories_;  // that are there, by path; the root: ""
-  std::map<InodeId, std::string> names_;        // of objects with several: the first that is there
-  std::string lines_;
+  std::map<InodeId, std::string> names_;        // of objects with several in this part: the first that is there
+  std::string lines_;                           // of the list, not written yet
   std::string note_;                            // of the change in work
   bool damaged_ = false;
 };
@@ -303,18 +322,17 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
-Task<Result<>> keep_aside(KeepSource source, runtime::Aside& aside, const ChangesSince& since, KeepOptions options, std::function<bool()> ends, Kept& so_far) {
-  so_far = Kept{.of = since.changes.size()};
-  if (!options.partly && !since.complete) {
+Task<Result<>> keep_aside(KeepSource source, runtime::Aside& aside, NextChanges changes, KeepOptions options, std::function<bool()> ends, Kept& so_far) {
+  so_far = {};
+  Result<ChangesSince> first = co_await changes(kNoInode);
+  if (!first) co_return std::unexpected(first.error());
+  if (!options.partly && !first->complete) {
     co_return fail(Errc::refused, "the list of changes is incomplete: the log has forgotten the first of them, so that files which were changed early are unknown");
-  }
-  if (!options.partly && since.cut_short) {
-    co_return fail(Errc::refused, fmt::format("there are more changes than the {} that are listed, so that others would be lost", since.changes.size()));
   }
   const Result<std::unique_ptr<runtime::AsideTree>> tree = co_await aside.begin(options.directory, options.partial);
   if (!tree) co_return std::unexpected(tree.error());
-  Copy copy(source, **tree, since, options, ends, so_far);
-  Result<> done = co_await copy.run();
+  Copy copy(source, **tree, changes, options, ends, so_far);
+  Result<> done = co_await copy.run(std::move(*first));
   if (done) {
     Result<std::string> where = co_await (*tree)->finish(options.name);
     if (where) so_far.where = std::move(*where);

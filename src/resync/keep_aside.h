@@ -6,7 +6,7 @@
 // Directories above what is kept are there with their attributes. Files have holes where they have them in the volume; what can't be
 // read of one is a hole, too, and the list says so. Nothing of it is found under NAME before all of it is stable.
 //
-// Memory: 1 MiB of a file, a name for each directory, and the list. The volume must not change meanwhile.
+// Memory: 1 MiB of a file, a name for each directory, and a part of the list. The volume must not change meanwhile.
 #pragma once
 
 #include <functional>
@@ -27,7 +27,7 @@ struct KeepOptions {
   std::string directory;            ///< absolute
   std::string partial;              ///< name until it is whole
   std::string name;                 ///< then
-  std::vector<std::string> heading; ///< lines of the list before the changes
+  std::vector<std::string> heading; ///< lines of the list before the changes; the last line of it says how many there are
   std::uint64_t area_needs = 0;     ///< bytes to be left, where the area is on the same file system
   bool partly = false;              ///< goes on where something can't be kept at all
 };
@@ -35,7 +35,7 @@ struct KeepOptions {
 struct Kept {
   std::string where;           ///< DIRECTORY/NAME; empty: not whole yet
   std::uint64_t changes = 0;   ///< that were dealt with
-  std::uint64_t of = 0;
+  std::uint64_t of = 0;        ///< that are listed so far: the list comes in parts
   std::uint64_t objects = 0;   ///< made or changed ones that are there
   std::uint64_t bytes = 0;
   std::uint64_t damaged = 0;   ///< of them, files of which a part can't be read
@@ -50,10 +50,13 @@ struct KeepSource {
   controller::Changes& changes;  ///< mends blocks that a loss of power tore
 };
 
-/// Copies what `since` lists; `so_far` says how far it is. Errc::stopped: `ends` said that it is to end; Errc::refused: something can't be
+/// The part of the list of changes that begins with this object; kNoInode: the first one. Suspends.
+using NextChanges = std::function<runtime::Task<Result<ChangesSince>>(InodeId from)>;
+
+/// Copies what the parts that `changes` gives list; `so_far` says how far it is. Errc::stopped: `ends` said that it is to end; Errc::refused: something can't be
 /// kept, the room does not suffice, or the list itself lacks something and `partly` was not said. Nothing is left there then, as far as
 /// it can be removed. Suspends.
-runtime::Task<Result<>> keep_aside(KeepSource source, runtime::Aside& aside, const ChangesSince& since, KeepOptions options, std::function<bool()> ends,
+runtime::Task<Result<>> keep_aside(KeepSource source, runtime::Aside& aside, NextChanges changes, KeepOptions options, std::function<bool()> ends,
                                    Kept& so_far);
 
 /// `text` in one field of the list: "\\", control characters as \n, \t or \xHH.

@@ -43,6 +43,8 @@ class AsideTree {
   /// An empty file; write() and set_size() are about it until the next one is made.
   virtual Task<Result<>> make_file(std::string path) = 0;
   virtual Task<Result<>> write(std::uint64_t offset, Bytes bytes) = 0;
+  /// Writes behind what stands in the file at `path`, which is made if it is not there; write() is about another one as before.
+  virtual Task<Result<>> append(std::string path, Bytes bytes) = 0;
   /// What was not written reads as zeros and takes no room.
   virtual Task<Result<>> set_size(std::uint64_t bytes) = 0;
   virtual Task<Result<>> make_symlink(std::string path, std::string target) = 0;

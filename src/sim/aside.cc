@@ -42,6 +42,16 @@ class SimTree final : public runtime::AsideTree {
     std::memcpy(into.data() + offset, bytes.data(), bytes.size());
     co_return Result<>{};
   }
+  Task<Result<>> append(std::string path, Bytes bytes) override {
+    if (!objects().contains(path)) {
+      const Result<> made = co_await make(path, S_IFREG | 0600, {}, 0);
+      if (!made) co_return made;
+    }
+    const std::string file = std::exchange(file_, path);
+    const Result<> written = co_await write(objects().at(path)->bytes.size(), bytes);
+    file_ = file;
+    co_return written;
+  }
   Task<Result<>> set_size(std::uint64_t bytes) override {
     co_await aside_.process().delay(kCall);
     objects().at(file_)->bytes.resize(bytes);

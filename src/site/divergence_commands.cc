@@ -30,27 +30,47 @@ std::string text_of(const resync::Kept& kept) {
   return text + (kept.damaged + kept.lost + kept.xattrs > 0 ? "; its file \"changes\" says which" : "");
 }
 
+json line_of(const resync::Change& change) {
+  json line{{"what", std::string(resync::name_of(change.what))}, {"path", change.path}};
+  if (!change.in_log) line["forgotten"] = true;
+  if (change.inode != kNoInode) line["inode"] = change.inode.value;
+  return line;
+}
+
 }  // namespace
 
-runtime::Task<Result<resync::ChangesSince>> Site::changes_of_own() {
-  std::vector<InodeId> unsettled;
-  for (const wire::LazyTimes& times : volume_->unsettled(resync::kChangesMax)) unsettled.push_back(times.inode);
-  co_return co_await resync::changes_since(area_->log(), world_.keys, *controller_->fork(), std::move(unsettled));
+/// The part of them that begins with the object `from`. Suspends.
+runtime::Task<Result<resync::ChangesSince>> Site::changes_of_own(InodeId from, std::function<bool()> ends) {
+  const std::optional<Seq> fork = controller_->fork();
+  if (!fork) co_return fail(Errc::stopped, "the sites have not diverged any more");
+  resync::ChangesQuestion question{.since = *fork, .unsettled = {}, .from = from, .ends = std::move(ends)};
+  for (const wire::LazyTimes& times : volume_->unsettled(resync::kChangesAtOnce)) question.unsettled.push_back(times.inode);
+  Result<resync::ChangesSince> part = co_await resync::changes_since(area_->log(), world_.keys, std::move(question));
+  if (!part && part.error().code != Errc::stopped) part.error().text = "reading what was changed here failed: " + part.error().text;
+  co_return part;
 }
 
 runtime::Task<json> Site::list_divergence(control::Stream& stream) {
   const std::optional<Seq> fork = controller_->fork();
   if (!fork) co_return json{{"error", "the sites have not diverged, or have not met since this daemon started"}};
-  const Result<resync::ChangesSince> since = co_await changes_of_own();
-  if (!since) co_return json{{"error", "reading what was changed here failed: " + since.error().text}};
-  for (const resync::Change& change : since->changes) {
-    json line{{"what", std::string(resync::name_of(change.what))}, {"path", change.path}};
-    if (change.inode != kNoInode) line["inode"] = change.inode.value;
-    const bool there = co_await stream.send(json{{"change", std::move(line)}});
-    if (!there) co_return json{{"error", "whoever asked has gone"}};
+  const auto ends = [this, &stream] { return stopping_ || stream.gone().requested(); };
+  json answer{{"site", config_.at(self_).name}, {"since_seq", fork->value}, {"effects", nullptr}, {"complete", true}, {"removals_complete", true}};
+  std::uint64_t count = 0;
+  for (std::optional<InodeId> from = kNoInode; from;) {
+    const Result<resync::ChangesSince> part = co_await changes_of_own(*from, ends);
+    if (!part) co_return json{{"error", part.error().text}};
+    for (const resync::Change& change : part->changes) {
+      const bool there = co_await stream.send(json{{"change", line_of(change)}});
+      if (!there) co_return json{{"error", "whoever asked has gone"}};
+    }
+    count += part->changes.size();
+    if (answer["effects"].is_null()) answer["effects"] = part->effects;
+    answer["complete"] = answer["complete"] && part->complete;
+    answer["removals_complete"] = answer["removals_complete"] && part->removals_complete;
+    from = part->next;
   }
-  co_return json{{"site", config_.at(self_).name}, {"since_seq", fork->value},        {"changes", since->changes.size()},
-                 {"effects", since->effects},      {"complete", since->complete}, {"cut_short", since->cut_short}};
+  answer["changes"] = count;
+  co_return answer;
 }
 
 runtime::Task<json> Site::resolve(json request, control::Stream& stream) {
@@ -92,24 +112,21 @@ runtime::Task<json> Site::resolve(json request, control::Stream& stream) {
 runtime::Task<Result<>> Site::keep_own(std::string directory, bool partly, control::Stream& stream, resync::Kept& kept) {
   if (surroundings_.aside == nullptr) co_return fail(Errc::refused, "there is no place where it could be kept");
   const Seq fork = *controller_->fork();
-  const Result<resync::ChangesSince> since = co_await changes_of_own();
-  if (!since) co_return fail(since.error().code, "reading what was changed here failed: " + since.error().text);
   const std::string& name = config_.at(self_).name;
   const std::string date = date_of(world_.clock.wall());
   const std::uint64_t epoch = controller_->epoch().value;
   resync::KeepOptions options{.directory = std::move(directory), .partial = fmt::format(".{}.partial", name),
                               .name = fmt::format("{}-epoch-{}-{}", name, epoch, date), .heading = {}, .area_needs = 0, .partly = partly};
   options.heading = {"lockstep discarded 1",
-                     fmt::format("volume {}, site {}, epoch {}, effects above {}, kept {}", config_.volume, name, epoch, fork.value, date),
-                     fmt::format("{} changes{}{}", since->changes.size(), since->complete ? "" : ", INCOMPLETE: the log has forgotten the first of them",
-                                 since->cut_short ? ", INCOMPLETE: there are more" : "")};
+                     fmt::format("volume {}, site {}, epoch {}, effects above {}, kept {}", config_.volume, name, epoch, fork.value, date)};
   // An eighth more than needed: as much as ends a shortage.
   const std::uint64_t needed = controller::room_needed(controller_->room().used, area_->log().bytes());
   options.area_needs = needed + needed / 8;
-  log::info("keeping aside what {} has of its own: {} changes, in {}", name, since->changes.size(), options.directory);
+  log::info("keeping aside what {} has of its own, in {}", name, options.directory);
   keeping_ = &kept;
   const auto ends = [this, &stream] { return stopping_ || stream.gone().requested(); };
-  Result<> done = co_await resync::keep_aside({*area_, *volume_, *controller_}, *surroundings_.aside, *since, std::move(options), ends, kept);
+  const auto changes = [this, &ends](InodeId from) { return changes_of_own(from, ends); };
+  Result<> done = co_await resync::keep_aside({*area_, *volume_, *controller_}, *surroundings_.aside, changes, std::move(options), ends, kept);
   keeping_ = nullptr;
   co_return done;
 }

@@ -86,7 +86,7 @@ class Site final : public control::Commands {
   runtime::Task<nlohmann::json> list_divergence(control::Stream& stream);
   runtime::Task<nlohmann::json> resolve(nlohmann::json request, control::Stream& stream);
   runtime::Task<Result<>> keep_own(std::string directory, bool partly, control::Stream& stream, resync::Kept& kept);
-  runtime::Task<Result<resync::ChangesSince>> changes_of_own();
+  runtime::Task<Result<resync::ChangesSince>> changes_of_own(InodeId from, std::function<bool()> ends);
   void say_discarded(nlohmann::json& status) const;
   runtime::Task<nlohmann::json> list_locks(nlohmann::json request, control::Stream& stream);
   runtime::Task<nlohmann::json> break_locks(nlohmann::json request);

@@ -75,6 +75,17 @@ class DirectoryTree final : public runtime::AsideTree {
     auto work = [this, offset, bytes] { return write_all(offset, bytes); };
     co_return co_await pool_.run(work);
   }
+  Task<Result<>> append(std::string path, Bytes bytes) override {
+    auto work = [this, &path, bytes]() -> Result<> {
+      Descriptor file;
+      const Result<> opened = at(path, "make", [&file](int fd, const char* name) {
+        file = Descriptor(::openat(fd, name, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600));
+        return file ? 0 : -1;
+      });
+      return opened ? append_all(file.get(), path, bytes) : opened;
+    };
+    co_return co_await pool_.run(work);
+  }
   Task<Result<>> set_size(std::uint64_t bytes) override {
     auto work = [this, bytes] {
       return ::ftruncate(file_.get(), static_cast<off_t>(bytes)) == 0 ? Result<>() : failed(errno, "set the size of", file_path_);
@@ -168,6 +179,16 @@ class DirectoryTree final : public runtime::AsideTree {
     if (unsynced_ < kSyncEvery) return {};
     unsynced_ = 0;
     return ::fdatasync(file_.get()) == 0 ? Result<>() : failed(errno, "make stable what was written to", file_path_);
+  }
+
+  [[nodiscard]] Result<> append_all(int fd, const std::string& path, Bytes bytes) const {
+    while (!bytes.empty()) {
+      const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) return failed(n < 0 ? errno : ENOSPC, "write to", path);
+      bytes = bytes.subspan(static_cast<std::size_t>(n));
+    }
+    return {};
   }
 
   [[nodiscard]] Result<std::size_t> put_attributes(const std::string& path, const runtime::AsideAttributes& wanted) const {

@@ -74,6 +74,15 @@ std::unexpected<Error> corrupt(std::string text) {
   return fail(Errc::corrupt, "metadata are damaged: " + std::move(text) + "; stop the daemon and run lockstep fsck");
 }
 
+constexpr char kRemoval = '-';
+
+/// The first key behind all that begin with kOwnKey.
+std::string behind_own() {
+  std::string key{kOwnKey};
+  ++key.back();
+  return key;
+}
+
 /// The first key behind all that begin with `kind` and `n`.
 std::string behind(char kind, std::uint64_t n) {
   return n == ~std::uint64_t{0} ? std::string(1, static_cast<char>(kind + 1)) : numbered(kind, n + 1);
@@ -120,6 +129,13 @@ std::string reservation_key(const Reservation& reservation) {
   return key;
 }
 
+std::string own_key(InodeId inode, bool removal) {
+  std::string key{kOwnKey};
+  append_big(key, inode.value);
+  if (removal) key += kRemoval;
+  return key;
+}
+
 std::uint64_t name_hash(std::string_view name) {
   const std::uint64_t hash = checksum(std::as_bytes(std::span(name.data(), name.size()))) >> 1;
   return hash < 16 ? hash + 16 : hash;
@@ -135,6 +151,8 @@ KeySpan chunks_of(InodeId inode, std::uint32_t first, std::uint32_t end) {
   return {chunk_key(inode, first), end == kNoChunk ? behind('E', inode.value) : chunk_key(inode, end)};
 }
 
+KeySpan all_own() { return {std::string(kOwnKey), behind_own()}; }
+KeySpan own_from(InodeId first) { return {own_key(first, false), behind_own()}; }
 KeySpan xattrs_of(InodeId inode) { return {numbered('X', inode.value), behind('X', inode.value)}; }
 KeySpan blocks_in(std::uint64_t first, std::uint64_t end) { return {block_key(first), block_key(end)}; }
 KeySpan groups_from(std::uint32_t first) { return {group_key(first), "H"}; }
@@ -161,6 +179,13 @@ Result<std::uint64_t> parse_block_key(std::string_view key) {
 Result<std::uint32_t> parse_group_key(std::string_view key) {
   if (key.size() != 5 || key[0] != 'G') return corrupt("a group's key has the wrong length");
   return read_big<std::uint32_t>(key.substr(1));
+}
+
+Result<OwnKey> parse_own_key(std::string_view key) {
+  const std::size_t numbered = kOwnKey.size() + sizeof(std::uint64_t);
+  const bool removal = key.size() == numbered + 1 && key.back() == kRemoval;
+  if (!key.starts_with(kOwnKey) || (key.size() != numbered && !removal)) return corrupt("a key of what the log has forgotten");
+  return OwnKey{InodeId{read_big<std::uint64_t>(key.substr(kOwnKey.size()))}, removal};
 }
 
 Result<InodeId> parse_inode_key(std::string_view key) {
@@ -407,6 +432,24 @@ Result<Progress> unpack_progress(std::string_view value) {
 Result<Progress> counts_of(const std::optional<std::string>& value, std::uint64_t inode_bound) {
   if (!value) return Progress{Seq{0}, 1, inode_bound};
   return unpack_progress(*value);
+}
+
+std::string pack_own(const OwnSpan& span) {
+  std::string value;
+  append(value, kVersion);
+  append(value, span.since.value);
+  append(value, span.through.value);
+  return value;
+}
+
+Result<OwnSpan> unpack_own(std::string_view value) {
+  Taker in(value);
+  const auto version = in.take<std::uint8_t>();
+  OwnSpan span;
+  span.since = Seq{in.take<std::uint64_t>()};
+  span.through = Seq{in.take<std::uint64_t>()};
+  if (!in.done() || version != kVersion) return corrupt("what the log has forgotten is not readable");
+  return span;
 }
 
 std::string pack_u32(std::uint32_t n) {

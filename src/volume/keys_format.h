@@ -21,6 +21,10 @@
 //   \0answered               -> of this site only: see controller/kept_results.h
 //   \0mixed                  -> of this site only, empty: the keys are being replaced by those of another site; what they say
 //                             counts for nothing until that is finished
+//   \0own                    -> of this site only: u8 version, u64 seq, u64 seq: which objects the effects behind the first one changed, to the
+//                             second one, is in the keys below
+//   \0own ino8               -> of this site only, u64 seq: the last one of them that changed the object or an entry of it
+//   \0own ino8 -             -> of this site only, u64 seq: the last one of them that took a name out of the directory
 #pragma once
 
 #include <cstdint>
@@ -53,6 +57,7 @@ inline constexpr std::string_view kNextInodeKey{"N", 1};
 inline constexpr std::string_view kSeqKey{"\0seq", 4};
 inline constexpr std::string_view kAnsweredKey{"\0answered", 9};
 inline constexpr std::string_view kMixedKey{"\0mixed", 6};
+inline constexpr std::string_view kOwnKey{"\0own", 4};
 
 std::string inode_key(InodeId inode);
 std::string entry_key(InodeId directory, std::string_view name);
@@ -64,6 +69,8 @@ std::string orphan_key(InodeId inode);
 std::string locks_key(InodeId inode);
 struct Reservation;
 std::string reservation_key(const Reservation& reservation);
+/// What controller/forgotten_changes.h keeps of an object; `removal`: of the names that it lost.
+std::string own_key(InodeId inode, bool removal);
 
 /// Hash of a name: 63 bits, never below 16. The cookie of listings, and what a turn names.
 std::uint64_t name_hash(std::string_view name);
@@ -82,6 +89,10 @@ KeySpan groups_from(std::uint32_t first);
 KeySpan all_orphans();
 KeySpan all_locks();
 KeySpan all_reservations();
+/// kOwnKey and all that begin with it.
+KeySpan all_own();
+/// Of objects from `first` on, without kOwnKey itself.
+KeySpan own_from(InodeId first);
 
 struct EntryKey {
   std::uint64_t hash = 0;
@@ -93,6 +104,11 @@ Result<std::uint64_t> parse_block_key(std::string_view key);
 Result<std::uint32_t> parse_group_key(std::string_view key);
 /// Of I, O and L keys.
 Result<InodeId> parse_inode_key(std::string_view key);
+struct OwnKey {
+  InodeId inode;
+  bool removal = false;
+};
+Result<OwnKey> parse_own_key(std::string_view key);
 /// The name in an X key.
 std::string_view parse_xattr_key(std::string_view key);
 
@@ -203,6 +219,14 @@ std::string pack_progress(const Progress& progress);
 Result<Progress> unpack_progress(std::string_view value);
 /// What `\0seq` says; of a volume that was just formatted, which has none, what N (`inode_bound`) says.
 Result<Progress> counts_of(const std::optional<std::string>& value, std::uint64_t inode_bound);
+
+/// What kOwnKey stores: effects behind `since`, to `through`.
+struct OwnSpan {
+  Seq since, through;
+  bool operator==(const OwnSpan&) const = default;
+};
+std::string pack_own(const OwnSpan& span);
+Result<OwnSpan> unpack_own(std::string_view value);
 
 std::string pack_u32(std::uint32_t n);
 std::string pack_u64(std::uint64_t n);

@@ -51,7 +51,9 @@ Task<void> objects_are_made(AsideMaker& maker) {
   co_await must(tree->make_file("files/folder/file"));
   co_await must(tree->write(8192, bytes_of("later")));
   co_await must(tree->write(0, bytes_of("first")));
+  co_await must(tree->append("list", bytes_of("one\n")));
   co_await must(tree->set_size(10000));
+  co_await must(tree->append("list", bytes_of("two\n")));
   co_await must(tree->make_link("files/folder/file", "files/a\nb"));
   co_await must(tree->make_symlink("files/link", "any/where"));
   co_await must(tree->make_node("files/fifo", S_IFIFO | 0640, 0));
@@ -68,6 +70,7 @@ Task<void> objects_are_made(AsideMaker& maker) {
   CHECK(file->mtime == WallTime{1'500'000'000'123'456'789});
   CHECK(file->names == 2);
   CHECK(maker.look(*where + "/files/a\nb")->bytes == file->bytes);
+  CHECK(maker.look(*where + "/list")->bytes == "one\ntwo\n");
   CHECK(maker.look(*where + "/files/link")->bytes == "any/where");
   CHECK(S_ISFIFO(maker.look(*where + "/files/fifo")->mode));
   CHECK_FALSE(maker.look(maker.directory() + "/partial").has_value());
@@ -78,6 +81,7 @@ Task<void> bad_paths_are_refused(AsideMaker& maker) {
   co_await must(tree->make_directory("files"));
   co_await must_fail(tree->make_directory("files"), Errc::io, EEXIST);
   co_await must_fail(tree->make_file("none/file"), Errc::io, ENOENT);
+  co_await must_fail(tree->append("none/file", bytes_of("text")), Errc::io, ENOENT);
   for (const char* path : {"", "/files/a", "files/", "files//a", "..", "files/../a", "files/./a"}) {
     co_await must_fail(tree->make_file(path), Errc::invalid, 0);
   }

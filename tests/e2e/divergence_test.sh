@@ -163,6 +163,64 @@ grep -q "kept aside: what was discarded is in $kept" <<<"$(status_text west)" ||
 grep -q "are kept in $kept" "$T/west.log" || fail "the log does not say where it is kept"
 status_of west 's["kept_aside"]' | grep -q "$kept" || fail "status --json does not say where it is kept"
 
+step "more is changed than the log remembers: what it has forgotten is listed, and kept like everything else"
+rm -r "$T/area-west/discarded"
+mkdir "$E/old" "$E/losing"
+for file in appended marked overwritten linked moved same losing/a-name; do echo "old $file" >"$E/$([[ $file == */* ]] || echo old/)$file"; done
+head -c 100000 /dev/zero >>"$E/old/overwritten"
+of_west() {
+  echo more >>"$W/old/appended"
+  setfattr -n user.colour -v red "$W/old/marked"
+  printf west | dd of="$W/old/overwritten" bs=1 seek=50000 conv=notrunc status=none
+  ln "$W/old/linked" "$W/new-link"
+  mv "$W/old/moved" "$W/old/moved-here"
+  rm "$W/losing/a-name"
+  mkdir -p "$W/apart/deep"
+  head -c 3000000 /dev/urandom >"$W/apart/deep/data"
+  chown 1234:2345 "$W/apart/deep/data"
+  ln -s ../where/ever "$W/apart/link"
+  ln "$W/apart/deep/data" "$W/apart/again"
+  facts "$W/old" | grep -v same >"$T/facts-old"
+  facts "$W/apart" >"$T/facts-apart"
+  sleep 6 # timing.settle: that is when an overwrite gets into the log
+  # Many small writes, of which each is a record; then some that fill the log faster.
+  python3 - "$W/many" <<'END'
+import os, sys
+os.mkdir(sys.argv[1])
+for i in range(2000):
+    with open(f"{sys.argv[1]}/{i}", "wb", buffering=0) as f:
+        for part in range(3):
+            f.write(b"%d\n" % (i * part))
+for i in range(2000):
+    os.setxattr(f"{sys.argv[1]}/0", "user.large", b"%d" % (i % 10) * 20000)
+os.removexattr(f"{sys.argv[1]}/0", "user.large")
+END
+  facts "$W/many" >"$T/facts-many"
+}
+of_east() { echo east >"$E/third-of-east"; }
+both_apart
+list=$(lockstep_at west divergence) || fail "west does not list what it has of its own"
+for path in old/appended old/marked old/overwritten old/linked new-link old/moved-here apart/deep/data apart/again many/7; do
+  grep -q "^  changed\* */$path\$" <<<"$list" || fail "west does not list /$path as something that the log has forgotten: $(grep -v many <<<"$list")"
+done
+! grep -qE 'old/same|untouched|common|INCOMPLETE' <<<"$list" || fail "west lists too much, or too little: $(grep -v many <<<"$list")"
+grep -q '^  removed\* */losing/(names' <<<"$list" || fail "west does not say that names were removed: $(grep -v many <<<"$list")"
+grep -q '^more names were removed than are listed$' <<<"$list" || fail "west does not say that the list lacks removed names"
+lockstep_at west resolve --discard west >/dev/null
+wait_in_sync
+kept=$(echo "$T"/area-west/discarded/*)
+for directory in apart many; do
+  facts "$kept/files/$directory" >"$T/facts-kept"
+  changed=$(diff "$T/facts-$directory" "$T/facts-kept") || fail "what was kept of /$directory is not what west had: $(head -n 20 <<<"$changed")"
+done
+facts "$kept/files/old" >"$T/facts-kept"
+changed=$(diff "$T/facts-old" "$T/facts-kept") || fail "what was kept of /old is not what west had: $changed"
+same "$(getfattr --only-values -n user.colour "$kept/files/old/marked" 2>/dev/null)" red "an extended attribute"
+same "$(cat "$kept/files/new-link")" "old linked" "a name that an old file got"
+[[ ! -e $kept/files/common ]] || fail "something was kept that nobody changed"
+same "$(cat "$W/old/appended" "$W/losing/a-name")" "$(printf 'old appended\nold losing/a-name')" "what west has afterwards"
+rm -r "$E/old" "$E/losing"
+
 step "a site that goes on alone is discarded, and nothing of it is kept: what its hosts write waits and is not lost"
 of_west() { echo west >"$W/second-of-west"; }
 of_east() { echo east >"$E/second-of-east"; }

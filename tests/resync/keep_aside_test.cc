@@ -1,6 +1,7 @@
 #include "resync/keep_aside.h"
 
 #include "../volume/site.h"
+#include "controller/forgotten_changes.h"
 #include "sim/aside.h"
 
 using namespace lockstep;
@@ -42,15 +43,28 @@ struct Scene {
     for (std::uint64_t at = 0; at < text.size(); at += kMiB) REQUIRE(pair.write(file, offset + at, text.substr(at, kMiB)).error == 0);
   }
   void from_here() { since = Seq{pair.seq}; }
+  void forget() {
+    REQUIRE(pair.a.run(controller::note_forgotten(pair.a.area->log(), pair.a.world().keys, Seq{pair.seq})));
+    REQUIRE(pair.a.run(pair.a.world().keys.flush()));
+    REQUIRE(pair.a.run(pair.a.area->log().forget_through(Seq{pair.seq})));
+  }
   ChangesSince list() {
-    Result<ChangesSince> found = pair.a.run(changes_since(pair.a.area->log(), pair.a.world().keys, since, {}));
+    Result<ChangesSince> found = pair.a.run(changes_since(pair.a.area->log(), pair.a.world().keys, {.since = since}));
     REQUIRE(found);
     return std::move(*found);
   }
-  Result<> keep() { return keep(list()); }
   Result<> keep(const ChangesSince& list) {
+    return keep([&list](InodeId) { return answered(list); });
+  }
+  Result<> keep(std::size_t at_once = kChangesAtOnce) {
+    return keep([this, at_once](InodeId from) {
+      return changes_since(pair.a.area->log(), pair.a.world().keys, {.since = since, .from = from, .at_once = at_once});
+    });
+  }
+  static runtime::Task<Result<ChangesSince>> answered(ChangesSince list) { co_return list; }
+  Result<> keep(NextChanges changes) {
     KeepOptions options{.directory = "/aside", .partial = "partial", .name = "whole", .heading = {"a list"}, .partly = partly};
-    return pair.a.run(keep_aside({*pair.a.area, *pair.a.volume, repair}, aside, list, std::move(options), ends, kept));
+    return pair.a.run(keep_aside({*pair.a.area, *pair.a.volume, repair}, aside, std::move(changes), std::move(options), ends, kept));
   }
   const sim::AsideObject& at(const std::string& path) {
     const auto tree = aside.trees().find("/aside/whole");
@@ -143,20 +157,54 @@ TEST_CASE("a list that lacks something is refused, unless it is said that a part
   Scene s;
   s.from_here();
   s.pair.file("file");
-  ChangesSince forgotten = s.list(), cut = s.list();
+  ChangesSince forgotten = s.list();
   forgotten.complete = false;
-  cut.cut_short = true;
-  for (const ChangesSince& list : {forgotten, cut}) {
-    s.partly = false;
-    const Result<> refused = s.keep(list);
-    REQUIRE_FALSE(refused);
-    CHECK(refused.error().code == Errc::refused);
-    CHECK(s.aside.trees().empty());
-    s.partly = true;
-    REQUIRE(s.keep(list));
-    CHECK(s.line_of("/file") == "made\tkept ");
-    s.aside.trees().clear();
+  const Result<> refused = s.keep(forgotten);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == Errc::refused);
+  CHECK(s.aside.trees().empty());
+  s.partly = true;
+  REQUIRE(s.keep(forgotten));
+  CHECK(s.line_of("/file") == "made\tkept ");
+  CHECK(s.at("changes").bytes.starts_with("# a list\n# INCOMPLETE"));
+}
+
+TEST_CASE("what the log has forgotten is kept like everything else") {
+  Scene s;
+  const InodeId old = s.pair.made(s.pair.create(s.pair.directory(kRootInode, "folder"), "old"));
+  s.pair.file("untouched");
+  s.pair.file("gone");
+  s.from_here();
+  REQUIRE(s.pair.append(old, "bytes").error == 0);
+  s.write(s.pair.file("new"), 0, pattern(kMiB, 4));
+  REQUIRE(s.pair.link(kRootInode, "again", old).error == 0);
+  REQUIRE(s.pair.unlink(kRootInode, "gone").error == 0);
+  s.forget();
+  REQUIRE(s.keep());
+  CHECK(s.at("files/folder/old").bytes == "bytes");
+  CHECK(&s.at("files/folder/old") == &s.at("files/again"));
+  CHECK(s.at("files/new").bytes == pattern(kMiB, 4));
+  CHECK_FALSE(s.aside.trees().at("/aside/whole").contains("files/untouched"));
+  CHECK(s.line_of("/new") == "changed\tkept not_in_log");
+  CHECK(s.line_of("/(names that the log has forgotten)") == "removed\t- not_in_log");
+}
+
+TEST_CASE("a list in parts is kept as a whole") {
+  Scene s;
+  s.from_here();
+  const InodeId folder = s.pair.directory(kRootInode, "folder");
+  for (int i = 0; i < 30; ++i) {
+    const InodeId file = s.pair.made(s.pair.create(folder, "file-" + std::to_string(i)));
+    REQUIRE(s.pair.append(file, std::to_string(i)).error == 0);
+    if (i % 7 == 0) REQUIRE(s.pair.link(kRootInode, "link-" + std::to_string(i), file).error == 0);
+    if (i == 15) s.forget();
   }
+  REQUIRE(s.keep(4));
+  for (int i = 0; i < 30; ++i) CHECK(s.at("files/folder/file-" + std::to_string(i)).bytes == std::to_string(i));
+  CHECK(&s.at("files/link-21") == &s.at("files/folder/file-21"));
+  CHECK(s.at("files/folder").attributes.mtime == s.pair.attributes(folder).mtime);
+  CHECK(s.kept.changes == s.kept.of);
+  CHECK(s.at("changes").bytes.ends_with("# " + std::to_string(s.kept.changes) + " changes\n"));
 }
 
 TEST_CASE("where the room does not suffice nothing is left, be it said before or in the middle") {

@@ -51,6 +51,9 @@ TEST_CASE("keys have the bytes of the format") {
   REQUIRE(hex(block_key(3)) == "520000000000000003");
   REQUIRE(hex(group_key(3)) == "4700000003");
   REQUIRE(hex(orphan_key(InodeId{3})) == "4f0000000000000003");
+  REQUIRE(hex(own_key(InodeId{0x0102}, false)) == "006f776e" "0000000000000102");
+  REQUIRE(hex(own_key(InodeId{0x0102}, true)) == "006f776e" "0000000000000102" "2d");
+  REQUIRE(kOwnKey == std::string_view("\0own", 4));
   REQUIRE(kSeqKey == std::string_view("\0seq", 4));
 }
 
@@ -63,6 +66,7 @@ TEST_CASE("values have the bytes of the format") {
   REQUIRE(hex(pack_chunk({2, {{1, 3, 0x10, false}, {2047, 1, 0x20, true}}})) ==
           "01" "02000000" "0100" "0300" "1000000000000000" "ff07" "0100" "2000000000000080");
   REQUIRE(hex(pack_progress({Seq{1}, 2, 3})) == "0100000000000000" "0200000000000000" "0300000000000000");
+  REQUIRE(hex(pack_own({Seq{1}, Seq{2}})) == "01" "0100000000000000" "0200000000000000");
   REQUIRE(hex(pack_owner({InodeId{9}, 0x0800, 2048})) == "01" "0900000000000000" "0008000000000000" "0008");
 }
 
@@ -72,6 +76,10 @@ TEST_CASE("what was packed comes back") {
   link.mode = 0120777;
   link.target = "../x";
   REQUIRE(unpack_inode(InodeId{7}, pack_inode(link)) == link);
+  REQUIRE(unpack_own(pack_own({Seq{5}, Seq{9}})) == OwnSpan{Seq{5}, Seq{9}});
+  REQUIRE(parse_own_key(own_key(InodeId{7}, true))->removal);
+  REQUIRE(parse_own_key(own_key(InodeId{7}, false))->inode == InodeId{7});
+  REQUIRE_FALSE(parse_own_key(kOwnKey));
 }
 
 TEST_CASE("bytes that are no values are corrupt, whatever they are") {
@@ -92,7 +100,9 @@ TEST_CASE("bytes that are no values are corrupt, whatever they are") {
     const auto c = unpack_entry(bytes);
     const auto d = unpack_owner(bytes);
     const auto e = unpack_progress(bytes);
+    const auto f = unpack_own(bytes);
     REQUIRE((e || e.error().code == Errc::corrupt));
+    REQUIRE((f || f.error().code == Errc::corrupt));
     for (const bool corrupt : {a || a.error().code == Errc::corrupt, b || b.error().code == Errc::corrupt,
                                c || c.error().code == Errc::corrupt, d || d.error().code == Errc::corrupt})
       REQUIRE(corrupt);

@@ -47,6 +47,18 @@ runtime::Task<void> open_it(sim::Process& process, sim::FileHandle& file, HostCa
   call.ended = true;
 }
 
+/// Makes a directory, then more records than the log has room for, of something that comes and goes.
+runtime::Task<void> make_and_forget(sim::Process& process, HostCall& call) {
+  sim::Host host(process);
+  Result<> done = co_await host.mkdir("/first", 0755);
+  for (int i = 0; done && i < 800; ++i) {
+    done = co_await host.symlink(std::string(4000, 'x'), "/for a moment");
+    if (done) done = co_await host.unlink("/for a moment");
+  }
+  if (!done) call.error = done.error().posix;
+  call.ended = true;
+}
+
 /// Two sites with an arbiter, which the primary does not reach; the line between them is cut.
 struct Parted : ServedSites {
   explicit Parted(std::uint64_t seed) : ServedSites(seed, true) {
@@ -100,6 +112,29 @@ TEST_CASE("a site that has diverged can be read for as long as it takes to decid
   CHECK(read.error.value_or(0) == 0);
   CHECK(read.text == text_of(2, kBlockBytes));
   CHECK(sites.controller(kWest).state() == State::diverged);
+}
+
+TEST_CASE("what a site changed apart is listed and kept as a whole, though its log has forgotten it and it was killed", "[fork]") {
+  Parted sites(703);
+  REQUIRE(sites.run_until([&] { return sites.controller(kEast).state() == State::alone; }));
+  sites.command(kWest, {{"command", "takeover"}, {"confirmed", true}});
+  REQUIRE(sites.run_until([&] { return sites.controller(kWest).state() == State::alone; }));
+  sites.write(kEast, 1);
+  HostCall call;
+  sites.hosts[kWest]->spawn(make_and_forget(*sites.hosts[kWest], call));
+  REQUIRE(sites.run_until([&] { return call.ended; }));
+  REQUIRE(!call.error);
+  sites.cluster.kill(kWest);
+  sites.cluster.start(kWest);
+  sites.line(true);
+  REQUIRE(sites.run_until([&] { return sites.cluster.site(kWest).ready() && sites.controller(kWest).state() == State::diverged; }));
+  const json list = sites.command(kWest, {{"command", "divergence"}});
+  CHECK(list.value("complete", false));
+  CHECK_FALSE(list.value("removals_complete", true));  // the log has forgotten
+  const json resolved = sites.command(kWest, {{"command", "resolve"}, {"discard", "west"}});
+  REQUIRE(resolved.contains("kept"));
+  CHECK(resolved["kept"]["objects"] == 1);  // what was made first
+  REQUIRE(sites.run_until([&] { return sites.cluster.in_sync(); }));
 }
 
 TEST_CASE("a forwarded request is answered whose last duty the primary has done between its SYNCED and the other site's", "[fork]") {

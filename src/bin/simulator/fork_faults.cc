@@ -152,6 +152,7 @@ void Faults::compare_divergence() {
     }
     const nlohmann::json own = ask(i, {{"command", "divergence"}});
     if (own.contains("error")) stage_.fail(fmt::format("{} does not say what it has of its own: {}", kSites[i], own["error"].get<std::string>()));
+    else if (!own.value("complete", false)) stage_.fail(fmt::format("{} does not know all that it has of its own", kSites[i]));
     if (!cluster_.site(i).controller().serving()) continue;
     bool& done = crowd_.at(i).make<bool>(false);  // outlives this: who waits behind a writer ends later
     crowd_.at(i).spawn(look_at_files(crowd_.at(i), stage_, fmt::format("diverged, at {}", kSites[i]), done));
@@ -171,8 +172,9 @@ void Faults::discard(std::size_t which) {
     said = !answer.contains("error");
     if (answer.contains("kept")) count("kept aside");
     if (said) break;
-    // The log has forgotten a part of it.
-    if (answer["error"].get<std::string>().starts_with("nothing was discarded")) request["keep"] = "none";
+    const std::string error = answer["error"];
+    if (error.contains("incomplete")) return stage_.fail(fmt::format("{} does not know all that it has of its own: {}", kSites[which], error));
+    if (error.starts_with("nothing was discarded")) request["keep"] = "none";
     cluster_.universe().run_for(milliseconds(300));
   }
   if (!said) return stage_.fail(fmt::format("what {} has of its own can't be discarded", kSites[which]));
