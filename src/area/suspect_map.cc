@@ -34,6 +34,7 @@ SuspectMap::SuspectMap(std::unique_ptr<runtime::Mapping> mapping, std::uint64_t 
       since_round_(set_.size()),
       since_sync_(set_.size(), ~0ull),
       during_sync_(set_.size()),
+      ahead_(set_.size()),
       sync_ended_(scheduler) {}
 
 runtime::Task<Result<std::unique_ptr<SuspectMap>>> SuspectMap::open(std::unique_ptr<runtime::Mapping> mapping, std::uint64_t blocks,
@@ -90,18 +91,25 @@ void SuspectMap::touch(BlockRange blocks) {
 void SuspectMap::look_ahead(std::uint64_t granule) {
   const std::uint64_t far = std::min(granule + 1 + kMarkedAhead / 2, granules_);
   const std::uint64_t end = bitmap::next_clear(set_, granule, far);
-  ahead_ = end > granule + 1 && end < far ? std::optional(end) : std::nullopt;
+  edge_ = end > granule + 1 && end < far ? std::optional(end) : std::nullopt;
 }
 
 runtime::Task<Result<>> SuspectMap::mark_ahead() {
   Result<> usable = failure_.check();
-  if (!usable || !ahead_) co_return usable;
-  set(*ahead_, std::min(*ahead_ + kMarkedAhead, granules_));
-  ahead_.reset();
+  if (!usable || !edge_) co_return usable;
+  set_ahead(*edge_, *edge_ + kMarkedAhead);
+  edge_.reset();
   co_return co_await make_stable();
 }
 
+void SuspectMap::set_ahead(std::uint64_t from, std::uint64_t to) {
+  to = std::min(to, granules_);
+  for (std::uint64_t g = from; (g = bitmap::next_clear(set_, g, to)) < to; ++g) bitmap::set(ahead_, g, g + 1);
+  set(from, to);
+}
+
 void SuspectMap::touch_granules(std::uint64_t from, std::uint64_t to) {
+  bitmap::clear(ahead_, from, to);
   bitmap::set(since_sync_, from, to);
   if (whole_sync_running_) bitmap::set(during_sync_, from, to);
   if (round_open_) bitmap::set(since_round_, from, to);
@@ -145,7 +153,8 @@ runtime::Task<Result<>> SuspectMap::mark(std::vector<BlockRange> blocks) {
     touch(range);
     const std::uint64_t first = first_granule(range), end = end_granule(range);
     const bool goes_on = !test(set_, end - 1) && first != 0 && test(stable_, first - 1);
-    set(first, goes_on ? std::min(end + kMarkedAhead, granules_) : end);
+    set(first, end);
+    if (goes_on) set_ahead(end, end + kMarkedAhead);
   }
   if (std::ranges::all_of(blocks, [this](BlockRange range) { return covers(range); })) co_return Result<>{};
   co_return co_await make_stable();
@@ -222,13 +231,22 @@ runtime::Task<Result<>> SuspectMap::clear(std::vector<std::uint64_t> granules) {
   for (const std::uint64_t g : granules) {
     const bool touched = test(since_sync_, g) || (round_open_ && test(since_round_, g));
     if (!test(stable_, g) || (touched && !planted(Planted::clear_suspect_early))) continue;
-    bitmap::clear(set_, g, g + 1);
-    bitmap::clear(stable_, g, g + 1);
-    store(g / 64);
-    --count_;
-    ++counters_.cleared;
+    clear(g);
+  }
+  // The other site may have marked less ahead, and does not offer them then.
+  for (std::uint64_t g = 0; (g = bitmap::next_set(ahead_, g, granules_)) < granules_; ++g) {
+    if (test(stable_, g)) clear(g);
   }
   co_return Result<>{};
+}
+
+void SuspectMap::clear(std::uint64_t granule) {
+  bitmap::clear(set_, granule, granule + 1);
+  bitmap::clear(stable_, granule, granule + 1);
+  bitmap::clear(ahead_, granule, granule + 1);
+  store(granule / 64);
+  --count_;
+  ++counters_.cleared;
 }
 
 bool SuspectMap::whole_sync_begins() {

@@ -7,6 +7,7 @@
 //   since_round  touched since begin_clearing()
 //   since_sync   touched since the last whole sync that ended well began (all, before the first)
 //   during_sync  touched since the whole sync that is running began
+//   ahead        became suspect ahead of a stream, and were not touched since: as equal and as stable as before
 //
 // Invariants: stable is part of set; what is set and not stable is in `unsynced`, or in the one sync that is running.
 #pragma once
@@ -35,7 +36,7 @@ class SuspectMap final : public Suspects {
   [[nodiscard]] bool suspect(std::uint64_t granule) const override;
   [[nodiscard]] bool cover(std::span<const BlockRange> blocks) override;
   runtime::Task<Result<>> mark(std::vector<BlockRange> blocks) override;
-  [[nodiscard]] bool runs_out() const override { return ahead_.has_value(); }
+  [[nodiscard]] bool runs_out() const override { return edge_.has_value(); }
   runtime::Task<Result<>> mark_ahead() override;
   runtime::Task<Result<>> mark_all() override;
   [[nodiscard]] std::vector<std::uint64_t> begin_clearing(std::size_t limit, bool all) override;
@@ -60,7 +61,11 @@ class SuspectMap final : public Suspects {
   SuspectMap(std::unique_ptr<runtime::Mapping> mapping, std::uint64_t blocks, runtime::Scheduler& scheduler, Failure& failure);
   [[nodiscard]] bool inside(BlockRange blocks) const;
   void touch_granules(std::uint64_t from, std::uint64_t to);
-  /// `granule` was touched: sets ahead_ if the suspect ones that follow it come to an end soon.
+  /// set() for what nobody writes yet.
+  void set_ahead(std::uint64_t from, std::uint64_t to);
+  /// Clears a stable bit.
+  void clear(std::uint64_t granule);
+  /// `granule` was touched: sets edge_ if the suspect ones that follow it come to an end soon.
   void look_ahead(std::uint64_t granule);
   /// Sets bits here and in the mapped file.
   void set(std::uint64_t from, std::uint64_t to);
@@ -74,10 +79,10 @@ class SuspectMap final : public Suspects {
   std::uint64_t blocks_;
   std::uint64_t granules_;
   Failure& failure_;
-  Words set_, stable_, since_round_, since_sync_, during_sync_;
+  Words set_, stable_, since_round_, since_sync_, during_sync_, ahead_;
   std::uint64_t count_ = 0;
   RecentGranules recent_;
-  std::optional<std::uint64_t> ahead_;  ///< from here on mark_ahead() marks
+  std::optional<std::uint64_t> edge_;  ///< from here on mark_ahead() marks
   std::uint64_t next_offer_ = 0;   ///< where begin_clearing() goes on
   bool round_open_ = false;
   bool round_used_ = false;        ///< clear() was called in it

@@ -58,7 +58,7 @@ class Suspects {
   [[nodiscard]] virtual std::vector<std::uint64_t> begin_clearing(std::size_t limit, bool all) = 0;
   /// Clears those of `granules` that were not touched since begin_clearing() here, nor since the last sync of the whole area
   /// that ended well began (at a site that did not begin a round that alone counts). Lazily stable: a set bit too many is
-  /// harmless. A round lasts until the first sync of the whole area after its first clear(). Errc::invalid: no such granule,
+  /// harmless. What was marked ahead of a stream and not touched since is cleared as well. A round lasts until the first sync of the whole area after its first clear(). Errc::invalid: no such granule,
   /// nothing was cleared; Errc::io: the area has failed. Suspends.
   virtual runtime::Task<Result<>> clear(std::vector<std::uint64_t> granules) = 0;
   /// Suspect granules.

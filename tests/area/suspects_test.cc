@@ -315,6 +315,28 @@ TEST_CASE("a stream that is marked ahead of in time waits where it begins, and n
   CHECK(area.suspects().counters().syncs <= 12);
 }
 
+TEST_CASE("what was marked ahead and never touched goes with any clear, whatever the other site offers") {
+  TestWorld w;
+  constexpr std::uint64_t kAll = 3 * kMarkedAhead;
+  Area& area = formatted(w, kAll);
+  Suspects& s = area.suspects();
+  mark(w, area, {in_granule(0)});
+  mark(w, area, {in_granule(1)});
+  REQUIRE(s.count() == 2 + kMarkedAhead);
+  CHECK(covered(area, in_granule(3)));  // the stream has come to here
+  REQUIRE(w.run(s.clear({})));
+  CHECK(s.count() == 3);
+  CHECK((s.suspect(0) && s.suspect(1) && s.suspect(3)));
+  CHECK_FALSE(covered(area, in_granule(4)));
+  mark(w, area, {in_granule(4)});  // and goes on
+  CHECK(s.count() == 4 + kMarkedAhead);
+  REQUIRE(w.run(s.mark_all()));
+  REQUIRE(w.run(s.clear({})));
+  CHECK(s.count() == kAll);
+  w.lose_power();
+  CHECK(w.open().suspects().count() == kAll);
+}
+
 TEST_CASE("a granule by itself is no stream") {
   TestWorld w;
   Area& area = formatted(w);

@@ -162,6 +162,22 @@ TEST_CASE("a path leads where another call without an answer has put something")
   CHECK(j.shows({"b", "y"}, {"u"}));
 }
 
+TEST_CASE("a change without an answer that one site has seen hides nothing from the other, whatever got its answer meanwhile") {
+  Judge j;
+  CHECK(j.alone(make(What::make_directory, {"a", "x"}), kDone));
+  CHECK(j.alone(make(What::create, {"a", "x", "u"}), kDone));
+  CHECK(j.alone(make(What::create, {"a", "x", "v"}), kDone));
+  CHECK(j.alone(make(What::make_directory, {"a", "y"}), kDone));
+  const auto removed = j.check.began(make(What::remove, {"a", "x", "u"}));
+  const auto swapped = j.check.began(two(What::rename, {"a", "x"}, {"a", "y"}, kExchange));
+  CHECK(j.alone(make(What::look, {"a", "x", "u"}), failed(ENOENT)));  // removed
+  CHECK(j.shows({"a", "x"}, {}));                                     // and swapped
+  CHECK(j.ends(removed, kDone));
+  CHECK(j.alone(make(What::make_directory, {"a", "x", "v"}), failed(EEXIST)));  // the other site sees no swap yet
+  CHECK(j.ends(swapped, kDone));
+  CHECK(j.shows({"a", "y"}, {"v"}));
+}
+
 TEST_CASE("a list shows each name at a moment of its own") {
   Judge j;
   CHECK(j.alone(make(What::create, {"a", "x"}), kDone));

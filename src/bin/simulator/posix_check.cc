@@ -203,14 +203,10 @@ std::vector<Check::Id> Check::before(const World& world, Id id) const {
 bool Check::led_to(const World& world, const World& from, Id id, Places places, std::size_t position) const {
   const Waiting& before = *from.waiting.at(id);
   const Call& call = calls_.at(id);
-  const auto leads = [&](const Path& path, bool second, Number where) {
-    if (path.empty() || (second ? before.second : before.first).contains(where)) return true;
-    int error = 0;
-    return std::any_of(world.steps.begin(), world.steps.begin() + static_cast<std::ptrdiff_t>(position), [&](const Step& step) {
-      return step.after->walk(path, not_walked(call.what, second), error) == where;
-    });
-  };
-  return before.done || (leads(call.path, false, places.first) && leads(call.to, true, places.second));
+  const auto steps = std::span(world.steps).first(position);
+  if (before.done) return true;
+  return (before.first.contains(places.first) || leads(call.path, not_walked(call.what, false), places.first, steps)) &&
+         (before.second.contains(places.second) || leads(call.to, not_walked(call.what, true), places.second, steps));
 }
 
 void Check::take_effect(const World& world, const World& from, Id id, std::vector<World>& into) {
@@ -231,9 +227,39 @@ void Check::take_effect(const World& world, const World& from, Id id, std::vecto
   }
 }
 
-void Check::finish(World& world, Id id) {
-  if (const auto step = std::ranges::find(world.steps, id, &Step::by); step != world.steps.end()) {
-    world.steps.erase(world.steps.begin(), step);
+bool Check::leads(const Path& path, std::size_t without, Number where, std::span<const Step> steps) {
+  int error = 0;
+  return path.empty() || std::ranges::any_of(steps, [&](const Step& step) { return step.after->walk(path, without, error) == where; });
+}
+
+bool Check::put_behind(std::vector<Step>& steps, std::size_t at, std::size_t last) const {
+  std::vector<Step> moved = steps;
+  std::rotate(moved.begin() + static_cast<std::ptrdiff_t>(at), moved.begin() + static_cast<std::ptrdiff_t>(at) + 1,
+              moved.begin() + static_cast<std::ptrdiff_t>(last) + 1);
+  for (std::size_t i = at; i <= last; ++i) {
+    const Call& call = calls_.at(moved[i].by);
+    const auto before = std::span(moved).first(i);
+    const bool there = leads(call.path, not_walked(call.what, false), moved[i].places.first, before) &&
+                       leads(call.to, not_walked(call.what, true), moved[i].places.second, before);
+    if (i < last && !there) return false;
+    Tree after = *moved[i - 1].after;
+    if (!after.carry_out(call, moved[i].places, moved[i].by).changes) return false;
+    moved[i].after = std::make_shared<const Tree>(std::move(after));
+  }
+  if (*moved[last].after != *steps[last].after) return false;
+  steps = std::move(moved);
+  return true;
+}
+
+void Check::finish(World& world, Id id) const {
+  const auto step = std::ranges::find(world.steps, id, &Step::by);
+  if (step != world.steps.end()) {
+    // What has no answer yet is not seen by everybody: it stays behind what has one, where that makes no difference.
+    auto at = static_cast<std::size_t>(step - world.steps.begin());
+    for (std::size_t i = at - 1; i >= 1; --i) {
+      if (put_behind(world.steps, i, at)) --at;
+    }
+    world.steps.erase(world.steps.begin(), world.steps.begin() + static_cast<std::ptrdiff_t>(at));
     world.steps.front().by = 0;
     world.steps.front().places = {};
   }

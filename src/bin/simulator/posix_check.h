@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -102,7 +103,12 @@ class Check {
   [[nodiscard]] bool led_to(const World& world, const World& from, Id id, Places places, std::size_t position) const;
   /// Between `from` and `world`, in which `id` took effect, another call did that may as well do so later: that is found later.
   [[nodiscard]] bool needless(const World& world, const World& from, Id id) const;
-  static void finish(World& world, Id id);
+  /// In one of the trees of `steps` all names of `path` but the last `without` lead to `where`.
+  [[nodiscard]] static bool leads(const Path& path, std::size_t without, Number where, std::span<const Step> steps);
+  /// Moves the step at `at` behind the one at `last` where everything in between happens all the same. False: it can't be.
+  bool put_behind(std::vector<Step>& steps, std::size_t at, std::size_t last) const;
+  /// `id` has its answer.
+  void finish(World& world, Id id) const;
   void keep(std::vector<World> worlds);
   [[nodiscard]] std::string explain(Id id, const std::string& said) const;
 
