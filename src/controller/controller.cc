@@ -38,8 +38,11 @@ runtime::Task<Result<>> Controller::open() {
     const Result<> anew = co_await replica_.begin_anew(replica_.volume.applied());
     if (!anew) co_return anew;
   }
-  const Result<> recalled = co_await recall_results(replica_.world.keys, replica_.results);
-  if (!recalled) co_return recalled;
+  // Written down before it went alone; if that did not come about, the other site may still have the last word on blocks in flight.
+  if (keeper_.membership().sole(options_.self)) {
+    const Result<> recalled = co_await recall_results(replica_.world.keys, replica_.results);
+    if (!recalled) co_return recalled;
+  }
   if (!replica_.area.power_lost()) co_return Result<>{};
   // M6: what was acknowledged and not flushed may be missing here. The only member has nobody who could have it.
   const bool alone = keeper_.membership().sole(options_.self);

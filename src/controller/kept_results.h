@@ -3,7 +3,8 @@
 // A site that goes on alone may have carried out requests of the other site's host whose sender never heard of it, and which it asks for
 // again when the two meet. Effects with a batch are in the log, with the id; overwrites are not, and a log forgets. So what is known of such requests is
 // written down, stable, before the site's first acknowledgement alone. It is dropped before the site is made equal to the other one: effects may be
-// taken back then.
+// taken back then. A site that was killed before it went alone takes it in only when it does go alone; meeting the other one, it drops it: overwrites that
+// were in flight may be taken back.
 #pragma once
 
 #include "controller/results.h"

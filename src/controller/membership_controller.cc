@@ -172,7 +172,9 @@ runtime::Task<void> Controller::become_secondary() {
 
 runtime::Task<void> Controller::keep_answers() {
   co_await replica_.make_stable();
-  const Result<> kept = co_await keep_results(replica_.world.keys, replica_.results, options_.peer);
+  // What an earlier start kept, and did not go alone with: nobody has taken it back since.
+  const Result<> recalled = co_await recall_results(replica_.world.keys, replica_.results);
+  const Result<> kept = recalled ? co_await keep_results(replica_.world.keys, replica_.results, options_.peer) : recalled;
   if (!kept) co_await replica_.halt("writing down what became of the other site's requests", kept.error());
 }
 
