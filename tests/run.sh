@@ -13,7 +13,7 @@
 # With a limit of time (LOCKSTEP_TEST_MINUTES) the sanitizers come last, and what does not fit is counted as skipped, with a line that says
 # so: a machine that has to compile everything anew needs most of an hour for all of it. End-to-end tests may end until 8 minutes after it.
 #
-# Environment: LOCKSTEP_TEST_MINUTES (no limit), FUZZ_SECONDS (20) a fuzzer, SIM_SEEDS (1500), KILL_TIMES (5), FLAP_TIMES (12), LOCKSTEP_TEST_DIR (/var/tmp) for areas.
+# Environment: LOCKSTEP_TEST_MINUTES (no limit), FUZZ_SECONDS (20) a fuzzer, SIM_SEEDS (400), KILL_TIMES (5), FLAP_TIMES (12), LOCKSTEP_TEST_DIR (/var/tmp) for areas.
 set -uo pipefail
 # shellcheck source=conf/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../conf/common.sh"
@@ -187,7 +187,7 @@ suite_sim() {
     echo "  there is no $simulator"
     return
   fi
-  seeds_of seeds 900 "$simulator" run --seeds "${SIM_SEEDS:-1500}" --jobs "$(nproc)"
+  seeds_of seeds 900 "$simulator" run --seeds "${SIM_SEEDS:-400}" --jobs "$(nproc)"
 }
 
 # Each planted bug must be found. Of the released build, with the bugs compiled in.
