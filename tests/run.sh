@@ -20,10 +20,14 @@ set -uo pipefail
 cd "$LOCKSTEP_SOURCE" || exit 1
 
 passed=0 failed=0 skipped=0
+failures=() # one line each: what failed, and what it said first
 LOGS=$LOCKSTEP_SOURCE/build-logs
 export ASAN_OPTIONS=${ASAN_OPTIONS:-abort_on_error=1:detect_stack_use_after_return=0:allocator_may_return_null=1}
 export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$LOCKSTEP_SOURCE/tests/lsan.supp:print_suppressions=0}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
+
+# note_failure SUITE NAME WHAT: counts one, and says it again at the end, where nobody has to look for it
+note_failure() { failed=$((failed + 1)); failures+=("$1 $2: $3"); }
 
 # run_one SUITE NAME SECONDS COMMAND...: output to a file; sets STATUS and LOG
 run_one() {
@@ -42,7 +46,7 @@ one_case() {
     0) passed=$((passed + 1)); printf '  ok       %-32s %4d s\n' "$2" "$TOOK" ;;
     77) skipped=$((skipped + 1)); printf '  skipped  %-32s %s\n' "$2" "$(tail -n 1 "$LOG")" ;;
     *)
-      failed=$((failed + 1))
+      note_failure "$1" "$2" "status $STATUS: $(grep -a -m 1 -E 'FAILED|FAIL|[Ee]rror|ended after its limit' "$LOG" | cut -c 1-300)"
       printf '  FAILED   %-32s %4d s, status %d; the end of %s:\n' "$2" "$TOOK" "$STATUS" "$LOG"
       tail -n 30 "$LOG" | sed 's/^/    | /'
       ;;
@@ -60,17 +64,21 @@ catch_cases() {
   good=$(sed -nE 's/.*successes="([0-9]+)".*/\1/p' <<<"$cases")
   bad=$(sed -nE 's/.* failures="([0-9]+)".*/\1/p' <<<"$cases")
   if [[ -z $good || -z $bad ]]; then
-    failed=$((failed + 1))
+    note_failure "$suite" "$name" "ended with status $STATUS before its last case"
     printf '  FAILED   %-32s %4d s, ended with status %d before its last case; the end of %s:\n' "$name" "$TOOK" "$STATUS" "$LOG"
     { grep -aoE '<TestCase name="[^"]*"' "$xml" | tail -n 1; tail -n 30 "$LOG"; } 2>/dev/null | sed 's/^/    | /'
     return
   fi
   passed=$((passed + good)) failed=$((failed + bad))
   if [[ $((good + bad)) -eq 0 ]]; then
-    failed=$((failed + 1))
+    note_failure "$suite" "$name" "ran no test case"
     printf '  FAILED   %-32s ran no test case\n' "$name"
   elif [[ $bad -ne 0 || $STATUS -ne 0 ]]; then
-    [[ $bad -ne 0 ]] || failed=$((failed + 1)) # all cases passed, and then it died
+    if [[ $bad -ne 0 ]]; then
+      failures+=("$suite $name: $bad of $((good + bad)) cases")
+    else
+      note_failure "$suite" "$name" "all cases passed, and then it died with status $STATUS"
+    fi
     printf '  FAILED   %-32s %4d s, %d of %d cases, status %d; again with: %s\n' "$name" "$TOOK" "$bad" $((good + bad)) "$STATUS" "$*"
     { grep -aE -A12 'success="false"' "$xml" | head -n 40; tail -n 15 "$LOG"; } | sed 's/^/    | /'
   else
@@ -100,7 +108,7 @@ build_once() {
   if [[ -z ${built[$dir]:-} ]]; then
     echo "== build in $dir/"
     built[$dir]=failed
-    if (build_in "$dir" "$@"); then built[$dir]=good; else failed=$((failed + 1)); fi
+    if (build_in "$dir" "$@"); then built[$dir]=good; else note_failure build "$dir" "see $dir/last-build.log"; fi
   fi
   [[ ${built[$dir]} == good ]]
 }
@@ -237,7 +245,7 @@ suite() {
   "$@"
   if [[ $((passed + failed + skipped)) -eq $before ]]; then
     echo "  FAILED   nothing was run"
-    failed=$((failed + 1))
+    note_failure "$name" all "nothing was run"
   fi
   printf '   %s: %d passed, %d failed, %d skipped in %d s\n' "$name" $((passed - was_passed)) $((failed - was_failed)) \
     $((skipped - was_skipped)) $((SECONDS - start))
@@ -264,5 +272,6 @@ mkdir -p "$LOGS"
 for name in "${suites[@]}"; do
   if [[ $name == e2e ]]; then suite e2e suite_e2e "${only_e2e[@]}"; else suite "$name" "suite_$name"; fi
 done
+[[ ${#failures[@]} -eq 0 ]] || printf 'FAILED: %s\n' "${failures[@]}"
 echo "$passed passed, $failed failed, $skipped skipped"
 [[ $failed -eq 0 ]]

@@ -110,6 +110,10 @@ std::string why_not_alone(const json& status) {
   if (finding == "unproven") {
     return fmt::format("bring {} back: this site lost power, and that one may have acknowledged writes that are missing here", other);
   }
+  if (finding == "left") {
+    return fmt::format("bring {} back: this site was stopped while that one was there, and may have gone on without it. If {} is lost for good, make this "
+                       "site go on with: lockstep --site {} takeover --force", other, other, text(status, "site"));
+  }
   if (finding == "promised") {
     return fmt::format("bring {} back: while the arbiter was away this site promised to wait for it, for it may go on alone. If {} is lost for "
                        "good, make this site go on with: lockstep --site {} takeover --force", other, other, text(status, "site"));

@@ -8,6 +8,7 @@ Alone decide_alone(const AloneInput& in) {
   if (!in.member) return found(AloneFinding::not_a_member);
   if (in.sole) return found(AloneFinding::sole);
   if (in.unproven) return found(AloneFinding::unproven);
+  if (in.left) return found(AloneFinding::left);
   if (!in.arbiter && !(in.primary && in.policy_primary)) return found(AloneFinding::policy_forbids);
   if (in.arbiter && in.promised && !in.primary) return found(AloneFinding::promised);
   const Duration patience = in.peer_timeout + (in.arbiter && !in.primary ? in.takeover_delay : Duration{});
@@ -22,6 +23,7 @@ std::string_view name_of(AloneFinding finding) {
   switch (finding) {
     case AloneFinding::not_a_member: return "not a member";
     case AloneFinding::unproven: return "unproven";
+    case AloneFinding::left: return "left";
     case AloneFinding::diverged: return "diverged";
     case AloneFinding::sole: return "sole";
     case AloneFinding::promised: return "promised";

@@ -3,6 +3,7 @@
 //   finding        when                                                              then
 //   not a member   it is not in the in-sync set                                      waits for the other site
 //   unproven       it lost power, and the other member may have more                 waits for the other site
+//   left           it was stopped while the other one was there, which may go on      waits for the other site
 //   diverged       an administrator has to decide                                    waits
 //   sole           it is the only member already                                     goes on, after the fence
 //   promised       there is an arbiter, and the other site is armed                  waits for the other site, or for a forced takeover
@@ -26,6 +27,7 @@ struct AloneInput {
   bool sole = false;
   bool primary = false;          ///< of the entry in force
   bool unproven = false;
+  bool left = false;
   bool diverged = false;
   bool arbiter = false;          ///< one is configured
   bool policy_primary = true;    ///< alone = "primary"
@@ -37,7 +39,7 @@ struct AloneInput {
   Duration takeover_delay{};     ///< a secondary asks the arbiter so much later
 };
 
-enum class AloneFinding { not_a_member, unproven, diverged, sole, promised, waiting, armed, ask_arbiter, by_policy, policy_forbids };
+enum class AloneFinding { not_a_member, unproven, left, diverged, sole, promised, waiting, armed, ask_arbiter, by_policy, policy_forbids };
 [[nodiscard]] std::string_view name_of(AloneFinding finding);
 
 struct Alone {

@@ -106,14 +106,16 @@ runtime::Task<wire::Outcome> Controller::change(wire::Operation operation, Bytes
   wire::Outcome outcome;
   for (;;) {
     Fate fate = Fate::role_over;
-    if (primary_) {
+    const auto discarded = [&] { return asked.id.n < discarded_before_; };
+    if (primary_ && !discarded()) {
       fate = co_await primary_->change(asked, outcome);
-    } else if (secondary_) {
+    } else if (secondary_ && !discarded()) {
       fate = co_await secondary_->change(asked, outcome);
     }
     if (fate == Fate::answered) break;
-    if (stopping_) {
-      // The mount goes away with the daemon: whether the request takes effect, the other site decides.
+    if (stopping_ || discarded()) {
+      // The mount goes away, or has: with the daemon, whether the request takes effect the other site decides; else it was of a history that
+      // is discarded, and what it names is something else now.
       outcome.error = ENOTCONN;
       break;
     }
@@ -157,7 +159,7 @@ bool Controller::readable_here(BlockRange blocks) const {
   if (secondary_) return secondary_->readable_here(blocks);
   // Between roles, and while the daemon stops, what a site holds counts only if it holds everything.
   const wire::SiteState& state = keeper_.state();
-  return primary_ || (keeper_.membership().has(options_.self) && !state.unproven && !state.incomplete);
+  return primary_ || (keeper_.membership().has(options_.self) && !state.unproven && !state.left && !state.incomplete);
 }
 
 runtime::Task<Result<>> Controller::read_elsewhere(BlockRange blocks, MutableBytes into) {

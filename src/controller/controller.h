@@ -242,6 +242,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   std::optional<Secondary> secondary_;
   runtime::Event role_changed_;
   std::uint64_t next_request_ = 1;
+  std::uint64_t discarded_before_ = 0;        // requests with lower numbers are of a history that is discarded
   std::map<std::uint64_t, Instant> inbox_;   // requests of this site's host that have no answer, by number
 
   Repairs repairs_;

@@ -17,6 +17,9 @@ class HostGate {
   /// gate's business. Ends in bounded time, whatever the kernel's locks are held by.
   /// open() may be called again only then. Suspends.
   virtual runtime::Task<void> close() = 0;
+  /// What hosts know and have open is of a history that is discarded: the numbers of its objects name others from now on. The mount is taken
+  /// from them, which ends their calls with errors, and made again. Requires: closed. Suspends.
+  virtual runtime::Task<void> renew() = 0;
   /// Unless this is called again, or close() has returned, before `until`, a watchdog outside of the daemon takes the mount
   /// away: the other site may go on then. kNoDeadline: nobody waits for that.
   virtual void serve_until(Instant until) = 0;

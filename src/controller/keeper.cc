@@ -80,6 +80,11 @@ runtime::Task<bool> Keeper::give_up(std::optional<EpochEntry> entry) {
   co_return saved.has_value();
 }
 
+runtime::Task<bool> Keeper::note_leaving() {
+  const Result<> saved = co_await try_save([](wire::SiteState& state) { state.left = true; });
+  co_return saved.has_value();
+}
+
 runtime::Task<bool> Keeper::note_data_lost(Seq seq) {
   const Result<> saved = co_await try_save([seq](wire::SiteState& state) { state.data_lost = seq; });
   co_return saved.has_value();
@@ -113,6 +118,7 @@ runtime::Task<Result<>> Keeper::try_save(std::function<void(wire::SiteState&)> c
 runtime::Task<void> Keeper::set(Flags flags) {
   co_await save([&](wire::SiteState& state) {
     if (flags.unproven) state.unproven = *flags.unproven;
+    if (flags.left) state.left = *flags.left;
     if (flags.incomplete) state.incomplete = *flags.incomplete;
     if (flags.discards) state.discards = *flags.discards;
     if (flags.armed) state.armed = *flags.armed;
@@ -135,6 +141,7 @@ runtime::Task<Result<>> Keeper::adopt(const std::vector<EpochEntry>& history, co
     state.stores = stores;
     state.incomplete = incomplete;
     state.unproven = unproven;
+    state.left = false;
     state.discards = false;
     state.proposal.clear();
     // Effects that it gave in entries that are gone count no more; nor does any that it has of its own, once it is a target.
@@ -208,7 +215,7 @@ runtime::Task<Keeper::Recorded> Keeper::record(EpochEntry entry, std::vector<Uui
       state.history.push_back(entry);
       if (state.history.size() > kHistoryMax) state.history.erase(state.history.begin());
       state.stores = stores;
-      state.unproven = false;
+      state.unproven = state.left = false;
       state.discards = false;
     });
     co_return Recorded::yes;
@@ -248,7 +255,7 @@ runtime::Task<Keeper::Recorded> Keeper::swap_until_known(bool may_be_under_way, 
           state.history.push_back(entry);
           if (state.history.size() > kHistoryMax) state.history.erase(state.history.begin());
           state.proposal.clear();
-          state.unproven = false;
+          state.unproven = state.left = false;
           state.discards = false;
         });
         published_ = entry.id;

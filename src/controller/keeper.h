@@ -68,11 +68,13 @@ class Keeper {
   /// The area has failed: writes down that acknowledged writes may be missing in it and, if given, `entry`, of which this site is no
   /// member any more. False: that can't be written either. Suspends.
   runtime::Task<bool> give_up(std::optional<EpochEntry> entry);
+  /// This site asks to be let go: it goes on alone no more before it has met the other one. False: that can't be written. Suspends.
+  runtime::Task<bool> note_leaving();
   /// This site, the only member, lost power: data of effects up to `seq` may be missing that the log has. False: that can't be written. Suspends.
   runtime::Task<bool> note_data_lost(Seq seq);
   /// Changes flags; each keeps its value if not given. Suspends.
   struct Flags {
-    std::optional<bool> unproven, incomplete, discards, armed, promised;
+    std::optional<bool> unproven, left, incomplete, discards, armed, promised;
     std::optional<Epoch> wrote;
   };
   runtime::Task<void> set(Flags flags);

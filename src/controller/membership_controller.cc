@@ -253,6 +253,7 @@ AloneInput Controller::alone_input() const {
   in.sole = in.member && membership.sole(options_.self);
   in.primary = membership.in_force().primary == options_.self;
   in.unproven = keeper_.state().unproven;
+  in.left = keeper_.state().left;
   in.diverged = encounter_ && encounter_->relation == Relation::diverged;
   in.arbiter = keeper_.has_arbiter();
   in.policy_primary = options_.alone;
@@ -294,6 +295,7 @@ runtime::Task<Duration> Controller::lone_step(const Alone& alone) {
   switch (alone.finding) {
     case AloneFinding::not_a_member:
     case AloneFinding::unproven:
+    case AloneFinding::left:
     case AloneFinding::promised:
     case AloneFinding::policy_forbids: removing_slow_ = false; co_return kLookAgain;
     case AloneFinding::waiting: co_return kLookAgain;
@@ -385,6 +387,9 @@ std::vector<std::string> Controller::losses_of_takeover() const {
   }
   if (keeper_.state().incomplete) losses.push_back("the metadata here are a mixture of two states: files may be missing or damaged");
   if (keeper_.state().unproven) losses.push_back("this site lost power: what was acknowledged last and not flushed may be missing here");
+  if (keeper_.state().left) {
+    losses.push_back(fmt::format("this site was stopped while {} was there: what was written at {} since then is missing here", options_.peer_name, options_.peer_name));
+  }
   losses.push_back(fmt::format("if {} still runs and goes on, the two will diverge: one side's changes will have to be discarded", options_.peer_name));
   return losses;
 }
@@ -436,6 +441,9 @@ runtime::Task<std::string> Controller::discard() {
 runtime::Task<void> Controller::leave_own() {
   co_await close_gate();
   co_await end_role();
+  discarded_before_ = next_request_;
+  role_changed_.notify_all();
+  if (!stop_.requested()) co_await gate_->renew();
   discarding_ = false;
   link_->drop_session();
   lone_changed_.notify_all();
@@ -455,8 +463,9 @@ runtime::Task<void> Controller::leave() {
   runtime::Clock& clock = replica_.world.clock;
   const Instant until = clock.now() + kLeavePatience;
   if (secondary_ && secondary_->in_sync()) {
-    // What is sent now may be heard, and what comes of it not: then this site must not go on before it has met the other one.
-    const bool written = co_await keeper_.give_up(std::nullopt);
+    // What is sent now may be heard, and what comes of it not: then this site must not go on before it has met the other one. It has every
+    // acknowledged write, so if the other one loses its power instead, this one is the source.
+    const bool written = co_await keeper_.note_leaving();
     peer::Session* const with = session();
     if (!written || with == nullptr) co_return;
     with->send(wire::Leave{"it is being stopped"});

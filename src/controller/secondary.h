@@ -141,6 +141,8 @@ class Secondary final : RoleHook {
   void end_session(const Error& why);
   runtime::Task<Result<>> handle(peer::Session& session, peer::Incoming incoming);
   runtime::Task<void> hand_over(wire::LazyTimes times);
+  /// It was stopped, and the two have met again.
+  runtime::Task<void> be_back();
   runtime::Task<Result<>> send_log(peer::Session& session, Seq after);
   runtime::Task<void> send_blocks(wire::FetchBlocks asked, std::uint64_t session);
   runtime::Task<void> answer_comparison(wire::VerifyAsk question, std::uint64_t session);

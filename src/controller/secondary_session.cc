@@ -239,9 +239,12 @@ void Secondary::synced(const wire::Synced& message) {
   problem_.clear();
   if (!target_) log::info("in sync with the primary at seq {}", message.seq.value);
   if (!target_) replica_.made_equal();
+  if (!target_ && keeper_.state().left) scope_.spawn(be_back());
   user_.session_live();
   at_end_of_pass();
 }
+
+runtime::Task<void> Secondary::be_back() { co_await keeper_.set({.left = false}); }
 
 runtime::Task<void> Secondary::hand_over(wire::LazyTimes times) {
   Asked asked;

@@ -54,6 +54,11 @@ Task<void> HostSide::close() {
   closing_ = false;
 }
 
+Task<void> HostSide::renew() {
+  CHECK(!state_.serving.now());
+  if (!state_.gone && !leaving_.requested()) co_await mount_again();  // else it is being made again already
+}
+
 Task<void> HostSide::cut_off_late(Stop& emptied) {
   const Instant now = state_.world.clock.now();
   const bool late = co_await state_.world.clock.sleep_until(now + state_.options.closing_patience, emptied);

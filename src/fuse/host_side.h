@@ -63,6 +63,7 @@ class HostSide final : public runtime::HostHandler, public controller::HostCache
   // HostGate
   void open() override;
   runtime::Task<void> close() override;
+  runtime::Task<void> renew() override;
   void serve_until(Instant until) override;
 
   [[nodiscard]] const HostCounters& counters() const { return state_.counters; }

@@ -172,6 +172,7 @@ json Site::status() {
   }
   const wire::SiteState& remembered = c.keeper().state();
   answer["unproven"] = remembered.unproven;
+  answer["left"] = remembered.left;
   answer["incomplete"] = remembered.incomplete;
   answer["diverged"] = c.fork().has_value();
   if (c.replica().failed()) answer["failure"] = c.replica().failure();

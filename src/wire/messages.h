@@ -178,6 +178,7 @@ struct SiteState {
   std::vector<Uuid> stores;         ///< by SiteId: the area that counts as that site's; nil: none was met yet
   Epoch wrote;                      ///< last epoch in which this site gave effects as primary
   bool unproven = false;            ///< acknowledged writes may be missing here (M6)
+  bool left = false;                ///< it holds every acknowledged write of the entry in force, but asked to be let go (M8)
   bool incomplete = false;          ///< the keys are a mixture of two states: they are to be compared with the source's
   bool discards = false;            ///< an administrator said that what this site has of its own since a fork may go
   bool armed = false;               ///< this site, the primary, may go on alone without asking the arbiter (M5)
@@ -190,7 +191,7 @@ struct SiteState {
 
 // --- messages --------------------------------------------------------------------------------------------------------
 
-inline constexpr std::uint16_t kProtocolVersion = 4;
+inline constexpr std::uint16_t kProtocolVersion = 5;
 
 /// First message each way. What does not match closes the connection, with the reason.
 struct Hello {

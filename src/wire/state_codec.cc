@@ -35,7 +35,7 @@ Packed<schema::SiteState> pack(Builder& builder, const SiteState& state) {
   const auto stores = pack_stores(builder, state.stores);
   const auto proposal = pack_history(builder, state.proposal);
   return schema::CreateSiteState(builder, history, stores, state.wrote.value, state.unproven, state.incomplete,
-                                 state.armed, state.promised, state.data_lost.value, state.discards, proposal, state.proposal_revision);
+                                 state.armed, state.promised, state.data_lost.value, state.discards, proposal, state.proposal_revision, state.left);
 }
 
 void unpack(const schema::SiteState* packed, SiteState& into, Faults& faults) {
@@ -52,6 +52,7 @@ void unpack(const schema::SiteState* packed, SiteState& into, Faults& faults) {
   unpack_history(packed->proposal(), into.proposal, faults);
   faults.require(into.proposal.size() <= 1, "proposal", "more than one");
   into.proposal_revision = packed->proposal_revision();
+  into.left = packed->left();
 }
 
 }  // namespace lockstep::wire

@@ -12,7 +12,7 @@ using std::chrono::seconds;
 
 TEST_CASE("over all cases nobody goes on alone who must not") {
   std::map<AloneFinding, int> met;
-  for (unsigned bits = 0; bits < 1u << 9; ++bits) {
+  for (unsigned bits = 0; bits < 1u << 10; ++bits) {
     for (const int away : {0, 1999, 2000, 2999, 3000}) {
       AloneInput in;
       in.member = bits & 1;
@@ -24,6 +24,7 @@ TEST_CASE("over all cases nobody goes on alone who must not") {
       in.policy_primary = bits & 64;
       in.armed = bits & 128;
       in.promised = bits & 256;
+      in.left = bits & 512;
       in.away_since = Instant{1'000'000'000};
       in.now = in.away_since + milliseconds(away);
       in.peer_timeout = seconds(2);
@@ -37,6 +38,7 @@ TEST_CASE("over all cases nobody goes on alone who must not") {
         REQUIRE_FALSE(in.diverged);
         if (!in.sole) {
           REQUIRE_FALSE(in.unproven);                                          // M6
+          REQUIRE_FALSE(in.left);                                              // M8
           REQUIRE(away >= 2000);
           if (in.arbiter && !in.primary) REQUIRE(away >= 3000);
           if (!in.arbiter) REQUIRE((in.primary && in.policy_primary));         // M2
@@ -49,7 +51,7 @@ TEST_CASE("over all cases nobody goes on alone who must not") {
     }
   }
   for (const AloneFinding finding :
-       {AloneFinding::not_a_member, AloneFinding::unproven, AloneFinding::diverged, AloneFinding::sole, AloneFinding::waiting, AloneFinding::promised, AloneFinding::armed,
+       {AloneFinding::not_a_member, AloneFinding::unproven, AloneFinding::left, AloneFinding::diverged, AloneFinding::sole, AloneFinding::waiting, AloneFinding::promised, AloneFinding::armed,
         AloneFinding::ask_arbiter, AloneFinding::by_policy, AloneFinding::policy_forbids}) {
     INFO(name_of(finding));
     CHECK(met[finding] > 0);

@@ -43,6 +43,7 @@ def read():
             sys.exit("nothing was ever counted")
         time.sleep(0.01)
     told, reads, errors, longest, fd = shared(), 0, 0, 0.0, None
+    print("reading", flush=True)
     while not os.path.exists(stop):
         began, before = time.monotonic(), int.from_bytes(told[:], "little")
         try:

@@ -89,6 +89,8 @@ acknowledged() { grep -c '^done' "$T/ledger-$1" || true; } # SITE
 gets_on() { (($(acknowledged "$1") > $2)); }
 # goes_on SITE SECONDS: steps of the load at SITE are acknowledged
 goes_on() { wait_until "$2" gets_on "$1" $(($(acknowledged "$1") + 20)) || fail "writes at $1 do not go on within $2 s"; }
+is_read() { grep -q '^reading' "$T/out-read-$1"; }
+# All of it is under way when this returns.
 begin_load() {
   local site
   rm -f "$T/stop"
@@ -102,6 +104,7 @@ begin_load() {
     in_background "read-$site" python3 "$E2E/freshness.py" read "$T/$site/$1-count-$(other_of $site)" "$T/count-$1-$(other_of $site)" "$T/stop"
   done
   for site in east west; do goes_on $site 30; done
+  for site in east west; do wait_until 30 is_read $site || fail "the reader at $site does not begin: $(cat "$T/out-read-$site")"; done
 }
 watch_status() { in_background watch python3 "$E2E/honesty.py" "$T/stop-watching" "$T/east.sock" "$T/west.sock"; }
 end_watching() {

@@ -134,9 +134,10 @@ cut_both east arbiter
 cut_both west arbiter
 cut_both east west
 for site in east west; do expect_status $site 15 "suspended east east+west waits ask arbiter"; done
-before=$(acknowledged east)-$(acknowledged west)
 for site in east west; do comes_to_say $site 10 '^WAITING: reads and writes wait'; done
-(lockstep_at east status || true) | grep -q 'arbiter: AWAY' || fail "east does not say that the arbiter is away"
+before=$(acknowledged east)-$(acknowledged west)
+wait_until 10 away east || fail "east does not say that the arbiter is away"
+(lockstep_at east status || true) | grep -q 'arbiter: AWAY' || fail "the status of east does not say that the arbiter is away"
 same "$(acknowledged east)-$(acknowledged west)" "$before" "steps acknowledged at both, which wait"
 for place in east west; do in_net $place nft flush chain inet cuts in; done
 in_net east nft add rule inet cuts in iifname to-arbiter drop

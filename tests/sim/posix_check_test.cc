@@ -178,6 +178,32 @@ TEST_CASE("a change without an answer that one site has seen hides nothing from 
   CHECK(j.shows({"a", "y"}, {"v"}));
 }
 
+TEST_CASE("a change without an answer need not be seen, though one that got its answer would not have been possible without it") {
+  Judge j;
+  CHECK(j.alone(make(What::make_directory, {"a", "x"}), kDone));
+  CHECK(j.alone(make(What::create, {"a", "x", "u"}), kDone));
+  const auto moved = j.check.began(two(What::rename, {"a", "x", "u"}, {"b", "y"}));
+  CHECK(j.alone(make(What::remove_directory, {"a", "x"}), kDone));
+  SECTION("the new name") { CHECK(j.alone(make(What::look, {"b", "y"}), failed(ENOENT))); }
+  SECTION("but it has happened") { CHECK_FALSE(j.ends(moved, failed(ENOENT))); }
+  SECTION("and nothing happens before what was there when it began") { CHECK_FALSE(j.alone(make(What::create, {"a", "x", "v"}), kDone)); }
+  SECTION("and is there once it has its answer") {
+    CHECK(j.ends(moved, kDone));
+    CHECK_FALSE(j.alone(make(What::look, {"b", "y"}), failed(ENOENT)));
+  }
+}
+
+TEST_CASE("each name of a path is found at a moment of its own") {
+  Judge j;
+  CHECK(j.alone(make(What::make_directory, {"a", "x"}), kDone));
+  CHECK(j.alone(make(What::make_directory, {"a", "y"}), kDone));
+  const auto looked = j.check.began(make(What::look, {"a", "x", "u"}));
+  CHECK(j.alone(two(What::rename, {"a", "x"}, {"a", "y"}, kExchange), kDone));
+  CHECK(j.alone(make(What::create, {"a", "y", "u"}), kDone));
+  CHECK(j.ends(looked, file(0)));  // it found x before the exchange, and u behind it
+  CHECK_FALSE(j.alone(make(What::look, {"a", "x", "u"}), file(0)));
+}
+
 TEST_CASE("a list shows each name at a moment of its own") {
   Judge j;
   CHECK(j.alone(make(What::create, {"a", "x"}), kDone));

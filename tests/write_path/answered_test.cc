@@ -9,7 +9,7 @@ using namespace lockstep::write_path;
 namespace {
 
 struct Sites : ServedSites {
-  explicit Sites(std::uint64_t seed) : ServedSites(seed, false) {}
+  explicit Sites(std::uint64_t seed, bool arbiter = false) : ServedSites(seed, arbiter) {}
   /// Nothing that the primary says arrives.
   void silence_primary() { cluster.universe().network().block(cluster.machine(kEast), cluster.machine(kWest), true); }
   bool east_alone() {
@@ -96,4 +96,18 @@ TEST_CASE("R5, a write whose data the only member lost with its power goes there
     sites.settle(asked, data_with({}, {1}));
   }
   CHECK(lost > 0);
+}
+
+TEST_CASE("R5, a forwarded write that a primary took back, which wanted to go alone and was killed, is written again", "[answered]") {
+  const bool append = GENERATE(false, true);
+  Sites sites(860, true);
+  Write asked;
+  sites.take_effect_unheard(append ? std::nullopt : std::optional<std::uint64_t>(0), asked);
+  sites.cluster.arbiter().set_available(false);
+  sites.run_for(std::chrono::seconds(5));
+  CHECK(sites.controller(kEast).finding() == controller::AloneFinding::ask_arbiter);
+  REQUIRE_FALSE(asked.ended);
+  sites.cluster.kill(kEast);
+  sites.start_again(kEast);
+  sites.settle(asked, append ? data_with({}, {1}) : data_with({1}));
 }

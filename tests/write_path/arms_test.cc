@@ -150,7 +150,7 @@ TEST_CASE("M8, a secondary that was let go and never heard of it does not go on 
   sites.cluster.start(kWest);
   sites.run_for(seconds(30));
   CHECK(sites.state(kWest) == ServedSites::State::suspended);
-  CHECK(sites.controller(kWest).finding() == AloneFinding::unproven);
+  CHECK(sites.controller(kWest).finding() == AloneFinding::left);
   sites.line(true);
   CHECK(sites.run_until([&] { return sites.cluster.in_sync(); }));
 }

@@ -18,9 +18,9 @@ struct HostCall {
   std::string text;
 };
 
-runtime::Task<void> open_and_write(sim::Process& process, std::uint64_t value, sim::FileHandle& file, HostCall& call) {
+runtime::Task<void> open_and_write(sim::Process& process, std::string path, std::uint64_t value, sim::FileHandle& file, HostCall& call) {
   sim::Host host(process);
-  const Result<sim::FileHandle> opened = co_await host.open("/data", O_RDWR, 0);
+  const Result<sim::FileHandle> opened = co_await host.open(path, O_RDWR | O_CREAT, 0644);
   if (opened) {
     file = *opened;
     const Result<std::uint64_t> written = co_await host.write(file, 0, text_of(value, kBlockBytes));
@@ -39,9 +39,16 @@ runtime::Task<void> read_it(sim::Process& process, sim::FileHandle file, HostCal
   call.ended = true;
 }
 
-runtime::Task<void> open_it(sim::Process& process, sim::FileHandle& file, HostCall& call) {
+runtime::Task<void> write_it(sim::Process& process, sim::FileHandle file, std::uint64_t value, HostCall& call) {
   sim::Host host(process);
-  const Result<sim::FileHandle> opened = co_await host.open("/data", O_RDONLY, 0);
+  const Result<std::uint64_t> written = co_await host.write(file, 0, text_of(value, kBlockBytes));
+  if (!written) call.error = written.error().posix;
+  call.ended = true;
+}
+
+runtime::Task<void> open_it(sim::Process& process, std::string path, sim::FileHandle& file, HostCall& call) {
+  sim::Host host(process);
+  const Result<sim::FileHandle> opened = co_await host.open(path, O_RDWR, 0);
   if (opened) file = *opened;
   if (!opened) call.error = opened.error().posix;
   call.ended = true;
@@ -65,12 +72,20 @@ struct Parted : ServedSites {
     line(false);
     REQUIRE(run_until([&] { return !controller(kEast).connected() && !controller(kWest).connected(); }));
   }
-  void write(std::size_t site, std::uint64_t value) {
+  /// Gives the file, open.
+  sim::FileHandle write(std::size_t site, std::uint64_t value, std::string path = "/data") {
     HostCall call;
     sim::FileHandle file;
-    hosts[site]->spawn(open_and_write(*hosts[site], value, file, call));
+    hosts[site]->spawn(open_and_write(*hosts[site], std::move(path), value, file, call));
     REQUIRE(run_until([&] { return call.ended; }));
     REQUIRE(!call.error);
+    return file;
+  }
+  HostCall call(std::size_t site, std::function<runtime::Task<void>(HostCall&)> what) {
+    HostCall call;
+    hosts[site]->spawn(what(call));
+    REQUIRE(run_until([&] { return call.ended; }));
+    return call;
   }
 };
 
@@ -101,14 +116,10 @@ TEST_CASE("a site that has diverged can be read for as long as it takes to decid
   sites.cluster.start(kWest);
   sites.line(true);
   REQUIRE(sites.run_until([&] { return sites.cluster.site(kWest).ready() && sites.controller(kWest).state() == State::diverged && sites.controller(kWest).serving(); }));
-  HostCall opened, read;
   sim::FileHandle file;
-  sites.hosts[kWest]->spawn(open_it(*sites.hosts[kWest], file, opened));
-  REQUIRE(sites.run_until([&] { return opened.ended; }));
-  REQUIRE(!opened.error);
+  REQUIRE(!sites.call(kWest, [&](HostCall& call) { return open_it(*sites.hosts[kWest], "/data", file, call); }).error);
   sites.cluster.universe().run_for(std::chrono::minutes(1));
-  sites.hosts[kWest]->spawn(read_it(*sites.hosts[kWest], file, read));
-  REQUIRE(sites.run_until([&] { return read.ended; }));
+  const HostCall read = sites.call(kWest, [&](HostCall& call) { return read_it(*sites.hosts[kWest], file, call); });
   CHECK(read.error.value_or(0) == 0);
   CHECK(read.text == text_of(2, kBlockBytes));
   CHECK(sites.controller(kWest).state() == State::diverged);
@@ -135,6 +146,36 @@ TEST_CASE("what a site changed apart is listed and kept as a whole, though its l
   REQUIRE(resolved.contains("kept"));
   CHECK(resolved["kept"]["objects"] == 1);  // what was made first
   REQUIRE(sites.run_until([&] { return sites.cluster.in_sync(); }));
+}
+
+TEST_CASE("what a host has open, or asks for, of a history that is discarded never becomes something of the other one", "[fork]") {
+  Parted sites(704);
+  REQUIRE(sites.run_until([&] { return sites.controller(kEast).state() == State::alone; }));
+  sites.command(kWest, {{"command", "takeover"}, {"confirmed", true}});
+  REQUIRE(sites.run_until([&] { return sites.controller(kWest).state() == State::alone; }));
+  // Two files with one number.
+  const sim::FileHandle theirs = sites.write(kEast, 1, "/of east");
+  sites.write(kWest, 2, "/of west");
+  sites.cluster.kill(kWest);
+  sites.cluster.start(kWest);
+  sites.line(true);
+  REQUIRE(sites.run_until([&] { return sites.cluster.site(kWest).ready() && sites.controller(kWest).state() == State::diverged && sites.controller(kWest).serving(); }));
+  sim::FileHandle ours;
+  REQUIRE(!sites.call(kWest, [&](HostCall& call) { return open_it(*sites.hosts[kWest], "/of west", ours, call); }).error);
+  REQUIRE(ours->inode == theirs->inode);
+  HostCall waiting;
+  sites.hosts[kWest]->spawn(write_it(*sites.hosts[kWest], ours, 3, waiting));
+  sites.run_for(std::chrono::seconds(1));
+  REQUIRE_FALSE(waiting.ended);  // it waits for the administrator
+  REQUIRE_FALSE(sites.command(kWest, {{"command", "resolve"}, {"discard", "west"}, {"keep", "none"}}).contains("error"));
+  REQUIRE(sites.run_until([&] { return sites.cluster.in_sync(); }));
+  REQUIRE(sites.run_until([&] { return waiting.ended; }));
+  CHECK(waiting.error == ENOTCONN);
+  const HostCall written = sites.call(kWest, [&](HostCall& call) { return write_it(*sites.hosts[kWest], ours, 4, call); });
+  CHECK(written.error == ENOTCONN);
+  sites.run_for(std::chrono::seconds(5));
+  const HostCall read = sites.call(kEast, [&](HostCall& call) { return read_it(*sites.hosts[kEast], theirs, call); });
+  CHECK(read.text == text_of(1, kBlockBytes));
 }
 
 TEST_CASE("a forwarded request is answered whose last duty the primary has done between its SYNCED and the other site's", "[fork]") {

@@ -39,7 +39,7 @@ Check::Check(const std::vector<Call>& before) {
     const std::optional<Number> directory = tree.walk(call.path, 1, error);
     CHECK(directory && tree.carry_out(call, {*directory, kRoot}, next_++).changes);
   }
-  first.steps.push_back({0, {}, std::make_shared<const Tree>(std::move(tree))});
+  first.steps.push_back({0, {}, std::make_shared<const Tree>(std::move(tree)), false});
   worlds_.push_back(std::move(first));
 }
 
@@ -58,27 +58,38 @@ void Check::observe(World& world, const Tree& tree) const {
   }
 }
 
+void Check::go_on(Walk& walk, const Path& path, std::size_t without, const Tree& tree, std::set<int>& errors) {
+  const std::size_t names = path.empty() ? 0 : path.size() - without;
+  walk.resize(names + 1);
+  walk.front().insert(kRoot);
+  for (std::size_t i = 0; i <= names; ++i) {
+    for (const Number at : walk[i]) {
+      const bool last = i == names;
+      if (tree.has(at) && !tree.is_directory(at) && (!last || without != 0)) errors.insert(ENOTDIR);
+      if (last) continue;
+      const auto* entries = tree.names_in(at);
+      if (entries == nullptr) errors.insert(ESTALE);
+      if (entries == nullptr || (tree.is_directory(at) && !entries->contains(path[i]))) errors.insert(ENOENT);
+      if (entries != nullptr && entries->contains(path[i])) walk[i + 1].insert(entries->at(path[i]));
+    }
+  }
+}
+
 void Check::observe(Waiting& waiting, Id id, const Tree& tree) const {
   const Call& call = calls_.at(id);
-  int error = 0;
-  const auto walk = [&](const Path& path, bool second, std::set<Number>& led_to) {
-    const std::size_t without = not_walked(call.what, second);
-    const std::optional<Number> at = tree.walk(path, without, error);
-    if (at) led_to.insert(*at);
-    if (!at) waiting.may_say.insert({error, std::nullopt});
-    if (at && without != 0 && !tree.is_directory(*at)) waiting.may_say.insert({ENOTDIR, std::nullopt});
-  };
-  walk(call.path, false, waiting.first);
-  if (call.to.empty()) {
-    waiting.second.insert(kRoot);
-  } else {
-    walk(call.to, true, waiting.second);
-  }
+  std::set<int> errors;
+  go_on(waiting.first, call.path, not_walked(call.what, false), tree, errors);
+  go_on(waiting.second, call.to, not_walked(call.what, true), tree, errors);
   // Of a call on two names each may be seen at a moment of its own.
-  const bool must_be_free = call.what == What::link || (call.what == What::rename && call.flags == kNoReplace);
-  if (must_be_free && tree.walk(call.to, 0, error)) waiting.may_say.insert({EEXIST, std::nullopt});
-  for (const Number first : waiting.first) {
-    for (const Number second : waiting.second) {
+  if (call.what == What::link || (call.what == What::rename && call.flags == kNoReplace)) {
+    for (const Number at : waiting.second.back()) {
+      const auto* entries = tree.names_in(at);
+      if (entries != nullptr && entries->contains(call.to.back())) errors.insert(EEXIST);
+    }
+  }
+  for (const int error : errors) waiting.may_say.insert({error, std::nullopt});
+  for (const Number first : waiting.first.back()) {
+    for (const Number second : waiting.second.back()) {
       Tree after = tree;
       const Tree::Outcome outcome = after.carry_out(call, {first, second}, id);
       for (const int number : outcome.errors) waiting.may_say.insert({number, std::nullopt});
@@ -123,16 +134,19 @@ Check::Id Check::began(const Call& call) {
   calls_[id] = call;
   for (World& world : worlds_) {
     Waiting waiting;
-    for (const Step& step : world.steps) observe(waiting, id, *step.after);
+    for (const Step& step : world.steps) {
+      observe(waiting, id, *step.after);
+      if (step.answered) waiting.behind = step.by;
+    }
     world.waiting[id] = std::make_shared<const Waiting>(std::move(waiting));
   }
   return id;
 }
 
 std::optional<Check::World> Check::with_step(const World& world, Id id, Places places, std::size_t position) const {
-  static const auto done = std::make_shared<const Waiting>(Waiting{.done = true, .first = {}, .second = {}, .may_say = {}, .lists = {}});
+  static const auto done = std::make_shared<const Waiting>(Waiting{.done = true, .behind = 0, .first = {}, .second = {}, .may_say = {}, .lists = {}});
   std::vector<Step> steps = world.steps;
-  steps.insert(steps.begin() + static_cast<std::ptrdiff_t>(position), Step{id, places, nullptr});
+  steps.insert(steps.begin() + static_cast<std::ptrdiff_t>(position), Step{id, places, nullptr, false});
   for (std::size_t i = position; i < steps.size(); ++i) {  // what took effect before takes effect still
     Tree after = *steps[i - 1].after;
     if (!after.carry_out(calls_.at(steps[i].by), steps[i].places, steps[i].by).changes) return std::nullopt;
@@ -148,23 +162,18 @@ Check::Footprint Check::footprint(const World& world, Id id) const {
   Footprint print;
   const Call& call = calls_.at(id);
   const Waiting& waiting = *world.waiting.at(id);
-  const auto add = [&](const Path& path, bool second, const std::set<Number>& led_to) {
+  const auto add = [&](const Path& path, bool second, const Walk& walk) {
     const bool last_name = not_walked(call.what, second) != 0;
-    for (const Number at : led_to) {
-      (last_name ? print.directories : print.objects).insert(at);
-      if (last_name) print.names.emplace(at, path.back());
-    }
-    for (const Step& step : world.steps) {
-      // The names on the way: another call may make them lead elsewhere.
-      int error = 0;
-      for (std::size_t without = 1; without <= path.size(); ++without) {
-        const std::optional<Number> at = step.after->walk(path, without, error);
-        if (at) print.names.emplace(*at, path[path.size() - without]);
+    for (std::size_t i = 0; i < walk.size(); ++i) {
+      for (const Number at : walk[i]) {
+        if (i < path.size()) print.names.emplace(at, path[i]);  // on the way, too: another call may make it lead elsewhere
       }
-      for (const Number at : led_to) {
-        const auto* names = last_name ? step.after->names_in(at) : nullptr;
-        const auto found = names == nullptr ? decltype(names->end()){} : names->find(path.back());
-        if (names != nullptr && found != names->end()) print.objects.insert(found->second);
+    }
+    for (const Number at : walk.back()) {
+      (last_name ? print.directories : print.objects).insert(at);
+      for (const Step& step : world.steps) {
+        const auto* entries = last_name ? step.after->names_in(at) : nullptr;
+        if (entries != nullptr && entries->contains(path.back())) print.objects.insert(entries->at(path.back()));
       }
     }
   };
@@ -205,14 +214,14 @@ bool Check::led_to(const World& world, const World& from, Id id, Places places, 
   const Call& call = calls_.at(id);
   const auto steps = std::span(world.steps).first(position);
   if (before.done) return true;
-  return (before.first.contains(places.first) || leads(call.path, not_walked(call.what, false), places.first, steps)) &&
-         (before.second.contains(places.second) || leads(call.to, not_walked(call.what, true), places.second, steps));
+  return (before.first.back().contains(places.first) || leads(call.path, not_walked(call.what, false), places.first, steps)) &&
+         (before.second.back().contains(places.second) || leads(call.to, not_walked(call.what, true), places.second, steps));
 }
 
 void Check::take_effect(const World& world, const World& from, Id id, std::vector<World>& into) {
   const Waiting& waiting = *world.waiting.at(id);
-  for (const Number first : waiting.first) {
-    for (const Number second : waiting.second) {
+  for (const Number first : waiting.first.back()) {
+    for (const Number second : waiting.second.back()) {
       std::vector<std::shared_ptr<const Tree>> ends;
       for (std::size_t position = 1; position <= world.steps.size(); ++position) {
         if (!led_to(world, from, id, {first, second}, position)) continue;
@@ -228,8 +237,10 @@ void Check::take_effect(const World& world, const World& from, Id id, std::vecto
 }
 
 bool Check::leads(const Path& path, std::size_t without, Number where, std::span<const Step> steps) {
-  int error = 0;
-  return path.empty() || std::ranges::any_of(steps, [&](const Step& step) { return step.after->walk(path, without, error) == where; });
+  Walk walk;
+  std::set<int> errors;
+  for (const Step& step : steps) go_on(walk, path, without, *step.after, errors);
+  return walk.back().contains(where);
 }
 
 bool Check::put_behind(std::vector<Step>& steps, std::size_t at, std::size_t last) const {
@@ -241,7 +252,7 @@ bool Check::put_behind(std::vector<Step>& steps, std::size_t at, std::size_t las
     const auto before = std::span(moved).first(i);
     const bool there = leads(call.path, not_walked(call.what, false), moved[i].places.first, before) &&
                        leads(call.to, not_walked(call.what, true), moved[i].places.second, before);
-    if (i < last && !there) return false;
+    if (i < last && !moved[i].answered && !there) return false;
     Tree after = *moved[i - 1].after;
     if (!after.carry_out(call, moved[i].places, moved[i].by).changes) return false;
     moved[i].after = std::make_shared<const Tree>(std::move(after));
@@ -251,17 +262,24 @@ bool Check::put_behind(std::vector<Step>& steps, std::size_t at, std::size_t las
   return true;
 }
 
+void Check::fold(World& world) const {
+  std::size_t seen = 0;
+  while (seen + 1 < world.steps.size() && (world.steps[seen + 1].answered || gone_.contains(world.steps[seen + 1].by))) ++seen;
+  if (seen == 0) return;
+  world.steps.erase(world.steps.begin(), world.steps.begin() + static_cast<std::ptrdiff_t>(seen));
+  world.steps.front() = {0, {}, world.steps.front().after, false};
+}
+
 void Check::finish(World& world, Id id) const {
   const auto step = std::ranges::find(world.steps, id, &Step::by);
   if (step != world.steps.end()) {
     // What has no answer yet is not seen by everybody: it stays behind what has one, where that makes no difference.
     auto at = static_cast<std::size_t>(step - world.steps.begin());
     for (std::size_t i = at - 1; i >= 1; --i) {
-      if (put_behind(world.steps, i, at)) --at;
+      if (!world.steps[i].answered && put_behind(world.steps, i, at)) --at;
     }
-    world.steps.erase(world.steps.begin(), world.steps.begin() + static_cast<std::ptrdiff_t>(at));
-    world.steps.front().by = 0;
-    world.steps.front().places = {};
+    world.steps[at].answered = true;
+    fold(world);
   }
   world.waiting.erase(id);
 }
@@ -271,14 +289,14 @@ bool Check::needless(const World& world, const World& from, Id id) const {
   for (std::size_t i = 1; i < world.steps.size(); ++i) {
     const Id other = world.steps[i].by;
     behind = behind || other == id;
-    if (other == id || from.waiting.at(other)->done) continue;
+    if (other == id || world.steps[i].answered || from.waiting.at(other)->done) continue;
     if (behind) return true;
     Tree tree = *world.steps[i - 1].after;
     bool possible = true;
     for (std::size_t j = i + 1; j <= world.steps.size() && possible; ++j) {
       const Step& next = j < world.steps.size() ? world.steps[j] : world.steps[i];
       // Its path may lead there only because `other` took effect.
-      possible = (j == world.steps.size() || led_to(world, from, next.by, next.places, i)) && tree.carry_out(calls_.at(next.by), next.places, next.by).changes;
+      possible = (j == world.steps.size() || next.answered || led_to(world, from, next.by, next.places, i)) && tree.carry_out(calls_.at(next.by), next.places, next.by).changes;
     }
     if (possible && tree == *world.steps.back().after) return true;
   }
@@ -325,8 +343,17 @@ std::optional<std::string> Check::answered(Id id, bool may_have_changed, const s
     return explain(id, said);
   }
   keep(std::move(good));
-  calls_.erase(id);
+  forget_calls();
   return std::nullopt;
+}
+
+void Check::forget_calls() {
+  std::set<Id> needed;
+  for (const World& world : worlds_) {
+    for (const Step& step : world.steps) needed.insert(step.by);
+    for (const auto& [id, waiting] : world.waiting) needed.insert(id);
+  }
+  std::erase_if(calls_, [&](const auto& call) { return !needed.contains(call.first); });
 }
 
 std::optional<std::string> Check::ended(Id id, const Answer& answer) {
@@ -349,6 +376,8 @@ void Check::lost(Id id) {
   if (stopped_) return;
   if (calls_.at(id).reads()) return refused(id);
   ++lost_;
+  gone_.insert(id);
+  for (World& world : worlds_) fold(world);
 }
 
 void Check::refused(Id id) {

@@ -58,10 +58,13 @@ class Check {
     std::set<std::string> there, absent;
     auto operator<=>(const Shown&) const = default;
   };
+  /// What the names of a path may have led to, one after the other, each at a moment of its own; the first one is the root.
+  using Walk = std::vector<std::set<Number>>;
   /// A call without an answer, as it stands in a world.
   struct Waiting {
     bool done = false;                  ///< it took effect
-    std::set<Number> first, second;     ///< what its paths may have led to
+    Id behind = 0;                      ///< it began when this step had its answer; 0: all such steps are in the first one
+    Walk first, second;                 ///< of its paths
     std::set<Answer> may_say;           ///< while it has changed nothing
     std::map<Number, Shown> lists;
     auto operator<=>(const Waiting&) const = default;
@@ -70,9 +73,11 @@ class Check {
     Id by;          ///< of the first one: whatever has an answer
     Places places;
     std::shared_ptr<const Tree> after;
-    bool operator==(const Step& other) const { return by == other.by && places == other.places && *after == *other.after; }
+    bool answered = false;
+    bool operator==(const Step& other) const { return by == other.by && places == other.places && answered == other.answered && *after == *other.after; }
   };
-  /// steps[0] is the tree with all that has an answer, and with what must come before that; behind it what took effect and has none yet.
+  /// What took effect, in its order. steps[0] is the tree with all that has an answer, up to the first step that has none: not everybody sees that
+  /// yet, be it that a later one, which got its answer, would not have been possible without it.
   struct World {
     std::vector<Step> steps;
     std::map<Id, std::shared_ptr<const Waiting>> waiting;
@@ -103,16 +108,22 @@ class Check {
   [[nodiscard]] bool led_to(const World& world, const World& from, Id id, Places places, std::size_t position) const;
   /// Between `from` and `world`, in which `id` took effect, another call did that may as well do so later: that is found later.
   [[nodiscard]] bool needless(const World& world, const World& from, Id id) const;
-  /// In one of the trees of `steps` all names of `path` but the last `without` lead to `where`.
+  /// A walk along `path` without its last `without` names meets a moment. `errors`: how it may end there.
+  static void go_on(Walk& walk, const Path& path, std::size_t without, const Tree& tree, std::set<int>& errors);
+  /// In the moments of `steps` all names of `path` but the last `without` lead to `where`.
   [[nodiscard]] static bool leads(const Path& path, std::size_t without, Number where, std::span<const Step> steps);
   /// Moves the step at `at` behind the one at `last` where everything in between happens all the same. False: it can't be.
   bool put_behind(std::vector<Step>& steps, std::size_t at, std::size_t last) const;
+  /// What everybody sees, for it has its answer, or will have none, becomes the first step.
+  void fold(World& world) const;
+  void forget_calls();
   /// `id` has its answer.
   void finish(World& world, Id id) const;
   void keep(std::vector<World> worlds);
   [[nodiscard]] std::string explain(Id id, const std::string& said) const;
 
-  std::map<Id, Call> calls_;  ///< without an answer
+  std::map<Id, Call> calls_;  ///< without an answer, or before one that has none
+  std::set<Id> gone_;         ///< their answer never comes
   std::vector<World> worlds_;
   Id next_ = 1;
   std::uint64_t judged_ = 0, lost_ = 0, tries_ = 0, all_tries_ = 0;

@@ -1,0 +1,48 @@
+// M8: a secondary that is stopped while the primary is just lost has everything, and goes on by itself no more.
+#include <cstring>
+
+#include "served_sites.h"
+
+using namespace lockstep;
+using namespace lockstep::write_path;
+using controller::AloneFinding;
+
+TEST_CASE("M8, the primary loses its power and the secondary is stopped at once: what was acknowledged is there", "[leave]") {
+  const bool arbiter = GENERATE(false, true);
+  const bool primary_first = GENERATE(false, true);
+  int lost = 0;
+  for (std::uint64_t seed = 870; seed < 880; ++seed) {
+    INFO("seed " << seed);
+    ServedSites sites(seed, arbiter);
+    Write write;
+    sites.start(kEast, 0, 1, write);
+    REQUIRE(sites.run_until([&] { return write.ended; }));
+    REQUIRE(!write.error);
+    sites.cluster.lose_power(kEast);
+    REQUIRE(sites.cluster.stop(kWest));
+    const Bytes extents = sites.cluster.machine(kEast).storage().peek("extents");
+    const std::string block = text_of(1, kBlockBytes);
+    lost += ::memmem(extents.data(), extents.size(), block.data(), block.size()) == nullptr;
+    sites.start_again(primary_first ? kEast : kWest);
+    sites.run_for(std::chrono::seconds(10));  // longer than either waits for the other one
+    CHECK(sites.controller(primary_first ? kEast : kWest).finding() == (primary_first ? AloneFinding::unproven : AloneFinding::left));
+    sites.start_again(primary_first ? kWest : kEast);
+    REQUIRE(sites.run_until([&] { return sites.cluster.in_sync(); }));
+    for (const std::size_t site : {kEast, kWest}) CHECK(sites.content(site) == data_with({1}));
+    CHECK_FALSE(sites.remembered(kWest).left);
+  }
+  CHECK(lost > 0);
+}
+
+TEST_CASE("M8, the primary dies and the secondary is stopped at once: they go on where they were, and it may take over again", "[leave]") {
+  ServedSites sites(880, true);
+  const Epoch epoch = sites.controller(kEast).epoch();
+  sites.cluster.kill(kEast);
+  REQUIRE(sites.cluster.stop(kWest));
+  sites.start_again(kWest);
+  sites.start_again(kEast);
+  REQUIRE(sites.run_until([&] { return sites.cluster.in_sync() && !sites.remembered(kWest).left; }));
+  CHECK(sites.controller(kEast).epoch() == epoch);
+  sites.cluster.kill(kEast);
+  REQUIRE(sites.run_until([&] { return sites.state(kWest) == ServedSites::State::alone; }));
+}
