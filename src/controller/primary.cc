@@ -488,7 +488,10 @@ void Primary::leave_if_done(Seq seq) {
   entry.left.give(true);
   if (entry.forwarded || planted(Planted::acknowledge_before_mirror)) window_.erase(seq);
   replica_.changed.notify_all();
-  for (const InodeId inode : without_name) reap_if_closed(inode);
+  for (const InodeId inode : without_name) {
+    if (const auto orphan = orphans_.find(inode); orphan != orphans_.end()) orphan->second.answered = true;
+    reap_if_closed(inode);
+  }
 }
 
 Result<> Primary::mirrored(const wire::Mirrored& message) {
@@ -498,7 +501,7 @@ Result<> Primary::mirrored(const wire::Mirrored& message) {
   entry.mirrored = true;
   replica_.steps.note(Step::mirrored_received, entry.effect.request, message.seq, entry.effect.turns, Status::exclusive);
   for (const InodeId inode : message.orphans_open) {
-    if (const auto orphan = orphans_.find(inode); orphan != orphans_.end()) orphan->second.second = true;
+    if (const auto orphan = orphans_.find(inode); orphan != orphans_.end()) orphan->second.there = true;
   }
   leave_if_done(message.seq);
   return {};
@@ -509,14 +512,16 @@ Result<> Primary::mirrored(const wire::Mirrored& message) {
 void Primary::note_orphans(const wire::Effect& effect) {
   for (const InodeId inode : volume::orphans_made(effect)) {
     if (const auto last = volume::attributes_in(effect, inode)) replica_.caches->lost_last_name(*last);
-    orphans_[inode] = {replica_.caches->is_open(inode), false};
+    orphans_[inode] = {.here = replica_.caches->is_open(inode)};
   }
   for (const InodeId inode : volume::orphans_ended(effect)) orphans_.erase(inode);
 }
 
 void Primary::reap_if_closed(InodeId inode) {
   const auto found = orphans_.find(inode);
-  if (found == orphans_.end() || found->second.first || found->second.second) return;
+  if (found == orphans_.end()) return;
+  Orphan& orphan = found->second;
+  if (orphan.here || orphan.there || !orphan.answered || std::exchange(orphan.reaped, true)) return;
   to_reap_.push_back(inode);
   reaping_ = true;
   reap_.notify_all();
@@ -524,8 +529,8 @@ void Primary::reap_if_closed(InodeId inode) {
 
 void Primary::orphan_closed(InodeId inode) {
   const auto found = orphans_.find(inode);
-  if (found == orphans_.end() || !found->second.first) return;
-  found->second.first = false;
+  if (found == orphans_.end() || !found->second.here) return;
+  found->second.here = false;
   reap_if_closed(inode);
 }
 

@@ -244,7 +244,13 @@ class Primary final : RoleHook {
   runtime::Budget budget_;
   std::map<RequestId, Request*> requests_;
   std::map<RequestId, std::pair<Request*, runtime::OneShot<bool>*>> waiting_for_data_;
-  std::map<InodeId, std::pair<bool, bool>> orphans_;  // open here, open at the other site
+  /// An object without a name.
+  struct Orphan {
+    bool here = false, there = false;  // open at this site, at the other one
+    bool answered = false;             // the effect that took its name has left: the other site has said whether it is open there
+    bool reaped = false;               // it is in to_reap_, or was
+  };
+  std::map<InodeId, Orphan> orphans_;
   std::vector<InodeId> to_reap_;
   runtime::Event reap_;
   bool reaping_ = false;  // space of objects without a name is about to be freed

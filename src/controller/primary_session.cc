@@ -39,6 +39,7 @@ runtime::Task<void> Primary::serve_member(peer::Link& link, peer::Session& sessi
     reap_.notify_all();
     scope_.spawn(settle_times());  // a secondary that was restarted has lost those that were only in memory
     scope_.spawn(locks_of_earlier_starts(boot_of(theirs.start)));
+    for (const auto& [inode, orphan] : orphans_) reap_if_closed(inode);  // closed there while the two were apart
     if (!looked_for_orphans_) co_await look_for_orphans(theirs.orphans_open);
     log::info("in sync with the secondary at seq {}", seq_.value);
     replica_.made_equal();
@@ -60,8 +61,8 @@ void Primary::begin_session(peer::Session& session, const wire::Hello& theirs) {
   synced_received_ = false;
   recorded_ = {};
   checkpointed_ = 0;
-  for (auto& [inode, open] : orphans_) {
-    open.second = std::find(theirs.orphans_open.begin(), theirs.orphans_open.end(), inode) != theirs.orphans_open.end();
+  for (auto& [inode, orphan] : orphans_) {
+    orphan.there = std::find(theirs.orphans_open.begin(), theirs.orphans_open.end(), inode) != theirs.orphans_open.end();
   }
 }
 
@@ -380,7 +381,7 @@ Result<> Primary::handle(peer::Incoming incoming) {
   }
   if (auto* closed = std::get_if<wire::OrphanClosed>(&message)) {
     if (const auto found = orphans_.find(closed->inode); found != orphans_.end()) {
-      found->second.second = false;
+      found->second.there = false;
       reap_if_closed(closed->inode);
     }
     return {};

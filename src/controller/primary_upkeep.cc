@@ -56,7 +56,7 @@ runtime::Task<void> Primary::look_for_orphans(std::vector<InodeId> open_there) {
   for (const InodeId inode : *left) {
     if (orphans_.contains(inode)) continue;
     const bool there = std::find(open_there.begin(), open_there.end(), inode) != open_there.end();
-    orphans_[inode] = {replica_.caches->is_open(inode), there};
+    orphans_[inode] = {.here = replica_.caches->is_open(inode), .there = there, .answered = true};
     reap_if_closed(inode);
   }
 }
