@@ -418,7 +418,7 @@ runtime::Task<std::string> Controller::begin_discard() {
   if (discarding_) co_return "what this site has of its own is being kept aside already, for somebody else who said resolve";
   if (deciding_ || connected_ || keeper_.frozen()) co_return "this site is just deciding about its membership; try again in a moment";
   discarding_ = true;
-  if (!primary_) co_return std::string();
+  if (!primary_ || !primary_->alone()) co_return std::string();  // what waits for the other site waits on; nothing changes here
   primary_->hold();
   const bool drained = co_await primary_->drained();
   if (drained && !stopping_) co_return std::string();

@@ -178,6 +178,31 @@ TEST_CASE("what a host has open, or asks for, of a history that is discarded nev
   CHECK(read.text == text_of(1, kBlockBytes));
 }
 
+TEST_CASE("a primary that waits for the other site can be told to discard what it has, and what waits does not hold that up", "[fork]") {
+  ServedSites sites(705, false, false);  // nobody goes on alone
+  sites.line(false);
+  Write waits;
+  sites.start(kEast, 0, 1, waits);
+  REQUIRE(sites.run_until([&] { return !sites.controller(kEast).connected() && !sites.controller(kWest).connected(); }));
+  REQUIRE_FALSE(waits.ended);
+  // One that may lack what was acknowledged is forced to go on: the primary may have been told otherwise than it, so they diverge.
+  sites.cluster.lose_power(kWest);
+  sites.start_again(kWest);
+  REQUIRE(sites.run_until([&] { return sites.cluster.site(kWest).ready() && sites.controller(kWest).finding() == controller::AloneFinding::unproven; }));
+  const nlohmann::json told = sites.command(kWest, {{"command", "takeover"}});
+  CHECK_THAT(told.dump(), Catch::Contains("this site lost power"));
+  sites.command(kWest, {{"command", "takeover"}, {"confirmed", true}});
+  REQUIRE(sites.run_until([&] { return sites.state(kWest) == State::alone; }));
+  sites.line(true);
+  REQUIRE(sites.run_until([&] { return sites.state(kEast) == State::diverged; }));
+  const nlohmann::json answer = sites.command(kEast, {{"command", "resolve"}, {"discard", "east"}});
+  REQUIRE(answer.value("ok", false));
+  CHECK(answer["kept"]["objects"] > 0);
+  REQUIRE(sites.run_until([&] { return sites.cluster.in_sync() && waits.ended; }));
+  CHECK(waits.error == ENOTCONN);
+  CHECK(sites.controller(kWest).primary() != nullptr);
+}
+
 TEST_CASE("a forwarded request is answered whose last duty the primary has done between its SYNCED and the other site's", "[fork]") {
   Scene scene(702);
   // A reservation waits for the write that was committed before it, of which only the answer is lost.
