@@ -58,7 +58,8 @@ struct Timing {
   Duration reconnect = std::chrono::milliseconds(250);  ///< first wait before the next attempt; doubles
   Duration reconnect_max = std::chrono::seconds(5);     ///< up to this
   Duration spin = std::chrono::microseconds(50);        ///< the loop polls so long before it sleeps; 0: off
-  Duration name_drop = std::chrono::milliseconds(5);    ///< patience with the kernel's locks on names
+  Duration name_drop = std::chrono::milliseconds(20);   ///< patience with the kernel's locks on names
+  Duration contended = std::chrono::seconds(60);        ///< the kernel keeps no names so long of a directory whose lock took longer
   Duration settle = std::chrono::seconds(5);            ///< lazily kept times are written after this
   Duration attributes = std::chrono::hours(1);          ///< the kernel may keep attributes so long
   Duration entries = std::chrono::hours(1);             ///< and names

@@ -115,6 +115,7 @@ constexpr Setting kSettings[] = {
     timing<&Timing::reconnect_max>("reconnect_max", {.least = 10 * ms, .most = 5 * min}),
     timing<&Timing::spin>("spin", {.least = 0 * us, .most = 1 * ms}),
     timing<&Timing::name_drop>("name_drop", {.least = 1 * ms, .most = 1 * s}),
+    timing<&Timing::contended>("contended", {.least = 0 * us, .most = 24 * h}),
     timing<&Timing::settle>("settle", {.least = 100 * ms, .most = 10 * min}),
     timing<&Timing::attributes>("attributes", {.least = 0 * us, .most = 24 * h}),
     timing<&Timing::entries>("entries", {.least = 0 * us, .most = 24 * h}),

@@ -267,6 +267,7 @@ Task<void> CacheDrops::name(InodeId directory, std::string name) {
   const Dropped outcome = co_await state_.kernel.drop_name(directory, std::move(name), state_.options.name_patience);
   if (outcome != Dropped::late) co_return;
   ++state_.counters.names_late;
+  state_.inodes.contended(directory, state_.world.clock.now() + state_.options.names_contended);
   all_names();
 }
 

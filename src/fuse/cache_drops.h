@@ -9,7 +9,9 @@
 //                          file ended before: the attributes that it asks for are not taken when the next drop overtakes
 //                          them, and the kernel goes by the size that it had
 //                          When it became shorter the kernel is made to ask for the size, before its answer can be overtaken
-//   names                  awaited with patience, then all names of the mount are dropped at once, which takes no lock
+//   names                  awaited with patience, then all names of the mount are dropped at once, which takes no lock. The directory is
+//                          contended then: its names are handed out for one use, and need not be dropped, for a while. To drop all names
+//                          again and again would not do: a directory has no name until it is looked up again, and getcwd(2) fails there
 //
 // What the kernel does not keep needs nothing; see inode_table.h.
 #pragma once

@@ -1,10 +1,13 @@
 #include "fuse/changing.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
+#include <vector>
 
 #include "core/check.h"
 #include "fuse/reserve_xattr.h"
@@ -83,6 +86,34 @@ Operation operation_of(const HostRequest& request) {
   }
 }
 
+/// A rename: the kernel knows the name in its new directory as it was told of it in the old one, without looking it up there.
+class Move {
+ public:
+  Move(MountState& state, const HostRequest& request) : inodes_(state.inodes) {
+    carries(state, request.inode, request.other);
+    if ((request.flags & RENAME_EXCHANGE) != 0) carries(state, request.other, request.inode);
+  }
+  ~Move() {
+    for (const InodeId inode : unkept_) {
+      --inodes_.find(inode)->moves;
+      inodes_.unpin(inode);
+    }
+  }
+  Move(const Move&) = delete;
+  Move& operator=(const Move&) = delete;
+
+ private:
+  void carries(MountState& state, InodeId from, InodeId to) {
+    if (!state.is_contended(from) || inodes_.may_keep_names(from)) return inodes_.name_handed_out(to);
+    // It stays so until the name is there.
+    ++inodes_.pin(from).moves;
+    unkept_.push_back(from);
+  }
+
+  InodeTable& inodes_;
+  std::vector<InodeId> unkept_;
+};
+
 /// The caller owns `a` and its bits allow what `flags` ask: no group and no ACL needs to be known for that.
 bool plainly_allowed(const HostRequest& request, const HostAttributes& a) {
   if (request.caller.uid == 0) return true;
@@ -119,11 +150,8 @@ Task<void> Changing::reserve(HostRequest request) {
 }
 
 Task<void> Changing::carry_out(HostRequest request) {
-  // A renamed name is known in its new directory without having been looked up there.
-  if (request.op == HostOp::rename) {
-    state_.inodes.name_handed_out(request.inode);
-    state_.inodes.name_handed_out(request.other);
-  }
+  std::optional<Move> move;
+  if (request.op == HostOp::rename) move.emplace(state_, request);
   Operation operation = operation_of(request);
   const OpKind kind = operation.kind;
   const bool takes_privileges = kind == OpKind::allocate && operation.kill_suid_gid && may_have_privileges(request.inode);
@@ -166,7 +194,7 @@ Task<void> Changing::trim(InodeId inode) {
 
 EntryReply Changing::made(const HostRequest& request, const Outcome& outcome) {
   auto now = state_.volume.lookup(request.inode, request.name);
-  if (now.value() != nullptr && now.value()->inode == outcome.attributes.inode) return state_.entry_of(*now.value());
+  if (now.value() != nullptr && now.value()->inode == outcome.attributes.inode) return state_.entry_of(*now.value(), request.inode);
   EntryReply entry;
   entry.attributes = outcome.attributes;
   return entry;
@@ -305,7 +333,7 @@ Task<void> Changing::create_nameless(HostRequest request) {
     state_.answer_error(request, outcome.error);
   } else {
     const InodeId inode = outcome.attributes.inode;
-    const CreateReply reply{state_.entry_of(outcome.attributes), state_.open_of(request.flags)};
+    const CreateReply reply{state_.entry_of(outcome.attributes, kNoInode), state_.open_of(request.flags)};
     state_.inodes.opened(inode);
     if (!state_.hand_out(request, kNoInode, reply, inode)) {
       std::uint32_t growths = 0;

@@ -4,7 +4,7 @@
 //             that comes while the reply is on its way is repeated until the kernel knows the object
 //   opens     handles
 //   pages     hull of the ranges that were read or written through the page cache
-//   names     a name in this directory was handed out since all names were dropped last
+//   names     a name in this directory was handed out, to be kept, since all names were dropped last
 //   listed    a listing of this directory may be kept
 //
 // Invariants:
@@ -70,6 +70,8 @@ struct KnownInode {
   std::uint32_t growths = 0;  ///< writes that made the file longer, since it was opened
   std::uint32_t cuts = 0, cuts_taken = 0;  ///< the file was made shorter elsewhere; the kernel goes by what it is since
   std::uint64_t names_age = 0;
+  Instant contended_until;        ///< none of its names is handed out to be kept before; zero: it never was contended
+  std::uint32_t moves = 0;        ///< renames that take such a name elsewhere
   bool listed = false;
   std::uint64_t pages_from = 0, pages_end = 0;  ///< equal: none
   Instant pages_dropped_at;       ///< last time that pages were dropped while a write might have been on its way
@@ -133,6 +135,10 @@ class InodeTable {
   }
   [[nodiscard]] bool may_keep_names(InodeId directory);
   void all_names_dropped() { ++names_age_; }
+  /// Requires: all names are being dropped.
+  void contended(InodeId directory, Instant until) {
+    if (KnownInode* node = find(directory)) node->contended_until = until;
+  }
   void listed(InodeId directory) {
     if (KnownInode* node = find(directory)) node->listed = true;
   }

@@ -133,7 +133,7 @@ Listings::Step Listings::answer(const HostRequest& request, InodeId parent, cons
         continue;
       }
       if (found.value() == nullptr) continue;
-      entry.entry = state_.entry_of(*found.value());
+      entry.entry = state_.entry_of(*found.value(), request.inode);
     }
     add(std::move(entry));
   }
@@ -148,7 +148,7 @@ Listings::Step Listings::answer(const HostRequest& request, InodeId parent, cons
   for (const ListedEntry& e : reply.entries) {
     if (counted(e)) state_.inodes.count(e.entry.attributes.inode);
   }
-  if (request.plus) state_.inodes.name_handed_out(request.inode);
+  if (request.plus && !state_.is_contended(request.inode)) state_.inodes.name_handed_out(request.inode);
   state_.inodes.listed(request.inode);
   state_.listing_answered_at = state_.world.clock.now();
   const std::size_t taken = state_.kernel.reply(request.unique, reply).value_or(0);

@@ -59,9 +59,15 @@ Task<bool> MountState::served(const HostRequest& request) {
   co_return false;
 }
 
-EntryReply MountState::entry_of(const HostAttributes& attributes) const {
+EntryReply MountState::entry_of(const HostAttributes& attributes, InodeId directory) {
   if (!serving.now()) return {attributes, Duration::zero(), Duration::zero()};
-  return {attributes, options.attributes_valid, options.entries_valid};
+  return {attributes, options.attributes_valid, is_contended(directory) ? Duration::zero() : options.entries_valid};
+}
+
+bool MountState::is_contended(InodeId directory) {
+  const KnownInode* node = directory == kNoInode ? nullptr : inodes.find(directory);
+  if (node == nullptr) return false;
+  return node->moves != 0 || (node->contended_until != Instant{} && world.clock.now() < node->contended_until);
 }
 
 AttributesReply MountState::attributes_of(const HostAttributes& attributes) const {
@@ -81,7 +87,7 @@ OpenReply MountState::open_of(std::uint32_t flags) {
 
 bool MountState::hand_out(const HostRequest& request, InodeId directory, const HostReply& reply, InodeId inode) {
   inodes.count(inode);
-  if (directory != kNoInode) inodes.name_handed_out(directory);
+  if (directory != kNoInode && !is_contended(directory)) inodes.name_handed_out(directory);
   if (kernel.reply(request.unique, reply)) return true;
   inodes.forget(inode, 1);
   return false;

@@ -20,6 +20,7 @@ struct HostOptions {
   Duration attributes_valid = std::chrono::hours(1);
   Duration entries_valid = std::chrono::hours(1);
   Duration name_patience = std::chrono::milliseconds(3);  ///< before all names are dropped instead of one
+  Duration names_contended = std::chrono::seconds(60);    ///< then no name of that directory is kept for so long
   Duration closing_patience = std::chrono::seconds(5);    ///< before the mount is cut off instead of emptied
   Duration patience{};                          ///< a request waits so long for its site to serve, then gets EIO; 0: for ever
   bool strict = false;                          ///< coherence = "strict": every open is direct, every read waits its turn
@@ -84,7 +85,10 @@ struct MountState {
 
   /// An object as the kernel is told of it. While hosts are not served without validity: the answer to a change goes out
   /// whenever it is done, and what it says may be old then.
-  [[nodiscard]] runtime::EntryReply entry_of(const runtime::HostAttributes& attributes) const;
+  /// `directory`: where it has the name that is handed out with it; kNoInode: it comes without one.
+  [[nodiscard]] runtime::EntryReply entry_of(const runtime::HostAttributes& attributes, InodeId directory);
+  /// The kernel is to keep no name of `directory`: both sites change names there, and would wait for each other's kernel to drop them.
+  [[nodiscard]] bool is_contended(InodeId directory);
   [[nodiscard]] runtime::AttributesReply attributes_of(const runtime::HostAttributes& attributes) const;
   /// How a file is opened with `flags` of open(2), under a handle of its own.
   [[nodiscard]] runtime::OpenReply open_of(std::uint32_t flags);

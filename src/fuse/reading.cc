@@ -65,7 +65,7 @@ bool Reading::lookup(const HostRequest& request, volume::Miss& miss) {
   auto found = state_.volume.lookup(request.inode, request.name);
   bool done = false;
   if (!has_value(found, request, miss, done)) return done;
-  state_.hand_out(request, request.inode, state_.entry_of(*found.value()), found.value()->inode);
+  state_.hand_out(request, request.inode, state_.entry_of(*found.value(), request.inode), found.value()->inode);
   return true;
 }
 
@@ -84,7 +84,7 @@ bool Reading::find_again(const HostRequest& request, volume::Miss& miss) {
     state_.answer_error(request, ESTALE);  // about to be removed for good
     return true;
   }
-  state_.hand_out(request, kNoInode, state_.entry_of(*found.value()), inode);
+  state_.hand_out(request, kNoInode, state_.entry_of(*found.value(), kNoInode), inode);
   return true;
 }
 

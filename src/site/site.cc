@@ -73,6 +73,7 @@ runtime::Task<Result<>> Site::start() {
   host.attributes_valid = config_.timing.attributes;
   host.entries_valid = config_.timing.entries;
   host.name_patience = config_.timing.name_drop;
+  host.names_contended = config_.timing.contended;
   host.patience = config_.timing.patience;
   host.strict = config_.options.coherence == config::Coherence::strict;
   for (const config::Site& site : config_.sites) host.sites.push_back(site.name);

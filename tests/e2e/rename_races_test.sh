@@ -2,6 +2,9 @@
 # Both sites change the same names at the same time: no wrong answer, no call that hangs, the same names at both in the end.
 . "$(dirname "$0")/lib.sh"
 two_sites
+step "a directory that is contended does not take their names from those where others work"
+timeout 60 python3 "$E2E/working_directory.py" "$E" "$W" 8 || fail "getcwd(2) failed again and again"
+step "both make, rename, exchange, link and remove the same few names"
 timeout 180 python3 "$E2E/rename_races.py" "$E" "$W" "${DURATION:-10}" || fail "racing names"
 python3 "$E2E/compare_trees.py" "$E" "$W"
 finish

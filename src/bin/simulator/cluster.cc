@@ -40,6 +40,7 @@ config::Config make_config(const ClusterOptions& options) {
   config.limits.window_bytes = 256u << 10;
   config.timing.settle = std::chrono::seconds(1);
   config.timing.slow_peer = options.slow_peer;
+  config.timing.contended = options.contended;
   if (options.stable) config.options.acknowledge = config::Acknowledge::stable;
   if (options.strict) config.options.coherence = config::Coherence::strict;
   return config;

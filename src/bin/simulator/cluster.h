@@ -25,6 +25,7 @@ struct ClusterOptions {
   bool stable = false;    ///< ack = "stable"
   bool strict = false;    ///< coherence = "strict"
   Duration slow_peer = std::chrono::seconds(30);
+  Duration contended = std::chrono::seconds(60);
 };
 
 class Cluster {
