@@ -37,6 +37,10 @@ Task<OwnedReply> Host::ask(std::shared_ptr<Mount> mount, Request request) {
 
 Task<Result<InodeId>> Host::find_locked(std::shared_ptr<Mount> mount, InodeId directory, std::string name) {
   if (const auto cached = mount->cached_name(directory, name)) co_return *cached;
+  co_return co_await look_up(mount, directory, std::move(name));
+}
+
+Task<Result<InodeId>> Host::look_up(std::shared_ptr<Mount> mount, InodeId directory, std::string name) {
   Request request;
   request.op = HostOp::lookup;
   request.inode = directory;
@@ -300,6 +304,8 @@ Task<Result<>> Host::rename(std::string old_path, std::string new_path, std::uin
   Result<> result;
   const auto source = co_await find_locked(from->mount, from->directory, from->name);
   if (source.has_value()) {
+    // What has the name is asked for, whatever is kept, as in Linux; it has a link less afterwards, whoever replaces it meanwhile.
+    const auto replaced = co_await look_up(from->mount, to->directory, to->name);
     Request request;
     request.op = HostOp::rename;
     request.inode = from->directory;
@@ -309,6 +315,7 @@ Task<Result<>> Host::rename(std::string old_path, std::string new_path, std::uin
     request.flags = flags;
     const OwnedReply reply = co_await ask(from->mount, request);
     result = done_or_error(reply);
+    if (result && replaced.has_value()) from->mount->distrust(*replaced);
   } else {
     result = std::unexpected(source.error());
   }

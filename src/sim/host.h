@@ -70,6 +70,8 @@ class Host {
   runtime::Task<OwnedReply> ask(std::shared_ptr<Mount> mount, Request request);
   /// LOOKUP if need be; the caller holds the directory's lock.
   runtime::Task<Result<InodeId>> find_locked(std::shared_ptr<Mount> mount, InodeId directory, std::string name);
+  /// LOOKUP; the same.
+  runtime::Task<Result<InodeId>> look_up(std::shared_ptr<Mount> mount, InodeId directory, std::string name);
   runtime::Task<Result<InodeId>> find(std::shared_ptr<Mount> mount, InodeId directory, std::string name);
   runtime::Task<Result<InodeId>> walk(std::shared_ptr<Mount> mount, std::string path);
   /// Behind ESTALE, as the kernel does: once more, with its last name asked for again.

@@ -67,8 +67,8 @@ const std::vector<Faults::Kind> Faults::kAdded = {
     {"work without an area", 100, &Faults::work_without_area, true},
 };
 
-Faults::Faults(Cluster& cluster, Stage& stage, Crowd& crowd, sim::Prng& prng, sim::Prng& added, std::map<std::string, std::uint64_t>& counts)
-    : cluster_(cluster), stage_(stage), crowd_(crowd), prng_(prng), added_(added), counts_(counts) {}
+Faults::Faults(Cluster& cluster, Stage& stage, Crowd& crowd, sim::Prng& prng, sim::Prng& added, sim::Prng& apart, std::map<std::string, std::uint64_t>& counts)
+    : cluster_(cluster), stage_(stage), crowd_(crowd), prng_(prng), added_(added), apart_(apart), counts_(counts) {}
 
 Duration Faults::draw_between(Duration least, Duration most) {
   return least + Duration(prng_.below(static_cast<std::uint64_t>((most - least).count()) + 1));

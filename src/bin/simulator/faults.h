@@ -21,8 +21,8 @@ namespace lockstep::simulator {
 class Faults {
  public:
   /// Counts what it does in `counts`. All must outlive the universe of `cluster`.
-  /// `added`: what faults that came later draw, so that a seed keeps those that it had.
-  Faults(Cluster& cluster, Stage& stage, Crowd& crowd, sim::Prng& prng, sim::Prng& added, std::map<std::string, std::uint64_t>& counts);
+  /// `added`, `apart`: what faults that came later draw, so that a seed keeps those that it had.
+  Faults(Cluster& cluster, Stage& stage, Crowd& crowd, sim::Prng& prng, sim::Prng& added, sim::Prng& apart, std::map<std::string, std::uint64_t>& counts);
 
   /// Which kinds this seed has, the weather, the clocks. Before the daemons are started first. `rare`: RunOptions::rare.
   void draw(unsigned rare);
@@ -77,9 +77,11 @@ class Faults {
   bool part();
   bool force(std::size_t which);
   void kill_one_apart();
+  void lose_power_apart(std::size_t which);
   void meet_again();
   void compare_divergence();
   void discard(std::size_t which);
+  void discard_the_other_too(std::size_t first, Instant since);
   [[nodiscard]] bool ready(std::size_t which) { return cluster_.up(which) && cluster_.site(which).ready(); }
   [[nodiscard]] bool has_diverged(std::size_t which) { return ready(which) && cluster_.site(which).controller().fork().has_value(); }
   [[nodiscard]] bool gave_in(std::size_t which) { return ready(which) && cluster_.site(which).controller().secondary() != nullptr; }
@@ -117,6 +119,7 @@ class Faults {
   Crowd& crowd_;
   sim::Prng& prng_;
   sim::Prng& added_;
+  sim::Prng& apart_;        ///< what strikes sites that are apart
   std::map<std::string, std::uint64_t>& counts_;
   std::vector<const Kind*> mix_;
   Duration length_{};

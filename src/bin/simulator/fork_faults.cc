@@ -43,11 +43,13 @@ void Faults::fork() {
   if (part()) {
     const std::size_t primary = cluster_.site(0).controller().primary() != nullptr ? 0 : 1;
     run_some(seconds(8));
+    if (apart_.chance(200)) lose_power_apart(1 - primary);
     const bool forced = force(1 - primary);
     // One that may not go on by itself can be told to as well.
     if (forced && !cluster_.arbitrated() && !cluster_.options().alone && added_.chance(700)) (void)force(primary);
     run_some(seconds(3));
     if (added_.chance(300)) kill_one_apart();
+    if (apart_.chance(300)) lose_power_apart(apart_.below(2));
     meet_again();
   }
   stage_.idle = {};
@@ -91,7 +93,10 @@ bool Faults::force(std::size_t which) {
   const auto alone = [&] { return ready(which) && cluster_.site(which).controller().primary() != nullptr && cluster_.site(which).controller().primary()->alone(); };
   for (int tries = 0; tries < kTries && !alone() && stage_.failure.empty(); ++tries) {
     if (ready(which) && !cluster_.site(which).controller().connected()) {
-      if (!ask(which, {{"command", "takeover"}}).contains("losses")) stage_.fail("takeover does not say what may be lost");
+      const nlohmann::json told = ask(which, {{"command", "takeover"}});
+      if (!told.contains("losses")) stage_.fail("takeover does not say what may be lost");
+      const bool unproven = ready(which) && cluster_.site(which).controller().keeper().state().unproven;
+      if (unproven && !told.dump().contains("this site lost power")) stage_.fail("takeover does not say that this site lost power");
       stage_.part_both(cluster_.universe().now());
       (void)ask(which, {{"command", "takeover"}, {"confirmed", true}});
       cluster_.universe().run_until(alone, seconds(6));
@@ -111,6 +116,17 @@ void Faults::kill_one_apart() {
   if (!cluster_.up(which)) cluster_.start(which);
   count("kill while apart");
   if (added_.chance(700)) run_some(seconds(10));
+}
+
+/// What it had acknowledged by itself goes unless it is stable, and so does what both had, if it is the one whose history stays in the end.
+void Faults::lose_power_apart(std::size_t which) {
+  stage_.power_lost(which, cluster_.universe().now());
+  cluster_.lose_power(which);
+  crowd_.start(which);
+  cluster_.universe().run_for(apart_.between({}, seconds(3)));
+  if (!cluster_.up(which)) cluster_.start(which);
+  count("loss of power while apart");
+  if (apart_.chance(700)) cluster_.universe().run_for(apart_.between({}, seconds(10)));
 }
 
 void Faults::meet_again() {
@@ -179,6 +195,7 @@ void Faults::discard(std::size_t which) {
   }
   if (!said) return stage_.fail(fmt::format("what {} has of its own can't be discarded", kSites[which]));
   const Instant since = cluster_.universe().now();
+  if (apart_.chance(200)) return discard_the_other_too(which, since);
   if (added_.chance(200)) {
     cluster_.kill(which);
     run_some(seconds(1));
@@ -190,6 +207,18 @@ void Faults::discard(std::size_t which) {
   }
   stage_.discard(which, since, cluster_.universe().now());
   count("discarded");
+}
+
+/// Another administrator says the same of the other site. One of the two stays as it is.
+void Faults::discard_the_other_too(std::size_t first, Instant since) {
+  const nlohmann::json answer = ask(1 - first, {{"command", "resolve"}, {"discard", kSites[1 - first]}, {"keep", "none"}});
+  count(answer.contains("error") ? "discarded, the other one refused to" : "discarded at both");
+  if (!cluster_.universe().run_until([&] { return gave_in(0) || gave_in(1); }, kMeetingLimit)) {
+    return stage_.fail("no site is made equal although what both have of their own may go");
+  }
+  const std::size_t gone = gave_in(first) ? first : 1 - first;
+  if (gone != first && answer.contains("error")) return stage_.fail(fmt::format("{} refused to discard what it has, and is made equal", kSites[gone]));
+  stage_.discard(gone, since, cluster_.universe().now());
 }
 
 }  // namespace lockstep::simulator

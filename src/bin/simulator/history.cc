@@ -16,6 +16,7 @@ constexpr Instant kNotYet{INT64_MAX};
 
 History::Stands History::stands(const Change& change, Site site) const {
   if (change.gone || change.refused) return Stands::no;
+  if (change.lost[site]) return Stands::maybe;
   if (!apart_ || change.site == site) return change.to ? Stands::yes : Stands::maybe;
   if (change.to && *change.to < own_[change.site]) return Stands::yes;
   return change.from >= parted_ ? Stands::no : Stands::maybe;
@@ -54,7 +55,10 @@ void History::write_ended(const Block& block, Value value, Instant at) {
     if (w.value != value) continue;
     acknowledge(w, at, unstable_[block.first]);
     // It began after what tore the block, and it is whole.
-    if (const auto torn = torn_.find(block); torn != torn_.end() && w.from > torn->second) torn_.erase(torn);
+    for (Site site = 0; site < 2; ++site) {
+      const auto torn = torn_[site].find(block);
+      if (torn != torn_[site].end() && w.from > torn->second && stands(w, site) == Stands::yes) torn_[site].erase(torn);
+    }
   }
 }
 
@@ -107,7 +111,7 @@ std::optional<std::string> History::read(const Block& block, Value value, Site s
 
 std::optional<std::string> History::read_torn(const Block& block, const std::vector<Value>& sectors, Site site, Instant from,
                                               Instant to) const {
-  if (!torn_.contains(block)) return fmt::format("{} block {}: the sectors are of more than one write", block.first, block.second);
+  if (!torn_[site].contains(block)) return fmt::format("{} block {}: the sectors are of more than one write", block.first, block.second);
   for (const Value value : sectors) {
     if (auto wrong = read(block, value, site, from, to)) return wrong;
   }
@@ -192,8 +196,8 @@ std::optional<std::string> History::final_name(const std::string& name, bool the
 
 void History::synced(Unstable& unstable, Site site, Instant from) {
   std::erase_if(unstable, [&](Change* change) {
-    // Apart, only what is this site's own is certainly here; whatever else is stable here may be discarded with it.
-    const bool elsewhere = apart_ && (change->site != site || change->from < parted_);
+    // Apart, only what is this site's own, and was not lost, is certainly here; whatever else is stable here may be discarded with it.
+    const bool elsewhere = apart_ && (change->site != site || change->from < parted_ || change->lost[site]);
     if (!elsewhere && change->to && *change->to <= from) change->stable = true;
     return change->stable || !change->to;
   });
@@ -205,18 +209,28 @@ void History::synced(const std::string& file, Site site, Instant from) {
   synced(unstable_names_, site, from);
 }
 
-void History::lose(Change& change) {
-  if (!change.stable) change.to.reset();
+void History::tear(Site site) {
+  for (auto& [block, writes] : writes_) {
+    // What has no answer was under way just now; what was acknowledged and is not stable is where it was then.
+    const bool any = std::ranges::any_of(writes, [&](const Write& w) { return !w.stable && stands(w, site) != Stands::no; });
+    if (any) torn_[site][block] = last_;
+  }
 }
 
 void History::power_lost() {
+  CHECK(!apart_);
   lost_power_ = true;
-  for (auto& [block, writes] : writes_) {
-    // What has no answer was under way just now; what was acknowledged and is not stable is where it was then.
-    const bool any = std::ranges::any_of(writes, [](const Write& w) { return !w.stable && !w.refused; });
-    if (any) torn_[block] = last_;
-  }
-  for_all([this](Change& change) { lose(change); });
+  for (Site site = 0; site < 2; ++site) tear(site);
+  for_all([](Change& change) {
+    if (!change.stable) doubt(change);
+  });
+}
+
+void History::power_lost(Site site) {
+  CHECK(apart_);
+  lost_power_ = true;
+  tear(site);
+  for_all([&](Change& change) { change.lost[site] = change.lost[site] || (change.to && !change.stable && stands(change, site) == Stands::yes); });
 }
 
 void History::part(Site primary, Instant at) {
@@ -231,9 +245,19 @@ void History::part_both(Instant at) {
   for (Instant& own : own_) own = std::min(own, at);
 }
 
-void History::join(Instant at) {
+void History::end_apart(Site survivor, Instant at) {
+  for_all([&](Change& change) {
+    if (change.lost[survivor]) doubt(change);
+    change.lost = {};
+  });
+  torn_[1 - survivor] = torn_[survivor];
   apart_ = false;
   parted_ = at;
+}
+
+void History::join(Site survivor, Instant at) {
+  CHECK(apart_);
+  end_apart(survivor, at);
 }
 
 std::uint64_t History::discard(Site site, Instant said, Instant at) {
@@ -246,11 +270,10 @@ std::uint64_t History::discard(Site site, Instant said, Instant at) {
       ++gone_;
       after += change.from > said;
     } else {
-      change.to.reset();  // it was under way when they parted: the other one may have it, too
+      doubt(change);  // it was under way when they parted: the other one may have it, too
     }
   });
-  apart_ = false;
-  parted_ = at;
+  end_apart(1 - site, at);
   discarded_[site] = true;
   return after;
 }

@@ -79,14 +79,16 @@ class History {
   void always_stable() { always_stable_ = true; }
   /// No site is left that held in memory what is not stable.
   void power_lost();
+  /// This one has lost what is not stable; what counts at the other one is still there. Requires: apart().
+  void power_lost(Site site);
   [[nodiscard]] bool lost_power() const { return lost_power_; }
 
   /// From `at` on `primary` may acknowledge what the other site never hears of. Requires: they are not apart.
   void part(Site primary, Instant at);
   /// From `at` on the other one may, too: an administrator forces it.
   void part_both(Instant at);
-  /// The sites are equal again, or one of them is being made so, and nothing was to be lost.
-  void join(Instant at);
+  /// The sites are equal again, or one of them is being made equal to `survivor`, and nothing was to be lost.
+  void join(Site survivor, Instant at);
   /// From `at` on `site` has what the other one has, and nothing of its own; an administrator said so at `said`. How many changes were
   /// asked after that, acknowledged, and are gone.
   [[nodiscard]] std::uint64_t discard(Site site, Instant said, Instant at);
@@ -108,6 +110,7 @@ class History {
     std::optional<Instant> to;  ///< acknowledged
     bool stable = false, refused = false;
     bool gone = false;          ///< with the site's own history
+    std::array<bool, 2> lost{}; ///< with the power of that site, while they were apart; perhaps
   };
   struct Write : Change {
     Value value;
@@ -126,7 +129,11 @@ class History {
   [[nodiscard]] Stands stands(const Change& change, Site site) const;
   void acknowledge(Change& change, Instant at, Unstable& unstable);
   void synced(Unstable& unstable, Site site, Instant from);
-  void lose(Change& change);
+  /// One that counts no more unless a host sees it.
+  static void doubt(Change& change) { change.to.reset(); }
+  void tear(Site site);
+  /// Only what `survivor` has counts from now on.
+  void end_apart(Site survivor, Instant at);
   template <class Do>
   void for_all(Do what);
 
@@ -135,7 +142,7 @@ class History {
   bool always_stable_ = false;
   bool lost_power_ = false;
   std::map<Block, std::deque<Write>> writes_;
-  std::map<Block, Instant> torn_;  ///< may hold sectors of several writes since then
+  std::array<std::map<Block, Instant>, 2> torn_;  ///< of each site; may hold sectors of several writes since then
   std::map<std::string, std::deque<Record>> records_;
   std::map<std::string, Name> names_;
   std::map<std::string, Unstable> unstable_;  ///< of the blocks and records of a file

@@ -25,8 +25,10 @@ std::string record_text(std::uint64_t number) { return fmt::format("record {:016
 bool no_space(const Stage& stage, const Error& error) { return stage.fills && error.posix == ENOSPC; }
 bool bad_block(const Stage& stage, const Error& error) { return stage.rot && error.posix == EIO; }
 
-/// What was told to this site's hosts is gone, and so are objects that they have open, and locks.
-bool discarded(const Stage& stage, sim::Process& process, const Error& error) {
+/// What was told to this site's hosts is gone, and so are objects that they have open, and locks: it was discarded, or it was not stable when the last
+/// one who had it lost its power.
+bool has_gone(const Stage& stage, sim::Process& process, const Error& error) {
+  if (stage.history.lost_power() && (error.posix == ESTALE || error.posix == ENOENT)) return true;
   return stage.history.discarded(site_of(process)) && (error.posix == ENOENT || error.posix == ESTALE || error.posix == EIO);
 }
 
@@ -79,12 +81,12 @@ runtime::Task<void> write_block(sim::Process& process, Stage& stage, FileHandle 
     stage.history.write_ended(place, value, now(process));
     check_reserved(stage, process, place.first, block, from);
   } else if (no_space(stage, written.error()) || reserved(stage, process, written.error(), place.first, block, from) ||
-             discarded(stage, process, written.error())) {
+             has_gone(stage, process, written.error())) {
     stage.history.write_refused(place, value);
   } else if (!lost(written.error())) {
     stage.fail(fmt::format("a write failed with errno {}", written.error().posix));
   }
-  say(stage, process, fmt::format("write {} block {} = {} {}", place.first, block, value, written ? "done" : "lost"));
+  say(stage, process, fmt::format("write {} block {} = {} {}", place.first, block, value, written ? "done" : fmt::format("errno {}", written.error().posix)));
 }
 
 /// Why a read of `block` at `site` may not have given `bytes`; nullopt: it may.
@@ -142,7 +144,7 @@ runtime::Task<void> sync(sim::Process& process, Stage& stage, FileHandle file, s
   const Instant from = now(process);
   const Result<> synced = co_await host.fsync(file, stage.prng.chance(500));
   if (synced) stage.history.synced(path, site_of(process), from);
-  if (!synced && !lost(synced.error()) && !discarded(stage, process, synced.error())) stage.fail(fmt::format("fsync failed with errno {}", synced.error().posix));
+  if (!synced && !lost(synced.error()) && !has_gone(stage, process, synced.error())) stage.fail(fmt::format("fsync failed with errno {}", synced.error().posix));
 }
 
 /// Writes until the area is full, or enough.
@@ -155,7 +157,7 @@ runtime::Task<void> fill(sim::Process& process, Stage& stage, FileHandle file, s
     if (no_space(stage, written.error())) {
       ++stage.full;
     } else if (!lost(written.error()) && !reserved(stage, process, written.error(), path, std::nullopt, from) &&
-               !discarded(stage, process, written.error())) {
+               !has_gone(stage, process, written.error())) {
       stage.fail(fmt::format("filling failed with errno {}", written.error().posix));
     }
     co_return;
@@ -177,7 +179,7 @@ runtime::Task<void> name_something(sim::Process& process, Stage& stage) {
       stage.history.created(unique, creation, History::Told::yes, now(process));
       check_reserved(stage, process, unique, std::nullopt, from);
       const Result<> closed = co_await host.close(*made);
-      if (!closed && !lost(closed.error()) && !discarded(stage, process, closed.error())) stage.fail("closing a new file failed");
+      if (!closed && !lost(closed.error()) && !has_gone(stage, process, closed.error())) stage.fail("closing a new file failed");
     } else if (lost(made.error())) {
       stage.history.created(unique, creation, History::Told::nothing, now(process));
     } else if (made.error().posix != EEXIST && !no_space(stage, made.error()) &&
@@ -226,7 +228,7 @@ runtime::Task<void> name_something(sim::Process& process, Stage& stage) {
   } else if (lost(done.error())) {
     told(History::Told::nothing);
   } else if ((rename && no_space(stage, done.error())) || reserved(stage, process, done.error(), doomed, std::nullopt, from) ||
-             discarded(stage, process, done.error())) {
+             has_gone(stage, process, done.error())) {
     told(History::Told::no);
   } else {
     stage.fail(fmt::format("{} {} failed with errno {}", rename ? "renaming" : "removing", doomed, done.error().posix));
@@ -358,7 +360,7 @@ runtime::Task<void> count_under_lock(sim::Process& process, Stage& stage, std::u
         if (lost(taken.error())) break;
         const int error = taken.error().posix;
         // The handle through which a lock was taken that has been discarded is good for nothing any more.
-        if (discarded(stage, process, taken.error()) || lock_lost(stage, taken.error())) break;
+        if (has_gone(stage, process, taken.error()) || lock_lost(stage, taken.error())) break;
         const bool answer = error == EAGAIN || error == EINTR || no_space(stage, taken.error()) || bad_block(stage, taken.error());
         if (!answer) stage.fail(fmt::format("a lock failed with errno {}", error));
         co_await process.delay(std::chrono::microseconds(stage.prng.below(2000)));
@@ -386,7 +388,7 @@ runtime::Task<void> count_under_lock(sim::Process& process, Stage& stage, std::u
       lock.type = runtime::HostLock::Type::unlock;
       const Result<> given = co_await host.lock(file, lock);
       if (!given && lock_lost(stage, given.error())) break;
-      if (!given && !lost(given.error()) && !discarded(stage, process, given.error())) stage.fail(fmt::format("an unlock failed with errno {}", given.error().posix));
+      if (!given && !lost(given.error()) && !has_gone(stage, process, given.error())) stage.fail(fmt::format("an unlock failed with errno {}", given.error().posix));
       co_await process.delay(std::chrono::microseconds(stage.prng.below(4000)));
     }
     co_await host.close(file);

@@ -66,6 +66,12 @@ struct Stage {
     if (!stable) stop_judging_names();
     holds.doubt_all(at);
   }
+  /// Of one of two sites that are apart.
+  void power_lost(std::size_t site, Instant at) {
+    history.power_lost(site);
+    ++losses;
+    holds.doubt_all(at);
+  }
   void part(std::size_t primary, Instant at) {
     history.part(primary, at);
     stop_judging_names();
@@ -79,7 +85,7 @@ struct Stage {
   }
   void part_both(Instant at) { history.part_both(at); }
   void join(std::size_t survivor, Instant at) {
-    history.join(at);
+    history.join(survivor, at);
     came_together(survivor, at);
   }
   void discard(std::size_t site, Instant said, Instant at) {

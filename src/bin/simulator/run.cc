@@ -20,14 +20,16 @@ using std::chrono::seconds;
 
 constexpr Duration kSettleLimit = std::chrono::minutes(3);
 
-/// A third of the seeds has an arbiter, a tenth flushes every write, a twentieth reads past the kernel's caches.
-ClusterOptions draw_options(sim::Prng& prng) {
+/// A third of the seeds has an arbiter, a tenth flushes every write, a twentieth reads past the kernel's caches. In half of them directories are
+/// contended for a short time only, again and again. `added`: what was added later, so that a seed keeps what it had.
+ClusterOptions draw_options(sim::Prng& prng, sim::Prng added) {
   ClusterOptions options;
   options.arbiter = prng.chance(333);
   options.stable = prng.chance(100);
   options.strict = prng.chance(50);
   if (prng.chance(200)) options.slow_peer = seconds(4);
   options.alone = options.arbiter || !prng.chance(150);
+  if (added.chance(500)) options.contended = milliseconds(added.below(500));
   return options;
 }
 
@@ -35,12 +37,13 @@ class Runner {
  public:
   explicit Runner(const RunOptions& options)
       : prng_(options.seed ^ 0x5EEDull),
-        cluster_(options.seed, draw_options(prng_)),
+        cluster_(options.seed, draw_options(prng_, sim::Prng(options.seed ^ 0xC047E4Dull))),
         stage_(options.seed * 2 + 1),
         added_(options.seed ^ 0xADDEDull),
         reserving_(options.seed ^ 0x4E5E4Eull),
+        apart_(options.seed ^ 0xA9A27ull),
         crowd_(cluster_, stage_, reserving_),
-        faults_(cluster_, stage_, crowd_, prng_, added_, result_.faults) {
+        faults_(cluster_, stage_, crowd_, prng_, added_, apart_, result_.faults) {
     stage_.verbose = options.verbose;
     rare_ = options.rare;
     names_ = options.names;
@@ -201,7 +204,7 @@ class Runner {
   sim::Prng prng_;
   Cluster cluster_;
   Stage stage_;
-  sim::Prng added_, reserving_;
+  sim::Prng added_, reserving_, apart_;
   sim::Process* administration_ = nullptr;
   Crowd crowd_;
   RunResult result_;
