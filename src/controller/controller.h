@@ -258,6 +258,9 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
 
   std::optional<wire::Hello> peer_;  // the last that was accepted
   std::optional<Encounter> encounter_;
+  std::string met_;                  // what was logged of the last meeting
+  Instant met_at_;
+  bool met_as_before_ = false;
   Seq fork_;                         // of an encounter that said "diverged"
   bool connected_ = false;
   bool deciding_ = false;

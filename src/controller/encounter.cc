@@ -33,6 +33,7 @@ Encounter resync(Rule rule, const Party& source, const Party& target) {
   const auto common = source.membership.last_common(target.membership);
   CHECK(common.has_value());
   if (loses_silently(source, target, *common)) {
+    if (source.discards && !target.incomplete) return resync(Rule::fork_one_side, target, source);
     return {.rule = Rule::diverged, .relation = Relation::diverged, .source = {}, .common = {}};
   }
   // What the target had when the source's history went on without it, or what the source has left of the same epoch; and what the target had

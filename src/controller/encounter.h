@@ -18,7 +18,8 @@
 //   late               ... and so is the one that does not know them yet                 the proven one is the source
 //   adopts             ... but only the one that does not know them yet is               that one is the source
 //   rolled back        ... and its area is older than they say, with no loss of power    refused
-//   fork, one side     both have entries of their own, one gave no effect in them        the other is the source
+//   fork, one side     both have entries of their own, one gave no effect in them, or    the other is the source
+//                      an administrator said that they may go
 //   fork, no change    ... neither did                                                   the one not forced, the later one
 //   diverged           ... both did                                                      nobody serves before an administrator decides
 //   diverged           an entry was forced without holding every acknowledged write,       nobody serves before an administrator decides

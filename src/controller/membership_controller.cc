@@ -21,6 +21,8 @@ constexpr Duration kPublishEvery = std::chrono::seconds(1);
 /// So often it is looked whether the arbiter is still there, and knows what it was told.
 constexpr Duration kLookEvery = std::chrono::seconds(5);
 constexpr Duration kLeavePatience = std::chrono::seconds(3);
+/// What stays as it is and hinders is logged again so often.
+constexpr Duration kSayAgain = std::chrono::minutes(10);
 
 std::string names(SiteSet set, const std::vector<std::string>& all) {
   std::string text;
@@ -51,7 +53,7 @@ Result<Party> Controller::party_of(SiteId site, const wire::Hello& hello, bool a
 
 void Controller::refuse(peer::Session& session, const std::string& reason) {
   problem_ = reason;
-  log::error("{}", reason);
+  if (!met_as_before_) log::error("{}", reason);
   session.send(wire::Refuse{reason});
   session.flush();
 }
@@ -67,9 +69,18 @@ runtime::Task<void> Controller::meet(peer::Link& link, peer::Session& session, w
   if (e.rule == Rule::fork_no_change) none_changed.hit();
   if (e.rule == Rule::diverged) both_changed.hit();
   const bool source = e.source == options_.self;
-  log::info("met {}: {} (epochs {} here, {} there; last effects {}, {}){}", options_.peer_name, name_of(e.rule),
-            me->membership.in_force().number.value, other->membership.in_force().number.value, me->last.value, other->last.value,
-            e.relation == Relation::resync ? source ? "; it is made equal to this site" : "; this site is made equal to it" : "");
+  const std::string met = fmt::format("met {}: {} (epochs {} here, {} there; last effects {}, {}){}", options_.peer_name, name_of(e.rule),
+                                      me->membership.in_force().number.value, other->membership.in_force().number.value, me->last.value, other->last.value,
+                                      e.relation == Relation::resync ? source ? "; it is made equal to this site" : "; this site is made equal to it" : "");
+  // Two that can't work together meet several times a second, until somebody does something about it.
+  const bool in_vain = e.relation == Relation::refused || e.relation == Relation::diverged;
+  const Instant now = replica_.world.clock.now();
+  met_as_before_ = in_vain && met == met_ && now < met_at_ + kSayAgain;
+  if (!met_as_before_) {
+    log::info("{}", met);
+    met_ = met;
+    met_at_ = now;
+  }
   switch (e.relation) {
     case Relation::refused:
       if (e.rule == Rule::new_store) {

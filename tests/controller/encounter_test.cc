@@ -227,6 +227,13 @@ TEST_CASE("what the common epoch had is not taken back for one who was forced wi
   REQUIRE(both(a, b).rule == Rule::behind);
   a.wrote = Epoch{3};
   REQUIRE(both(a, b).rule == Rule::diverged);
+  b.discards = true;
+  REQUIRE(both(a, b).rule == Rule::fork_one_side);
+  REQUIRE(both(a, b).source == kA);
+  REQUIRE(both(a, b).common == Seq{0});
+  a.incomplete = true;
+  REQUIRE(both(a, b).rule == Rule::diverged);
+  a.incomplete = false;
   a.discards = true;
   REQUIRE(both(a, b).rule == Rule::behind);
   REQUIRE(both(a, b).source == kB);
