@@ -13,7 +13,7 @@
 # With a limit of time (LOCKSTEP_TEST_MINUTES) the sanitizers come last, and what does not fit is counted as skipped, with a line that says
 # so: a machine that has to compile everything anew needs most of an hour for all of it. End-to-end tests may end until 8 minutes after it.
 #
-# Environment: LOCKSTEP_TEST_MINUTES (no limit), FUZZ_SECONDS (20) a fuzzer, SIM_SEEDS (400), KILL_TIMES (5), FLAP_TIMES (12), LOCKSTEP_TEST_DIR (/var/tmp) for areas.
+# Environment: LOCKSTEP_TEST_MINUTES (no limit), FUZZ_SECONDS (20) a fuzzer, SIM_SEEDS (1500), KILL_TIMES (5), FLAP_TIMES (12), E2E_JOBS (2), LOCKSTEP_TEST_DIR (/var/tmp) for areas.
 set -uo pipefail
 # shellcheck source=conf/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../conf/common.sh"
@@ -195,7 +195,7 @@ suite_sim() {
     echo "  there is no $simulator"
     return
   fi
-  seeds_of seeds 900 "$simulator" run --seeds "${SIM_SEEDS:-400}" --jobs "$(nproc)"
+  seeds_of seeds 900 "$simulator" run --seeds "${SIM_SEEDS:-1500}" --jobs "$(nproc)"
 }
 
 # Each planted bug must be found. Of the released build, with the bugs compiled in.
@@ -219,22 +219,43 @@ seeds_of() {
   fi
 }
 
-# How long the long ones take, in seconds. They come first, so that the end of the time does not meet one in the middle.
-declare -A e2e_takes=([partition]=360 [stop]=200 [kill]=150)
+# How long the long ones take, in seconds. They come first, so that the end of the time does not meet one in the middle. Most of all time they
+# wait for something, so two run at once, each with its own ports, mounts and namespaces.
+E2E_FIRST=(partition stop posix kill postgres coherence divergence arbiter locks)
+declare -A e2e_takes=([partition]=400 [stop]=240 [posix]=200 [kill]=180 [postgres]=150 [coherence]=130 [divergence]=130 [arbiter]=130 [locks]=150)
+declare -A e2e_begun=() e2e_running=()
 suite_e2e() {
   local test name only=("$@") arguments limit
   plain_build || return
   modprobe fuse 2>/dev/null
-  for name in partition stop kill $(basename -a -s _test.sh tests/e2e/*_test.sh | grep -vxE 'partition|stop|kill'); do
+  for name in "${E2E_FIRST[@]}" $(basename -a -s _test.sh tests/e2e/*_test.sh); do
     test=tests/e2e/${name}_test.sh
     [[ ${#only[@]} -eq 0 || " ${only[*]} " == *" $name "* ]] || continue
+    [[ -z ${e2e_begun[$name]:-} ]] || continue
+    e2e_begun[$name]=yes
+    while [[ ${#e2e_running[@]} -ge ${E2E_JOBS:-2} ]]; do e2e_ends; done
     # The last ones may begin when there would be no time for sanitizers any more.
     time_left $((${e2e_takes[$name]:-75} - 510)) || { no_time "$name" "e2e:$name"; continue; }
     arguments=() limit=900
     if [[ $name == kill ]]; then arguments=("${KILL_TIMES:-5}") limit=$((300 + 60 * ${KILL_TIMES:-5})); fi
-    run_one e2e "$name" "$limit" "$test" "${arguments[@]}"
-    one_case e2e "$name"
+    {
+      run_one e2e "$name" "$limit" "$test" "${arguments[@]}"
+      echo "$STATUS $TOOK" >"$LOGS/e2e-$name.ended"
+    } &
+    e2e_running[$!]=$name
   done
+  while [[ ${#e2e_running[@]} -gt 0 ]]; do e2e_ends; done
+}
+# Waits for one of those that run, and counts it.
+e2e_ends() {
+  local ended name
+  wait -n -p ended "${!e2e_running[@]}"
+  name=${e2e_running[$ended]}
+  unset "e2e_running[$ended]"
+  LOG=$LOGS/e2e-$name.log STATUS=1 TOOK=0
+  read -r STATUS TOOK <"$LOGS/e2e-$name.ended"
+  rm -f "$LOGS/e2e-$name.ended"
+  one_case e2e "$name"
 }
 
 # suite NAME FUNCTION...: a heading, the suite, and a failure if nothing was run

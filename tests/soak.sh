@@ -25,7 +25,7 @@ end=$(awk -v hours="$hours" -v now="$(date +%s)" 'BEGIN { printf "%d", now + hou
 
 passed=0 failed=0 rare=1 # 1 and 4 in turn
 while (($(date +%s) < end)); do
-  build/src/bin/lockstep-sim run --seeds "$ROUND" --first "$first" --rare "$rare" --names --jobs "$(nproc)" >"$logs/soak.log" 2>&1
+  build/src/bin/lockstep-sim run --seeds "$ROUND" --first "$first" --rare "$rare" --jobs "$(nproc)" >"$logs/soak.log" 2>&1
   if [[ ! $(tail -n 1 "$logs/soak.log") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
     tail -n 20 "$logs/soak.log"
     die "the simulator ended in the middle of seeds $first to $((first + ROUND - 1))" "look at $logs/soak.log"

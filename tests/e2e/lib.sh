@@ -115,8 +115,8 @@ END
 # configure: chooses ports and writes the configuration
 configure() {
   VOLUME_ID=$(cat /proc/sys/kernel/random/uuid)
-  for ((PORT = 20000 + $$ % 10000; ; PORT += 2)); do
-    ((PORT < 32000)) || fail "no free ports"
+  for ((PORT = 20000 + $$ * 2 % 5000; ; PORT += 2)); do
+    ((PORT < 25000)) || fail "no free ports"
     if port_is_free "$PORT" && port_is_free $((PORT + 1)); then break; fi
   done
   write_config "$CONFIG"

@@ -1,7 +1,7 @@
 // lockstep-sim - runs seeds of the simulator; see tests/README.md.
 //
-//   lockstep-sim run --seeds N [--first S] [--jobs J] [--rare R] [--names]    says of each seed that fails how to repeat it
-//   lockstep-sim run --seed S [--rare R] [--names] [--verbose]     one seed
+//   lockstep-sim run --seeds N [--first S] [--jobs J] [--rare R]    says of each seed that fails how to repeat it
+//   lockstep-sim run --seed S [--rare R] [--verbose]     one seed
 //   lockstep-sim planted [--seeds N] [--all]             each planted bug must be found (needs -Dplanted=true)
 //
 // The last line counts seeds, or bugs: N passed, N failed.
@@ -28,8 +28,8 @@ int run_seeds(const simulator::RunOptions& each, std::uint64_t count, std::size_
     for (const auto& [probe, n] : result.probes) probes[probe] += n;
     ++(result.failure.empty() ? passed : failed);
     if (!result.failure.empty()) {
-      fmt::print("seed {}: {}\n  repeat it with: lockstep-sim run --seed {}{}{} --verbose\n", seed, result.failure, seed,
-                 each.rare == 1 ? "" : fmt::format(" --rare {}", each.rare), each.names ? " --names" : "");
+      fmt::print("seed {}: {}\n  repeat it with: lockstep-sim run --seed {}{} --verbose\n", seed, result.failure, seed,
+                 each.rare == 1 ? "" : fmt::format(" --rare {}", each.rare));
     }
     return true;
   });
@@ -92,14 +92,13 @@ int main(int argc, char** argv) {
   std::uint64_t seeds = 100, first = 1, seed = 0;
   std::size_t jobs = 1;
   unsigned rare = 1;
-  bool names = false, verbose = false, all = false;
+  bool verbose = false, all = false;
   CLI::App* run = app.add_subcommand("run", "run seeds");
   run->add_option("--seeds", seeds, "how many");
   run->add_option("--first", first, "the first");
   run->add_option("--jobs", jobs, "so many at a time")->check(CLI::Range(1, 1024));
   CLI::Option* one = run->add_option("--seed", seed, "just this one");
   run->add_option("--rare", rare, "rare faults strike in so many times as many seeds")->check(CLI::Range(1, 1000));
-  run->add_flag("--names", names, "hosts of both sites work on the same names, judged by a model of POSIX");
   run->add_flag("--verbose", verbose, "say what happens");
   CLI::App* planted = app.add_subcommand("planted", "each planted bug must be found");
   planted->add_option("--seeds", seeds, "at most so many for each");
@@ -109,8 +108,8 @@ int main(int argc, char** argv) {
   log::set_up("sim", verbose ? log::Level::info : log::Level::error);
   if (!verbose) log::silence();
   if (planted->parsed()) return run_planted(seeds, jobs, all);
-  if (one->count() == 0) return run_seeds({.seed = first, .rare = rare, .names = names}, seeds, jobs);
-  const simulator::RunResult result = simulator::run({.seed = seed, .rare = rare, .names = names, .verbose = verbose});
+  if (one->count() == 0) return run_seeds({.seed = first, .rare = rare}, seeds, jobs);
+  const simulator::RunResult result = simulator::run({.seed = seed, .rare = rare, .verbose = verbose});
   fmt::print("trace {:016x}, {} changes acknowledged\n{}\n", result.trace, result.acknowledged,
              result.failure.empty() ? "1 passed, 0 failed" : result.failure + "\n0 passed, 1 failed");
   std::fflush(stdout);

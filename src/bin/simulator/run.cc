@@ -46,7 +46,6 @@ class Runner {
         faults_(cluster_, stage_, crowd_, prng_, added_, apart_, result_.faults) {
     stage_.verbose = options.verbose;
     rare_ = options.rare;
-    names_ = options.names;
   }
 
   RunResult run() {
@@ -86,7 +85,7 @@ class Runner {
     if (stage_.stable) stage_.history.always_stable();
     stage_.reserves = reserving_.chance(250);
     stage_.keeps = stage_.reserves && reserving_.chance(300);
-    if (names_ && stage_.posix_prng.chance(250)) stage_.posix_hosts = 1 + stage_.posix_prng.below(2);
+    if (stage_.posix_prng.chance(250)) stage_.posix_hosts = 1 + stage_.posix_prng.below(2);
   }
 
   void run_phases() {
@@ -210,7 +209,6 @@ class Runner {
   RunResult result_;
   Faults faults_;
   unsigned rare_ = 1;
-  bool names_ = false;
 };
 
 }  // namespace

@@ -15,7 +15,6 @@ namespace lockstep::simulator {
 struct RunOptions {
   std::uint64_t seed = 0;
   unsigned rare = 1;            ///< the rare faults (Faults::kAdded) strike in so many times as many seeds
-  bool names = false;           ///< in one seed in four hosts work on the same few names, judged by a model of POSIX
   bool verbose = false;         ///< print faults and hosts' calls as they happen
 };
 
