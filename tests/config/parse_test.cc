@@ -53,6 +53,7 @@ reconnect = "20ms"
 reconnect_max = "2s"
 spin = "0us"
 name_drop = "2ms"
+contended = "3s"
 settle = "1s"
 attributes = "1min"
 entries = "2min"
@@ -64,7 +65,7 @@ io = "buffered"
 log_level = "debug"
 )"));
   CHECK(config.limits == Limits{8ull << 30, 128 << 20, 16 << 10, 32 << 20, 100, 256 << 20, 0, 10 << 20});
-  CHECK(config.timing == Timing{100ms, 1s, 700ms, 20ms, 2s, 0us, 2ms, 1s, 1min, 2min, 1500ms, 4s, 2s, 8s, 9s, 1min});
+  CHECK(config.timing == Timing{100ms, 1s, 700ms, 20ms, 2s, 0us, 2ms, 3s, 1s, 1min, 2min, 1500ms, 4s, 2s, 8s, 9s, 1min});
   CHECK(config.options == Options{Acknowledge::stable, Coherence::strict, Io::buffered, log::Level::debug, Alone::never});
 }
 
