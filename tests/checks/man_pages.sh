@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Man pages render without a warning, and each page that another one points to is there.
+# Man pages render without a warning, each page that another one points to is there, and the protocol's version is the one that is spoken.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 bad=0 count=0
@@ -15,5 +15,7 @@ for page in man/*.[1-8]; do
     [[ -f man/$other ]] || { echo "$page: points to $other, which is not in man/"; bad=1; }
   done
 done
+version=$(sed -n 's/.*kProtocolVersion = \([0-9]*\);.*/\1/p' src/wire/messages.h)
+grep -q "version of the protocol: $version\$" man/lockstep-protocol.7 || { echo "man/lockstep-protocol.7: the version of the protocol is $version"; bad=1; }
 echo "$count pages checked"
 [[ $count -gt 0 && $bad -eq 0 ]]
