@@ -98,6 +98,25 @@ TEST_CASE("apart, an fsync makes stable what its site has of its own", "[history
   CHECK_FALSE(may_be_read(history, kWest, 0, 80));
 }
 
+TEST_CASE("a name may be missing only if it was not stable when power was lost", "[history]") {
+  History history;
+  const auto create = [&](const std::string& name, std::int64_t from) {
+    history.created(name, history.create_began(name, kEast, at(from)), History::Told::yes, at(from + 1));
+  };
+  create("stable", 10);
+  history.synced("/data", kEast, at(15));
+  create("lost", 20);
+  CHECK_FALSE(history.may_be_missing("lost", kEast));
+  history.power_lost();
+  create("new", 30);
+  for (const std::size_t site : {kEast, kWest}) {
+    CHECK(history.may_be_missing("lost", site));
+    CHECK_FALSE(history.may_be_missing("stable", site));
+    CHECK_FALSE(history.may_be_missing("new", site));
+    CHECK_FALSE(history.may_be_missing("/data", site));
+  }
+}
+
 TEST_CASE("a record that was acknowledged stands in its file once", "[history]") {
   History history;
   const std::uint64_t record = history.append_began("/records", kEast, at(1));

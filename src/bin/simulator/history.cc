@@ -194,6 +194,12 @@ std::optional<std::string> History::final_name(const std::string& name, bool the
   return std::nullopt;
 }
 
+bool History::may_be_missing(const std::string& name, Site site) const {
+  const auto found = names_.find(name);
+  if (found == names_.end() || !lost_power_) return false;
+  return std::ranges::none_of(found->second.creations, [&](const Change& c) { return stands(c, site) == Stands::yes; });
+}
+
 void History::synced(Unstable& unstable, Site site, Instant from) {
   std::erase_if(unstable, [&](Change* change) {
     // Apart, only what is this site's own, and was not lost, is certainly here; whatever else is stable here may be discarded with it.

@@ -72,6 +72,8 @@ class History {
   void remove_began(const std::string& name, Site site, Instant at);
   void removed(const std::string& name, Told told, Instant at);
   [[nodiscard]] std::optional<std::string> final_name(const std::string& name, bool there) const;
+  /// It was created, but may not be there at `site`: it was not stable when the last one who had it lost its power. False for other names.
+  [[nodiscard]] bool may_be_missing(const std::string& name, Site site) const;
 
   /// An fsync of `file` that was asked at `site` at `from` has returned.
   void synced(const std::string& file, Site site, Instant from);

@@ -27,11 +27,15 @@ std::string record_text(std::uint64_t number) { return fmt::format("record {:016
 bool no_space(const Stage& stage, const Error& error) { return stage.fills && error.posix == ENOSPC; }
 bool bad_block(const Stage& stage, const Error& error) { return stage.rot && error.posix == EIO; }
 
-/// What was told to this site's hosts is gone, and so are objects that they have open, and locks: it was discarded, or it was not stable when the last
-/// one who had it lost its power.
-bool has_gone(const Stage& stage, sim::Process& process, const Error& error) {
-  if (stage.history.lost_power() && (error.posix == ESTALE || error.posix == ENOENT)) return true;
+/// What was told to this site's hosts is gone, and so are objects that they have open, and locks.
+bool discarded(const Stage& stage, sim::Process& process, const Error& error) {
   return stage.history.discarded(site_of(process)) && (error.posix == ENOENT || error.posix == ESTALE || error.posix == EIO);
+}
+
+/// The object was discarded, or was not stable when the last one who had it lost its power.
+bool has_gone(const Stage& stage, sim::Process& process, const Error& error, const std::string& path) {
+  if ((error.posix == ENOENT || error.posix == ESTALE) && stage.history.may_be_missing(path, site_of(process))) return true;
+  return discarded(stage, process, error);
 }
 
 /// It was gone with the power of whoever held it in memory: what was done under it is done no longer, and the handle says so.
@@ -83,7 +87,7 @@ runtime::Task<void> write_block(sim::Process& process, Stage& stage, FileHandle 
     stage.history.write_ended(place, value, now(process));
     check_reserved(stage, process, place.first, block, from);
   } else if (no_space(stage, written.error()) || reserved(stage, process, written.error(), place.first, block, from) ||
-             has_gone(stage, process, written.error())) {
+             has_gone(stage, process, written.error(), place.first)) {
     stage.history.write_refused(place, value);
   } else if (!lost(written.error())) {
     stage.fail(fmt::format("a write failed with errno {}", written.error().posix));
@@ -146,7 +150,7 @@ runtime::Task<void> sync(sim::Process& process, Stage& stage, FileHandle file, s
   const Instant from = now(process);
   const Result<> synced = co_await host.fsync(file, stage.prng.chance(500));
   if (synced) stage.history.synced(path, site_of(process), from);
-  if (!synced && !lost(synced.error()) && !has_gone(stage, process, synced.error())) stage.fail(fmt::format("fsync failed with errno {}", synced.error().posix));
+  if (!synced && !lost(synced.error()) && !has_gone(stage, process, synced.error(), path)) stage.fail(fmt::format("fsync failed with errno {}", synced.error().posix));
 }
 
 /// Writes until the area is full, or enough.
@@ -159,7 +163,7 @@ runtime::Task<void> fill(sim::Process& process, Stage& stage, FileHandle file, s
     if (no_space(stage, written.error())) {
       ++stage.full;
     } else if (!lost(written.error()) && !reserved(stage, process, written.error(), path, std::nullopt, from) &&
-               !has_gone(stage, process, written.error())) {
+               !has_gone(stage, process, written.error(), path)) {
       stage.fail(fmt::format("filling failed with errno {}", written.error().posix));
     }
     co_return;
@@ -181,7 +185,7 @@ runtime::Task<void> name_something(sim::Process& process, Stage& stage) {
       stage.history.created(unique, creation, History::Told::yes, now(process));
       check_reserved(stage, process, unique, std::nullopt, from);
       const Result<> closed = co_await host.close(*made);
-      if (!closed && !lost(closed.error()) && !has_gone(stage, process, closed.error())) stage.fail("closing a new file failed");
+      if (!closed && !lost(closed.error()) && !has_gone(stage, process, closed.error(), unique)) stage.fail("closing a new file failed");
     } else if (lost(made.error())) {
       stage.history.created(unique, creation, History::Told::nothing, now(process));
     } else if (made.error().posix != EEXIST && !no_space(stage, made.error()) &&
@@ -230,7 +234,7 @@ runtime::Task<void> name_something(sim::Process& process, Stage& stage) {
   } else if (lost(done.error())) {
     told(History::Told::nothing);
   } else if ((rename && no_space(stage, done.error())) || reserved(stage, process, done.error(), doomed, std::nullopt, from) ||
-             has_gone(stage, process, done.error())) {
+             has_gone(stage, process, done.error(), doomed)) {
     told(History::Told::no);
   } else {
     stage.fail(fmt::format("{} {} failed with errno {}", rename ? "renaming" : "removing", doomed, done.error().posix));
@@ -364,7 +368,7 @@ runtime::Task<void> count_under_lock(sim::Process& process, Stage& stage, std::u
         if (lost(taken.error())) break;
         const int error = taken.error().posix;
         // The handle through which a lock was taken that has been discarded is good for nothing any more.
-        if (has_gone(stage, process, taken.error()) || lock_lost(stage, taken.error())) break;
+        if (discarded(stage, process, taken.error()) || lock_lost(stage, taken.error())) break;
         const bool answer = error == EAGAIN || error == EINTR || no_space(stage, taken.error()) || bad_block(stage, taken.error());
         if (!answer) stage.fail(fmt::format("a lock failed with errno {}", error));
         co_await process.delay(std::chrono::microseconds(stage.prng.below(2000)));
@@ -392,7 +396,7 @@ runtime::Task<void> count_under_lock(sim::Process& process, Stage& stage, std::u
       lock.type = runtime::HostLock::Type::unlock;
       const Result<> given = co_await host.lock(file, lock);
       if (!given && lock_lost(stage, given.error())) break;
-      if (!given && !lost(given.error()) && !has_gone(stage, process, given.error())) stage.fail(fmt::format("an unlock failed with errno {}", given.error().posix));
+      if (!given && !lost(given.error()) && !discarded(stage, process, given.error())) stage.fail(fmt::format("an unlock failed with errno {}", given.error().posix));
       co_await process.delay(std::chrono::microseconds(stage.prng.below(4000)));
     }
     co_await host.close(file);
