@@ -12,12 +12,6 @@ using State = controller::Controller::State;
 
 namespace {
 
-struct HostCall {
-  bool ended = false;
-  std::optional<int> error;
-  std::string text;
-};
-
 runtime::Task<void> open_and_write(sim::Process& process, std::string path, std::uint64_t value, sim::FileHandle& file, HostCall& call) {
   sim::Host host(process);
   const Result<sim::FileHandle> opened = co_await host.open(path, O_RDWR | O_CREAT, 0644);
@@ -28,29 +22,6 @@ runtime::Task<void> open_and_write(sim::Process& process, std::string path, std:
   } else {
     call.error = opened.error().posix;
   }
-  call.ended = true;
-}
-
-runtime::Task<void> read_it(sim::Process& process, sim::FileHandle file, HostCall& call) {
-  sim::Host host(process);
-  const Result<std::string> bytes = co_await host.read(file, 0, kBlockBytes);
-  if (bytes) call.text = *bytes;
-  if (!bytes) call.error = bytes.error().posix;
-  call.ended = true;
-}
-
-runtime::Task<void> write_it(sim::Process& process, sim::FileHandle file, std::uint64_t value, HostCall& call) {
-  sim::Host host(process);
-  const Result<std::uint64_t> written = co_await host.write(file, 0, text_of(value, kBlockBytes));
-  if (!written) call.error = written.error().posix;
-  call.ended = true;
-}
-
-runtime::Task<void> open_it(sim::Process& process, std::string path, sim::FileHandle& file, HostCall& call) {
-  sim::Host host(process);
-  const Result<sim::FileHandle> opened = co_await host.open(path, O_RDWR, 0);
-  if (opened) file = *opened;
-  if (!opened) call.error = opened.error().posix;
   call.ended = true;
 }
 
@@ -72,6 +43,19 @@ struct Parted : ServedSites {
     line(false);
     REQUIRE(run_until([&] { return !controller(kEast).connected() && !controller(kWest).connected(); }));
   }
+  /// Each goes on alone, west because an administrator says so.
+  void go_on_apart() {
+    REQUIRE(run_until([&] { return state(kEast) == State::alone; }));
+    command(kWest, {{"command", "takeover"}, {"confirmed", true}});
+    REQUIRE(run_until([&] { return state(kWest) == State::alone; }));
+  }
+  /// West's daemon is killed and started anew when the line is back: it does not go on alone before they have met.
+  void meet_as_diverged() {
+    cluster.kill(kWest);
+    cluster.start(kWest);
+    line(true);
+    REQUIRE(run_until([&] { return cluster.site(kWest).ready() && state(kWest) == State::diverged && controller(kWest).serving(); }));
+  }
   /// Gives the file, open.
   sim::FileHandle write(std::size_t site, std::uint64_t value, std::string path = "/data") {
     HostCall call;
@@ -80,12 +64,6 @@ struct Parted : ServedSites {
     REQUIRE(run_until([&] { return call.ended; }));
     REQUIRE(!call.error);
     return file;
-  }
-  HostCall call(std::size_t site, std::function<runtime::Task<void>(HostCall&)> what) {
-    HostCall call;
-    hosts[site]->spawn(what(call));
-    REQUIRE(run_until([&] { return call.ended; }));
-    return call;
   }
 };
 
@@ -106,16 +84,11 @@ TEST_CASE("a takeover by force that the arbiter is slow to take is recorded once
 
 TEST_CASE("a site that has diverged can be read for as long as it takes to decide, open files too", "[fork]") {
   Parted sites(701);
-  REQUIRE(sites.run_until([&] { return sites.controller(kEast).state() == State::alone; }));
-  sites.command(kWest, {{"command", "takeover"}, {"confirmed", true}});
-  REQUIRE(sites.run_until([&] { return sites.controller(kWest).state() == State::alone; }));
+  sites.go_on_apart();
   sites.write(kEast, 1);
   sites.write(kWest, 2);
-  // Started anew it does not go on alone before they have met: it has no lease, and needs none.
-  sites.cluster.kill(kWest);
-  sites.cluster.start(kWest);
-  sites.line(true);
-  REQUIRE(sites.run_until([&] { return sites.cluster.site(kWest).ready() && sites.controller(kWest).state() == State::diverged && sites.controller(kWest).serving(); }));
+  // It has no lease, and needs none.
+  sites.meet_as_diverged();
   sim::FileHandle file;
   REQUIRE(!sites.call(kWest, [&](HostCall& call) { return open_it(*sites.hosts[kWest], "/data", file, call); }).error);
   sites.cluster.universe().run_for(std::chrono::minutes(1));
@@ -127,18 +100,13 @@ TEST_CASE("a site that has diverged can be read for as long as it takes to decid
 
 TEST_CASE("what a site changed apart is listed and kept as a whole, though its log has forgotten it and it was killed", "[fork]") {
   Parted sites(703);
-  REQUIRE(sites.run_until([&] { return sites.controller(kEast).state() == State::alone; }));
-  sites.command(kWest, {{"command", "takeover"}, {"confirmed", true}});
-  REQUIRE(sites.run_until([&] { return sites.controller(kWest).state() == State::alone; }));
+  sites.go_on_apart();
   sites.write(kEast, 1);
   HostCall call;
   sites.hosts[kWest]->spawn(make_and_forget(*sites.hosts[kWest], call));
   REQUIRE(sites.run_until([&] { return call.ended; }));
   REQUIRE(!call.error);
-  sites.cluster.kill(kWest);
-  sites.cluster.start(kWest);
-  sites.line(true);
-  REQUIRE(sites.run_until([&] { return sites.cluster.site(kWest).ready() && sites.controller(kWest).state() == State::diverged; }));
+  sites.meet_as_diverged();
   const json list = sites.command(kWest, {{"command", "divergence"}});
   CHECK(list.value("complete", false));
   CHECK_FALSE(list.value("removals_complete", true));  // the log has forgotten
@@ -150,16 +118,11 @@ TEST_CASE("what a site changed apart is listed and kept as a whole, though its l
 
 TEST_CASE("what a host has open, or asks for, of a history that is discarded never becomes something of the other one", "[fork]") {
   Parted sites(704);
-  REQUIRE(sites.run_until([&] { return sites.controller(kEast).state() == State::alone; }));
-  sites.command(kWest, {{"command", "takeover"}, {"confirmed", true}});
-  REQUIRE(sites.run_until([&] { return sites.controller(kWest).state() == State::alone; }));
+  sites.go_on_apart();
   // Two files with one number.
   const sim::FileHandle theirs = sites.write(kEast, 1, "/of east");
   sites.write(kWest, 2, "/of west");
-  sites.cluster.kill(kWest);
-  sites.cluster.start(kWest);
-  sites.line(true);
-  REQUIRE(sites.run_until([&] { return sites.cluster.site(kWest).ready() && sites.controller(kWest).state() == State::diverged && sites.controller(kWest).serving(); }));
+  sites.meet_as_diverged();
   sim::FileHandle ours;
   REQUIRE(!sites.call(kWest, [&](HostCall& call) { return open_it(*sites.hosts[kWest], "/of west", ours, call); }).error);
   REQUIRE(ours->inode == theirs->inode);

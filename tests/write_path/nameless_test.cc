@@ -6,31 +6,16 @@ using namespace lockstep::write_path;
 
 namespace {
 
-struct HostCall {
-  bool ended = false;
-  std::optional<int> error;
-  void end(const auto& result) {
-    if (!result) error = result.error().posix;
-    ended = true;
-  }
-};
-
-runtime::Task<void> open_data(sim::Process& process, sim::FileHandle& file, HostCall& call) {
-  const Result<sim::FileHandle> opened = co_await sim::Host(process).open("/data", O_RDWR, 0);
-  if (opened) file = *opened;
-  call.end(opened);
+runtime::Task<void> unlink_it(sim::Process& process, std::string path, HostCall& call) {
+  const Result<> done = co_await sim::Host(process).unlink(path);
+  if (!done) call.error = done.error().posix;
+  call.ended = true;
 }
 
-runtime::Task<void> unlink_data(sim::Process& process, HostCall& call) { call.end(co_await sim::Host(process).unlink("/data")); }
-
-runtime::Task<void> close_file(sim::Process& process, sim::FileHandle file, HostCall& call) { call.end(co_await sim::Host(process).close(file)); }
-
-runtime::Task<void> write_and_read(sim::Process& process, sim::FileHandle file, std::string text, std::string& read, HostCall& call) {
-  sim::Host host(process);
-  const Result<std::uint64_t> written = co_await host.write(file, 0, text);
-  const Result<std::string> there = written ? co_await host.read(file, 0, text.size()) : std::unexpected(written.error());
-  if (there) read = *there;
-  call.end(there);
+runtime::Task<void> close_it(sim::Process& process, sim::FileHandle file, HostCall& call) {
+  const Result<> done = co_await sim::Host(process).close(file);
+  if (!done) call.error = done.error().posix;
+  call.ended = true;
 }
 
 runtime::Task<void> count_nameless(site::Site& site, std::optional<std::size_t>& count) {
@@ -45,10 +30,8 @@ struct Sites : ServedSites {
     REQUIRE(call.error.value_or(0) == 0);
   }
   sim::FileHandle open(std::size_t site) {
-    HostCall call;
     sim::FileHandle file;
-    hosts[site]->spawn(open_data(*hosts[site], file, call));
-    await(call);
+    await(call(site, [&](HostCall& call) { return open_it(*hosts[site], "/data", file, call); }));
     return file;
   }
   /// What `site` hears of the other one waits.
@@ -67,24 +50,21 @@ TEST_CASE("a file that the primary's host closes before the other site has said 
   Sites sites(890);
   const sim::FileHandle here = sites.open(kEast), there = sites.open(kWest);
   sites.deafen(kEast, true);
-  HostCall unlinked, closed, written;
-  sites.hosts[kEast]->spawn(unlink_data(*sites.hosts[kEast], unlinked));
+  HostCall unlinked, closed;
+  sites.hosts[kEast]->spawn(unlink_it(*sites.hosts[kEast], "/data", unlinked));
   sites.run_for(std::chrono::milliseconds(100));
   REQUIRE_FALSE(unlinked.ended);
-  sites.hosts[kEast]->spawn(close_file(*sites.hosts[kEast], here, closed));
+  sites.hosts[kEast]->spawn(close_it(*sites.hosts[kEast], here, closed));
   sites.run_for(std::chrono::milliseconds(100));
   sites.deafen(kEast, false);
   sites.await(unlinked);
   sites.await(closed);
   sites.run_for(std::chrono::seconds(5));
-  const std::string text = text_of(7, kBlockBytes);
-  std::string read;
-  sites.hosts[kWest]->spawn(write_and_read(*sites.hosts[kWest], there, text, read, written));
-  sites.await(written);
-  CHECK(read == text);
-  HostCall last;
-  sites.hosts[kWest]->spawn(close_file(*sites.hosts[kWest], there, last));
-  sites.await(last);
+  sim::Process& west = *sites.hosts[kWest];
+  sites.await(sites.call(kWest, [&](HostCall& call) { return write_it(west, there, 7, call); }));
+  const HostCall read = sites.call(kWest, [&](HostCall& call) { return read_it(west, there, call); });
+  CHECK(read.text == text_of(7, kBlockBytes));
+  sites.await(sites.call(kWest, [&](HostCall& call) { return close_it(west, there, call); }));
   sites.run_for(std::chrono::seconds(1));
   for (const std::size_t site : {kEast, kWest}) CHECK(sites.nameless(site) == 0);
 }
@@ -92,9 +72,7 @@ TEST_CASE("a file that the primary's host closes before the other site has said 
 TEST_CASE("a file that only a site had open which died goes when that one is back", "[nameless]") {
   Sites sites(891);
   sites.open(kWest);
-  HostCall unlinked;
-  sites.hosts[kEast]->spawn(unlink_data(*sites.hosts[kEast], unlinked));
-  sites.await(unlinked);
+  sites.await(sites.call(kEast, [&](HostCall& call) { return unlink_it(*sites.hosts[kEast], "/data", call); }));
   sites.run_for(std::chrono::seconds(1));
   CHECK(sites.nameless(kEast) == 1);
   sites.cluster.kill(kWest);

@@ -61,6 +61,36 @@ inline runtime::Task<void> write_block(sim::Process& process, std::optional<std:
   result.ended = true;
 }
 
+/// A call of an application, when it has ended: its error, or what it read.
+struct HostCall {
+  bool ended = false;
+  std::optional<int> error;
+  std::string text;
+};
+
+inline runtime::Task<void> read_it(sim::Process& process, sim::FileHandle file, HostCall& call) {
+  sim::Host host(process);
+  const Result<std::string> bytes = co_await host.read(file, 0, kBlockBytes);
+  if (bytes) call.text = *bytes;
+  if (!bytes) call.error = bytes.error().posix;
+  call.ended = true;
+}
+
+inline runtime::Task<void> write_it(sim::Process& process, sim::FileHandle file, std::uint64_t value, HostCall& call) {
+  sim::Host host(process);
+  const Result<std::uint64_t> written = co_await host.write(file, 0, text_of(value, kBlockBytes));
+  if (!written) call.error = written.error().posix;
+  call.ended = true;
+}
+
+inline runtime::Task<void> open_it(sim::Process& process, std::string path, sim::FileHandle& file, HostCall& call) {
+  sim::Host host(process);
+  const Result<sim::FileHandle> opened = co_await host.open(path, O_RDWR, 0);
+  if (opened) file = *opened;
+  if (!opened) call.error = opened.error().posix;
+  call.ended = true;
+}
+
 struct ServedSites {
   using State = controller::Controller::State;
   static constexpr Duration kLimit = std::chrono::minutes(2);
@@ -106,6 +136,12 @@ struct ServedSites {
     hosts[site]->spawn(read_data(*hosts[site], text, ended));
     REQUIRE(run_until([&] { return ended; }));
     return text;
+  }
+  HostCall call(std::size_t site, std::function<runtime::Task<void>(HostCall&)> what) {
+    HostCall call;
+    hosts[site]->spawn(what(call));
+    REQUIRE(run_until([&] { return call.ended; }));
+    return call;
   }
   /// The daemon of a site, which is down, and applications, which ended with its mount.
   void start_again(std::size_t site) {
