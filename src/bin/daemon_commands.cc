@@ -154,7 +154,7 @@ ExitStatus show_divergence(const std::string& control, bool as_json) {
     return kYes;
   }
   print(fmt::format("{} changes at {} since the sites parted (effect {})\n", number(answer, "changes"), text(answer, "site"), number(answer, "since_seq")));
-  if (!is_true(answer, "complete")) print("INCOMPLETE: the log has forgotten the first of them; compare the two mounts\n");
+  if (!is_true(answer, "complete")) print("INCOMPLETE: the log lost the first of them; compare the two mounts\n");
   if (forgotten) print("* not in the log any more: changed, renamed or made\n");
   if (!is_true(answer, "removals_complete")) print("more names were removed than are listed\n");
   return kYes;

@@ -35,7 +35,7 @@ runtime::Task<Result<>> Controller::open() {
   if (!opened) co_return opened;
   if (replica_.area.log().last() < replica_.volume.applied()) {
     log::warning("the metadata holds more than the log: whoever catches up from here gets a comparison of all keys");
-    const Result<> anew = co_await replica_.begin_anew(replica_.volume.applied());
+    const Result<> anew = co_await replica_.begin_anew(replica_.volume.applied(), Replica::Anew::log_lost);
     if (!anew) co_return anew;
   }
   // Written down before it went alone; if that did not come about, the other site may still have the last word on blocks in flight.

@@ -1,5 +1,6 @@
 #include "controller/forgotten_changes.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
@@ -59,17 +60,18 @@ Result<> put(runtime::KeyValue& keys, const Noted& noted, const volume::OwnSpan&
   return keys.apply(batch);
 }
 
-/// What is written down; one that can't be read counts as none.
-runtime::Task<Result<std::optional<volume::OwnSpan>>> span_in(runtime::KeyValue& keys) {
+/// What is written down. One that can't be read says that something is not known.
+runtime::Task<Result<std::optional<volume::OwnSpan>>> span_in(area::Log& log, runtime::KeyValue& keys) {
   const Result<std::optional<std::string>> value = co_await keys.get(std::string(volume::kOwnKey));
   if (!value) co_return std::unexpected(value.error());
-  const Result<volume::OwnSpan> span = *value ? volume::unpack_own(**value) : fail(Errc::absent, "");
-  co_return span ? std::optional(*span) : std::nullopt;
+  if (!*value) co_return std::nullopt;
+  const Result<volume::OwnSpan> span = volume::unpack_own(**value);
+  co_return span ? *span : volume::OwnSpan{log.forgotten(), log.forgotten(), true};
 }
 
 /// What is written down and goes on where the log begins; else it begins anew there. Suspends.
 runtime::Task<Result<volume::OwnSpan>> begun(area::Log& log, runtime::KeyValue& keys) {
-  const Result<std::optional<volume::OwnSpan>> span = co_await span_in(keys);
+  const Result<std::optional<volume::OwnSpan>> span = co_await span_in(log, keys);
   if (!span) co_return std::unexpected(span.error());
   if (*span && (*span)->through >= log.forgotten()) co_return **span;
   const Result<> dropped = co_await drop_forgotten(keys);
@@ -111,10 +113,17 @@ runtime::Task<Result<>> drop_forgotten(runtime::KeyValue& keys) {
   }
 }
 
-runtime::Task<Result<bool>> knows_forgotten(area::Log& log, runtime::KeyValue& keys, Seq since) {
-  const Result<std::optional<volume::OwnSpan>> span = co_await span_in(keys);
+runtime::Task<Result<>> note_gap(runtime::KeyValue& keys, Seq through) {
+  co_return keys.apply({{std::string(volume::kOwnKey), volume::pack_own({through, through, true})}});
+}
+
+runtime::Task<Result<std::optional<Seq>>> own_since(area::Log& log, runtime::KeyValue& keys, Seq since) {
+  const Result<std::optional<volume::OwnSpan>> span = co_await span_in(log, keys);
   if (!span) co_return std::unexpected(span.error());
-  co_return since >= log.forgotten() || (*span && (*span)->since <= since && (*span)->through >= log.forgotten());
+  const bool counts = *span && (*span)->through >= log.forgotten();
+  if (!counts) co_return std::max(since, log.forgotten());
+  if ((*span)->gap && since < (*span)->since) co_return std::nullopt;
+  co_return std::max(since, (*span)->since);
 }
 
 }  // namespace lockstep::controller

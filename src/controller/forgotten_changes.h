@@ -6,14 +6,17 @@
 //
 //   (1) Of every object that an effect behind the first seq of kOwnKey changed, up to the second one, a key says so. Objects that are gone have none.
 //   (2) A key too many, or with a later effect than the true one, makes a list longer, never wrong.
-//   (3) Where the log begins later than kOwnKey ends, something was forgotten and not written down (both sites had it, or an older lockstepd worked
-//       here): nothing that is written down counts.
+//   (3) What was forgotten and not written down, both sites had: a log forgets only what the other site has stable, or what was written down. So where the
+//       log begins later than kOwnKey ends, all before its beginning was at both, and nothing that is written down counts.
+//   (4) Where the log lost records that the metadata have (a medium that failed), nobody can tell what they changed: kOwnKey has a gap from then on.
 //
 // Bounded by the objects that there are: a key of some 20 bytes for each that was changed, two for a directory, be it changed once or a million times.
 // A name that is gone is not kept, only that its directory lost one: it holds nothing that could be lost, and there is no bound for them.
 //
 // Cost: records are read once more before they are forgotten, by a site that works alone.
 #pragma once
+
+#include <optional>
 
 #include "area/area.h"
 #include "runtime/key_value.h"
@@ -25,7 +28,10 @@ namespace lockstep::controller {
 runtime::Task<Result<>> note_forgotten(area::Log& log, runtime::KeyValue& keys, Seq through);
 /// Takes everything away that was written down. Errc::io. Suspends.
 runtime::Task<Result<>> drop_forgotten(runtime::KeyValue& keys);
-/// All that effects behind `since` changed and `log` has forgotten is written down. Errc::io. Suspends.
-runtime::Task<Result<bool>> knows_forgotten(area::Log& log, runtime::KeyValue& keys, Seq since);
+/// The log lost records up to `through`, which nobody can write down any more. Errc::io. Suspends.
+runtime::Task<Result<>> note_gap(runtime::KeyValue& keys, Seq through);
+/// All that this site has of its own behind `since`, if the two parted no earlier, is behind the answer, which may be later: in the log, or written down.
+/// nullopt: some of it is not known. Errc::io. Suspends.
+runtime::Task<Result<std::optional<Seq>>> own_since(area::Log& log, runtime::KeyValue& keys, Seq since);
 
 }  // namespace lockstep::controller

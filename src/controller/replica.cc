@@ -521,11 +521,12 @@ bool Replica::append_mark(Seq seq) {
   return append(mark);
 }
 
-runtime::Task<Result<>> Replica::begin_anew(Seq seq) {
+runtime::Task<Result<>> Replica::begin_anew(Seq seq, Anew why) {
   if (observer != nullptr) observer->passed_over(true);
   take_reservations();
   while (checkpointing_) co_await log_room_.wait();  // it may be writing such keys
-  const Result<> dropped = co_await drop_forgotten(world.keys);
+  Result<> dropped = co_await drop_forgotten(world.keys);
+  if (dropped && why == Anew::log_lost) dropped = co_await note_gap(world.keys, seq);
   if (!dropped) co_await halt("dropping what was written down of forgotten changes", dropped.error());
   freed_.clear();  // what the keys say is free is free
   const Result<> flushed = co_await world.keys.flush();

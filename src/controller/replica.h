@@ -116,8 +116,9 @@ class Replica {
   [[nodiscard]] Seq last() const { return std::max(logged_, applied_); }
   /// A record at `seq` that changes nothing. False: no room, await log_room() and try again. Requires: seq > log().last().
   [[nodiscard]] bool append_mark(Seq seq);
-  /// The keys were replaced by those of the state after `seq`: the log goes on behind it. Suspends.
-  runtime::Task<Result<>> begin_anew(Seq seq);
+  enum class Anew : std::uint8_t { keys_replaced, log_lost };
+  /// The keys are those of the state after `seq`, be it that they were replaced or that the log lost records: it goes on behind it. Suspends.
+  runtime::Task<Result<>> begin_anew(Seq seq, Anew why);
 
   // What may be forgotten, and what may be used again (C3, C5).
   /// Up to here everything survives loss of power at the other site.

@@ -233,7 +233,7 @@ runtime::Task<Result<>> Secondary::caught_up(std::uint64_t session) {
   if (target_->raw) {
     const Result<> loaded = co_await replica_.volume.reload(target_->mark);
     if (!loaded) co_return loaded;
-    const Result<> begun = co_await replica_.begin_anew(target_->mark);
+    const Result<> begun = co_await replica_.begin_anew(target_->mark, Replica::Anew::keys_replaced);
     if (!begun) co_return begun;
     co_await keeper_.set({.incomplete = false});
     if (over(session)) co_return fail(Errc::unavailable, "the connection ended");

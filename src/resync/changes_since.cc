@@ -62,10 +62,11 @@ class List {
   }
 
   Task<Result<>> read_forgotten() {
-    const Result<bool> known = co_await controller::knows_forgotten(log_, keys_, question_.since);
-    if (!known) co_return std::unexpected(known.error());
-    result_.complete = *known;
-    if (question_.since >= log_.forgotten()) co_return Result<>{};
+    const Result<std::optional<Seq>> own = co_await controller::own_since(log_, keys_, question_.since);
+    if (!own) co_return std::unexpected(own.error());
+    result_.complete = own->has_value();
+    const Seq since = own->value_or(question_.since);
+    if (since >= log_.forgotten()) co_return Result<>{};
     fsck::KeyCursor at(keys_, volume::own_from(question_.from));
     for (;;) {
       if (ends()) co_return interrupted();
@@ -76,7 +77,7 @@ class List {
       const Result<std::uint64_t> seq = volume::unpack_u64(at.value());
       if (!key || !seq) co_return std::unexpected(key ? seq.error() : key.error());
       if (!gathered_.covers(key->inode)) co_return Result<>{};
-      if (*seq <= question_.since.value) continue;
+      if (*seq <= since.value) continue;
       gathered_.forgotten(key->inode, key->removal);
       from_keys.hit();
     }

@@ -38,7 +38,7 @@ struct Change {
 struct ChangesSince {
   std::vector<Change> changes;         ///< by path
   std::uint64_t effects = 0;           ///< of the log that were looked at
-  bool complete = true;                ///< false: the log has forgotten some of it that was not written down
+  bool complete = true;                ///< false: the log lost some of it
   bool removals_complete = true;       ///< false: directories lost names that are not listed; they hold nothing that could be kept
   std::optional<InodeId> next;         ///< the next part begins with this object; nullopt: this was the last one
 };

@@ -71,7 +71,7 @@ class Copy {
 
   Task<Result<>> run(ChangesSince part) {
     for (const std::string& line : options_.heading) lines_ += "# " + escaped(line) + "\n";
-    if (!part.complete) lines_ += "# INCOMPLETE: the log has forgotten the first changes\n";
+    if (!part.complete) lines_ += "# INCOMPLETE: the log lost the first changes\n";
     Result<> done = co_await tree_.make_directory(kFiles);
     directories_.emplace("", kRootInode);
     while (done) {
@@ -327,7 +327,7 @@ Task<Result<>> keep_aside(KeepSource source, runtime::Aside& aside, NextChanges 
   Result<ChangesSince> first = co_await changes(kNoInode);
   if (!first) co_return std::unexpected(first.error());
   if (!options.partly && !first->complete) {
-    co_return fail(Errc::refused, "the list of changes is incomplete: the log has forgotten the first of them, so that files which were changed early are unknown");
+    co_return fail(Errc::refused, "the list of changes is incomplete: the log lost the first of them, so that files which were changed early are unknown");
   }
   const Result<std::unique_ptr<runtime::AsideTree>> tree = co_await aside.begin(options.directory, options.partial);
   if (!tree) co_return std::unexpected(tree.error());

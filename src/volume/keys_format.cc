@@ -439,6 +439,7 @@ std::string pack_own(const OwnSpan& span) {
   append(value, kVersion);
   append(value, span.since.value);
   append(value, span.through.value);
+  append(value, static_cast<std::uint8_t>(span.gap));
   return value;
 }
 
@@ -448,7 +449,9 @@ Result<OwnSpan> unpack_own(std::string_view value) {
   OwnSpan span;
   span.since = Seq{in.take<std::uint64_t>()};
   span.through = Seq{in.take<std::uint64_t>()};
-  if (!in.done() || version != kVersion) return corrupt("what the log has forgotten is not readable");
+  const auto gap = in.take<std::uint8_t>();
+  span.gap = gap == 1;
+  if (!in.done() || version != kVersion || gap > 1) return corrupt("what the log has forgotten is not readable");
   return span;
 }
 

@@ -223,6 +223,7 @@ Result<Progress> counts_of(const std::optional<std::string>& value, std::uint64_
 /// What kOwnKey stores: effects behind `since`, to `through`.
 struct OwnSpan {
   Seq since, through;
+  bool gap = false;  ///< something up to `since` was lost that the other site may not have
   bool operator==(const OwnSpan&) const = default;
 };
 std::string pack_own(const OwnSpan& span);

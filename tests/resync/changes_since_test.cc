@@ -78,15 +78,45 @@ TEST_CASE("what came and went is gone, and what an unsettled time belongs to is 
         Lines{"removed (a directory that is gone)/file", "removed /folder", "removed /for a moment", "changed /kept"});
 }
 
-TEST_CASE("a log that has forgotten the first changes, which were not written down, lists the others, and says so") {
+TEST_CASE("what was forgotten and not written down was at both sites") {
   Pair pair;
   const Seq since{pair.seq};
-  pair.file("forgotten");
+  pair.file("at both");
   forget(pair, false);
+  pair.file("own");
+  CHECK(listed(pair, since) == Lines{"made /own"});
+  forget(pair);
+  CHECK(listed(pair, since) == Lines{"changed* /", "changed* /own"});
+}
+
+TEST_CASE("a log that lost the first changes lists the others, and says that it did") {
+  Pair pair;
+  const Seq since{pair.seq};
+  pair.file("lost");
+  REQUIRE(pair.a.run(controller::note_gap(pair.a.world().keys, Seq{pair.seq})));
+  forget(pair, false);
+  const Seq behind{pair.seq};
   pair.file("remembered");
   CHECK(listed(pair, since, false) == Lines{"made /remembered"});
   forget(pair);
   CHECK(listed(pair, since, false) == Lines{"changed* /", "changed* /remembered"});
+  CHECK(listed(pair, behind) == Lines{"changed* /", "changed* /remembered"});
+  // Both sites have it all now.
+  pair.file("at both");
+  forget(pair, false);
+  CHECK(listed(pair, since).empty());
+}
+
+TEST_CASE("where what is written down can't be read, that is said") {
+  Pair pair;
+  const Seq since{pair.seq};
+  pair.file("own");
+  forget(pair);
+  REQUIRE(pair.a.world().keys.apply({{std::string(volume::kOwnKey), "?"}}));
+  CHECK_FALSE(part_of(pair, {.since = since}).complete);
+  pair.file("more");
+  forget(pair);
+  CHECK_FALSE(part_of(pair, {.since = since}).complete);
 }
 
 TEST_CASE("every object that the log has forgotten a change of is listed under all its names") {
@@ -141,7 +171,7 @@ TEST_CASE("what is written down outlives a restart, and nothing of objects that 
   REQUIRE(kept);
   CHECK(kept->size() == 5);  // how far, the root, the folder, that it lost names, the file
   REQUIRE(pair.a.run(controller::drop_forgotten(pair.a.world().keys)));
-  CHECK(listed(pair, since, false).empty());
+  CHECK(listed(pair, since).empty());
 }
 
 TEST_CASE("what was written down before something was forgotten without that counts for nothing") {
@@ -154,12 +184,9 @@ TEST_CASE("what was written down before something was forgotten without that cou
   forget(pair, false);
   const Seq third{pair.seq};
   pair.file("third");
-  CHECK_FALSE(part_of(pair, {.since = first}).complete);
-  CHECK_FALSE(part_of(pair, {.since = second}).complete);
-  CHECK(listed(pair, third) == Lines{"made /third"});
+  for (const Seq since : {first, second, third}) CHECK(listed(pair, since) == Lines{"made /third"});
   forget(pair);
-  CHECK_FALSE(part_of(pair, {.since = second}).complete);
-  CHECK(listed(pair, third) == Lines{"changed* /", "changed* /third"});
+  for (const Seq since : {first, second, third}) CHECK(listed(pair, since) == Lines{"changed* /", "changed* /third"});
 }
 
 TEST_CASE("a long list comes in parts, which together are the whole list") {

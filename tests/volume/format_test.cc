@@ -66,7 +66,7 @@ TEST_CASE("values have the bytes of the format") {
   REQUIRE(hex(pack_chunk({2, {{1, 3, 0x10, false}, {2047, 1, 0x20, true}}})) ==
           "01" "02000000" "0100" "0300" "1000000000000000" "ff07" "0100" "2000000000000080");
   REQUIRE(hex(pack_progress({Seq{1}, 2, 3})) == "0100000000000000" "0200000000000000" "0300000000000000");
-  REQUIRE(hex(pack_own({Seq{1}, Seq{2}})) == "01" "0100000000000000" "0200000000000000");
+  REQUIRE(hex(pack_own({Seq{1}, Seq{2}, true})) == "01" "0100000000000000" "0200000000000000" "01");
   REQUIRE(hex(pack_owner({InodeId{9}, 0x0800, 2048})) == "01" "0900000000000000" "0008000000000000" "0008");
 }
 
@@ -77,6 +77,7 @@ TEST_CASE("what was packed comes back") {
   link.target = "../x";
   REQUIRE(unpack_inode(InodeId{7}, pack_inode(link)) == link);
   REQUIRE(unpack_own(pack_own({Seq{5}, Seq{9}})) == OwnSpan{Seq{5}, Seq{9}});
+  REQUIRE(unpack_own(pack_own({Seq{5}, Seq{9}, true})) == OwnSpan{Seq{5}, Seq{9}, true});
   REQUIRE(parse_own_key(own_key(InodeId{7}, true))->removal);
   REQUIRE(parse_own_key(own_key(InodeId{7}, false))->inode == InodeId{7});
   REQUIRE_FALSE(parse_own_key(kOwnKey));
