@@ -148,6 +148,7 @@ Result<std::unique_ptr<runtime::Mapping>> SimDisk::map(std::string_view name) {
   const auto it = storage_.files().find(name);
   if (it == storage_.files().end()) return fail(Errc::absent, fmt::format("no file {} in {}", name, where()));
   it->second->mapped = true;
+  for (std::uint64_t page = 0; page * kPageBytes < it->second->bytes; ++page) it->second->touched.insert(page);
   it->second->mapped_by.insert(&process_);
   return std::make_unique<SimMapping>(process_, storage_, it->second);
 }

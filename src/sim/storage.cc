@@ -52,6 +52,7 @@ void Storage::corrupt(std::string_view name, ByteRange range) {
   const auto it = files_.find(name);
   CHECK(it != files_.end() && range.end() <= it->second->bytes);
   for (std::uint64_t i = range.offset; i < range.end(); ++i) {
+    it->second->touched.insert(i / kPageBytes);
     it->second->visible->data()[i] ^= std::byte{0xFF};
     it->second->stable->data()[i] ^= std::byte{0xFF};
   }
@@ -75,6 +76,12 @@ Bytes Storage::peek_stable(std::string_view name) const {
   return {it->second->stable->data(), it->second->bytes};
 }
 
+const std::set<std::uint64_t>& Storage::touched(std::string_view name) const {
+  const auto it = files_.find(name);
+  CHECK(it != files_.end());
+  return it->second->touched;
+}
+
 void Storage::make_stable(StoredFile& file, std::uint64_t sector) {
   std::memcpy(file.stable->data() + sector * kSectorBytes, file.visible->data() + sector * kSectorBytes, kSectorBytes);
 }
@@ -94,6 +101,7 @@ int Storage::write(Process& process, StoredFile& file, std::uint64_t offset, std
 
   const std::uint64_t end = offset + allowed;
   for (std::uint64_t page = offset / kPageBytes; page * kPageBytes < end; ++page) {
+    file.touched.insert(page);
     if (file.dirty.insert(page).second || !prng_.chance(weather.write_back_permille)) continue;
     const std::uint64_t sectors_per_page = kPageBytes / kSectorBytes;
     for (std::uint64_t i = 0; i < sectors_per_page; ++i) {
@@ -220,7 +228,7 @@ void Storage::lose_power() {
     file->dirty.clear();
     file->forsaken.clear();
     file->mapped = false;
-    universe_.note(checksum({file->visible->data(), file->bytes}));
+    for (const std::uint64_t page : file->touched) universe_.note(page ^ checksum({file->visible->data() + page * kPageBytes, kPageBytes}));
   }
 }
 

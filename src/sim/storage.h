@@ -63,6 +63,7 @@ struct StoredFile {
   std::shared_ptr<Pages> stable;
   bool mapped = false;  ///< since the last loss of power: stores can't be seen, every page may differ
   std::set<const Process*> mapped_by;
+  std::set<std::uint64_t> touched;                   ///< pages that were ever written, all of a file that was ever mapped; the others are zero
   std::set<std::uint64_t> dirty;                     ///< pages that were written and may differ
   std::set<std::uint64_t> forsaken;                  ///< pages of a failed sync
   std::map<std::uint64_t, std::uint64_t> synced_by;  ///< page -> number of the last sync that made it stable
@@ -94,6 +95,8 @@ class Storage {
   [[nodiscard]] bool has(std::string_view name) const { return files_.find(name) != files_.end(); }
   /// What readers see. Requires: the file is there.
   [[nodiscard]] Bytes peek(std::string_view name) const;
+  /// Numbers of its pages that may be something else than zero. Requires: the file is there.
+  [[nodiscard]] const std::set<std::uint64_t>& touched(std::string_view name) const;
   /// What would be left if all that can be lost were. Requires: the file is there.
   [[nodiscard]] Bytes peek_stable(std::string_view name) const;
 

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "area/suspects.h"
 #include "area/table_format.h"
@@ -18,13 +20,23 @@ namespace {
 
 bool bit(Bytes map, std::uint64_t granule) { return (std::to_integer<unsigned>(map[granule / 8]) >> granule % 8 & 1) != 0; }
 
-/// The first granule in which `a` and `b` differ and that neither map has; nullopt: there is none.
-std::optional<std::uint64_t> uncovered(Bytes a, Bytes b, Bytes map, Bytes other_map) {
-  for (std::uint64_t at = 0; at < a.size(); at += area::kGranuleBytes) {
-    const std::uint64_t granule = at / area::kGranuleBytes;
-    const std::size_t bytes = std::min<std::size_t>(area::kGranuleBytes, a.size() - at);
+/// Pages of the extents that one of the sites wrote.
+std::set<std::uint64_t> written_pages(Cluster& cluster) {
+  std::set<std::uint64_t> pages = cluster.machine(0).storage().touched("extents");
+  pages.merge(std::set(cluster.machine(1).storage().touched("extents")));
+  return pages;
+}
+
+Bytes page_of(Bytes file, std::uint64_t page) { return file.subspan(page * sim::kPageBytes, sim::kPageBytes); }
+
+bool same(Bytes a, Bytes b) { return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0; }
+
+/// The first granule in which one of `pages` differs between `a` and `b` and that neither map has; nullopt: there is none.
+std::optional<std::uint64_t> uncovered(const std::set<std::uint64_t>& pages, Bytes a, Bytes b, Bytes map, Bytes other_map) {
+  for (const std::uint64_t page : pages) {
+    const std::uint64_t granule = page * sim::kPageBytes / area::kGranuleBytes;
     if (bit(map, granule) || bit(other_map, granule)) continue;
-    if (!std::ranges::equal(a.subspan(at, bytes), b.subspan(at, bytes))) return granule;
+    if (!same(page_of(a, page), page_of(b, page))) return granule;
   }
   return std::nullopt;
 }
@@ -56,13 +68,14 @@ runtime::Task<void> examine_area(sim::Process& process, std::string& wrong, bool
 std::optional<std::string> not_suspect(Cluster& cluster) {
   const sim::Storage& east = cluster.machine(0).storage();
   const sim::Storage& west = cluster.machine(1).storage();
-  if (const auto granule = uncovered(east.peek("extents"), west.peek("extents"), east.peek("suspect"), west.peek("suspect"))) {
+  const std::set<std::uint64_t> pages = written_pages(cluster);
+  if (const auto granule = uncovered(pages, east.peek("extents"), west.peek("extents"), east.peek("suspect"), west.peek("suspect"))) {
     return fmt::format("granule {} differs between the sites and is suspect at neither", *granule);
   }
   for (std::size_t i = 0; i < 2; ++i) {
     const sim::Storage& storage = cluster.machine(i).storage();
     const Bytes map = storage.peek_stable("suspect");
-    if (const auto granule = uncovered(storage.peek("extents"), storage.peek_stable("extents"), map, map)) {
+    if (const auto granule = uncovered(storage.touched("extents"), storage.peek("extents"), storage.peek_stable("extents"), map, map)) {
       return fmt::format("granule {} of {} is not on the medium as it was written, and there it is not suspect", *granule, kSites[i]);
     }
   }
@@ -121,16 +134,15 @@ std::optional<std::string> difference(Cluster& cluster, bool blocks_too) {
   if (!blocks_too) return std::nullopt;
   const Bytes east = cluster.machine(0).storage().peek("extents");
   const Bytes west = cluster.machine(1).storage().peek("extents");
-  for (std::size_t at = 0; at < east.size(); at += kBlockBytes) {
-    const Bytes a = east.subspan(at, kBlockBytes), b = west.subspan(at, kBlockBytes);
-    if (!std::equal(a.begin(), a.end(), b.begin())) return fmt::format("block {} differs between the sites", at / kBlockBytes);
+  static_assert(sim::kPageBytes == kBlockBytes);
+  for (const std::uint64_t block : written_pages(cluster)) {
+    if (!same(page_of(east, block), page_of(west, block))) return fmt::format("block {} differs between the sites", block);
   }
   const Bytes sums_east = cluster.machine(0).storage().peek("checksums");
   const Bytes sums_west = cluster.machine(1).storage().peek("checksums");
   for (std::uint64_t block = 0; block < east.size() / kBlockBytes; ++block) {
     const std::uint64_t at = area::checksum_place(block);
-    const Bytes a = sums_east.subspan(at, area::kChecksumBytes), b = sums_west.subspan(at, area::kChecksumBytes);
-    if (!std::equal(a.begin(), a.end(), b.begin())) return fmt::format("the checksum of block {} differs between the sites", block);
+    if (!same(sums_east.subspan(at, area::kChecksumBytes), sums_west.subspan(at, area::kChecksumBytes))) return fmt::format("the checksum of block {} differs between the sites", block);
   }
   return std::nullopt;
 }

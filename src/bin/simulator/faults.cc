@@ -108,17 +108,16 @@ void Faults::begin() {
 }
 
 void Faults::trouble() {
-  const std::uint64_t look_at = prng_.below(10);
   end_ = cluster_.universe().now() + length_;
   last_end_ = end_ + kLongerMax;
-  for (std::uint64_t n = 0; cluster_.universe().now() < end_ && stage_.failure.empty(); ++n) {
+  while (cluster_.universe().now() < end_ && stage_.failure.empty()) {
     cluster_.universe().run_for(draw_between(microseconds(500), milliseconds(300)));
     start_what_is_down();
     // Whoever has not left yet may be the last one to hold what it cannot write any more.
     if (failing_) continue;
     if (const auto wrong = armed_without_promise(cluster_)) stage_.fail(*wrong);
     if (!mix_.empty()) (this->*mix_[prng_.below(mix_.size())]->strike)();
-    if (n == look_at && !cluster_.replacing() && !rots_) {
+    if (!cluster_.replacing() && !rots_) {
       if (const auto wrong = not_suspect(cluster_)) stage_.fail(*wrong);
     }
   }

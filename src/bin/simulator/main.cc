@@ -6,6 +6,7 @@
 //
 // The last line counts seeds, or bugs: N passed, N failed.
 #include <fmt/format.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -105,6 +106,9 @@ int main(int argc, char** argv) {
   planted->add_option("--jobs", jobs, "so many at a time")->check(CLI::Range(1, 1024));
   planted->add_flag("--all", all, "run all of them, and count in how many each is found");
   CLI11_PARSE(app, argc, argv);
+  // Large buffers stay in the heap: mapping each anew would fault its pages in again and again.
+  ::mallopt(M_MMAP_THRESHOLD, 64 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
   log::set_up("sim", verbose ? log::Level::info : log::Level::error);
   if (!verbose) log::silence();
   if (planted->parsed()) return run_planted(seeds, jobs, all);
