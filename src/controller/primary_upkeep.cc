@@ -11,6 +11,7 @@ namespace lockstep::controller {
 namespace {
 
 constexpr std::size_t kReapAtOnce = 64;
+constexpr Duration kReapTogether = std::chrono::milliseconds(10);  // a removal of its own for each of many files costs as much as their unlink
 constexpr std::size_t kClearAtOnce = 16384;
 constexpr Duration kClearEvery = std::chrono::seconds(10);
 
@@ -21,6 +22,10 @@ runtime::Task<void> Primary::reap_loop() {
     if (to_reap_.empty() || !ready_.is_set()) {
       co_await reap_.wait();
       continue;
+    }
+    if (to_reap_.size() < kReapAtOnce) {
+      (void)co_await replica_.world.clock.sleep_until(replica_.world.clock.now() + kReapTogether, stop_);
+      if (!ready_.is_set() || stop_.requested()) continue;
     }
     std::vector<InodeId> some;
     while (!to_reap_.empty() && some.size() < kReapAtOnce) {
