@@ -167,7 +167,15 @@ Task<void> Changing::carry_out(HostRequest request) {
   // The kernel does not expect that the mode has changed.
   if (takes_privileges) (void)state_.kernel.drop_attributes(request.inode);
   answer(request, outcome);
+  recount_links(request, outcome);
   if (kind == OpKind::set_attributes) trim_if_asked(request.inode, outcome);
+}
+
+/// The kernel counts down the links of what it took the name for, which may be another object: the name was given to this one meanwhile.
+void Changing::recount_links(const HostRequest& request, const Outcome& outcome) {
+  if (outcome.error != 0) return;
+  if (request.op == HostOp::unlink && outcome.attributes.links > 0) (void)state_.kernel.drop_attributes(outcome.attributes.inode);
+  if (request.op == HostOp::rename && outcome.value != 0) (void)state_.kernel.drop_attributes(InodeId{outcome.value});
 }
 
 bool Changing::may_have_privileges(InodeId inode) {

@@ -28,6 +28,7 @@ class Changing {
  private:
   runtime::Task<void> reserve(runtime::HostRequest request);
   runtime::Task<void> carry_out(runtime::HostRequest request);
+  void recount_links(const runtime::HostRequest& request, const wire::Outcome& outcome);
   runtime::Task<void> open_truncated(runtime::HostRequest request);
   runtime::Task<void> create(runtime::HostRequest request);
   runtime::Task<void> create_nameless(runtime::HostRequest request);

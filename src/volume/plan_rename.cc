@@ -94,6 +94,7 @@ Step<Planned> plan_rename(Draft& draft, const wire::Operation& op) {
   if (ends.target == ends.source && op.flags != kNoReplace) return Draft::answer({}, ends.source);
   if (const auto good = check_ends(draft, ends, op.flags); !good) return std::unexpected(good.error());
 
+  wire::Outcome outcome;
   draft.put(entry_key(op.other, op.text), pack_entry({ends.source->id, ends.source->type()}));
   if (op.flags == kExchange) {
     draft.put(entry_key(op.inode, op.name), pack_entry({ends.target->id, ends.target->type()}));
@@ -107,6 +108,7 @@ Step<Planned> plan_rename(Draft& draft, const wire::Operation& op) {
     if (ends.target != nullptr) {
       if (ends.target->is_directory()) --ends.to_directory->links;
       lose_name(draft, *ends.target, ends.to_directory->id);
+      if (ends.target->links > 0) outcome.value = ends.target->id.value;
     }
   }
   move(draft, *ends.source, *ends.from_directory, *ends.to_directory);
@@ -114,7 +116,7 @@ Step<Planned> plan_rename(Draft& draft, const wire::Operation& op) {
   draft.drop_name(op.other, op.text);
   draft.drop_listing(op.inode);
   if (op.other != op.inode) draft.drop_listing(op.other);
-  return draft.finish({}, ends.source);
+  return draft.finish(outcome, ends.source);
 }
 
 }  // namespace lockstep::volume

@@ -95,7 +95,7 @@ struct Operation {
 struct Outcome {
   int error = 0;
   runtime::HostAttributes attributes;  ///< of the object made or changed; inode 0: none
-  std::uint64_t value = 0;             ///< bytes written; write: of the file's `offset` see below
+  std::uint64_t value = 0;             ///< bytes written; rename: the object that was replaced, if it has other names; see plan()
   std::uint64_t offset = 0;            ///< write: where the data came to stand
   bool existed = false;                ///< create: the object was there before
 };

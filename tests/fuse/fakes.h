@@ -213,6 +213,8 @@ class FakeChanges final : public controller::Changes {
   std::vector<InodeId> closed;
   int error = 0;
   bool in_line = false;  ///< locks have to wait
+  HostAttributes unlinked;  ///< what an unlink took a name of
+  InodeId replaced;         ///< by a rename: it has other names
   std::function<void(InodeId)> made;  ///< a file was, and nobody was told yet
 
   Task<wire::Outcome> change(wire::Operation o, Bytes payload, std::shared_ptr<Lease> lease) override {
@@ -243,7 +245,11 @@ class FakeChanges final : public controller::Changes {
         }
         break;
       }
-      case wire::OpKind::unlink: volume_.names.erase({o.inode, o.name}); break;
+      case wire::OpKind::unlink:
+        volume_.names.erase({o.inode, o.name});
+        out.attributes = unlinked;
+        break;
+      case wire::OpKind::rename: out.value = replaced.value; break;
       case wire::OpKind::set_attributes: {
         HostAttributes& a = volume_.objects.at(o.inode);
         if (o.change.size_set) a.size = o.change.size;

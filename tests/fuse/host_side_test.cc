@@ -370,6 +370,30 @@ TEST_CASE("a copy is read here and written to its target, up to the end of its s
   CHECK(waits->error() == ENOSPC);
 }
 
+TEST_CASE("what lost one of its names has its links counted anew") {
+  FakeSite s;
+  const InodeId b = s.volume.add("b", S_IFREG | 0644);
+  REQUIRE(s.lookup("b") == b);
+  const auto counted_anew = [&](HostOp op) {
+    HostRequest request = s.request(op, kRootInode, "a");
+    request.other = kRootInode;
+    request.other_name = "b";
+    const std::size_t before = s.notifications(Notification::Kind::attributes).size();
+    CHECK(s.ask(std::move(request)).error() == s.changes.error);
+    const auto after = s.notifications(Notification::Kind::attributes);
+    return after.size() == before ? kNoInode : after.back().inode;
+  };
+  s.changes.unlinked.inode = s.changes.replaced = b;
+  CHECK(counted_anew(HostOp::unlink) == kNoInode);  // that was its last name
+  CHECK(counted_anew(HostOp::rename) == b);
+  s.changes.unlinked.links = 1;
+  CHECK(counted_anew(HostOp::unlink) == b);
+  s.changes.replaced = kNoInode;
+  CHECK(counted_anew(HostOp::rename) == kNoInode);
+  s.changes.error = EIO;
+  CHECK(counted_anew(HostOp::unlink) == kNoInode);
+}
+
 TEST_CASE("errors of a change reach the host") {
   FakeSite s;
   const InodeId a = s.volume.add("a", S_IFREG | 0644);

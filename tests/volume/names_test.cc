@@ -198,6 +198,19 @@ TEST_CASE("rename moves a name; over an existing file that loses its own") {
   pair.require_equal();
 }
 
+TEST_CASE("a rename over a file with other names says which one it replaced") {
+  Pair pair;
+  const InodeId b = pair.file("b");
+  pair.file("a");
+  pair.file("c");
+  REQUIRE(pair.link(kRootInode, "b too", b).error == 0);
+  CHECK(pair.rename(kRootInode, "a", kRootInode, "b").value == b.value);
+  CHECK(pair.attributes(b).links == 1);
+  CHECK(pair.rename(kRootInode, "c", kRootInode, "b too").value == 0);
+  CHECK(orphans_made(pair.last.effect) == std::vector{b});
+  CHECK(pair.rename(kRootInode, "b too", kRootInode, "new").value == 0);
+}
+
 TEST_CASE("rename of directories moves links and the parent") {
   Pair pair;
   const InodeId d = pair.directory(kRootInode, "d"), e = pair.directory(kRootInode, "e");
