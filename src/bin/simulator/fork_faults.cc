@@ -170,9 +170,10 @@ void Faults::compare_divergence() {
     if (own.contains("error")) stage_.fail(fmt::format("{} does not say what it has of its own: {}", kSites[i], own["error"].get<std::string>()));
     else if (!own.value("complete", false)) stage_.fail(fmt::format("{} does not know all that it has of its own", kSites[i]));
     if (!cluster_.site(i).controller().serving()) continue;
-    bool& done = crowd_.at(i).make<bool>(false);  // outlives this: who waits behind a writer ends later
-    crowd_.at(i).spawn(look_at_files(crowd_.at(i), stage_, fmt::format("diverged, at {}", kSites[i]), done));
-    const bool read = cluster_.universe().run_until([&] { return done; }, seconds(20));
+    Look& look = crowd_.at(i).make<Look>(Look{.when = fmt::format("diverged, at {}", kSites[i])});  // outlives this
+    crowd_.at(i).spawn(look_at_files(crowd_.at(i), stage_, look));
+    const bool read = cluster_.universe().run_until([&] { return look.done; }, seconds(20));
+    look.over = true;  // who waits behind a writer may wait until the mount is made again
     // A write that waits for the decision keeps its page locked in the kernel of its host, and a reader of that page waits there.
     if (!read && owes_a_look(*cluster_.machine(i).mount())) stage_.fail(fmt::format("{}, which has diverged, can't be read", kSites[i]));
     ++counts_[read ? "diverged site read" : "diverged site read as far as its writers let"];

@@ -123,8 +123,13 @@ runtime::Task<void> count_under_lock(sim::Process& process, Stage& stage, std::u
 runtime::Task<void> set_up(sim::Process& process, Stage& stage, bool& done);
 /// Reads everything back through this machine's mount and says what may not be.
 runtime::Task<void> look_at_all(sim::Process& process, Stage& stage, std::string site, bool& done);
-/// The same of the blocks of the files that are there from the beginning, at any time: `when` is for messages.
-runtime::Task<void> look_at_files(sim::Process& process, Stage& stage, std::string when, bool& done);
+struct Look {
+  std::string when;  ///< for messages
+  bool over = false;  ///< nobody waits for it any more, and what it meets from here on is no fault
+  bool done = false;
+};
+/// The same of the blocks of the files that are there from the beginning, at any time.
+runtime::Task<void> look_at_files(sim::Process& process, Stage& stage, Look& look);
 
 /// The file that hosts write blocks of.
 [[nodiscard]] std::string data_file(std::uint64_t n);
