@@ -125,26 +125,26 @@ asan_build_in_time() {
   [[ $status -ne 124 ]]
 }
 
-unit_tests_of() {
+unit_tests_of() { # DIR SUITE SECONDS: of each program
   local name command
   while IFS=$'\t' read -r -a command; do
     name=${command[0]}
     if [[ $name == *bench ]]; then # a benchmark runs once, so that it can't rot; it is no Catch2 program
-      run_one "$2" "$name" 300 "${command[@]:1}"
+      run_one "$2" "$name" "$3" "${command[@]:1}"
       one_case "$2" "$name"
     else
-      catch_cases "$2" "$name" 300 "${command[@]:1}"
+      catch_cases "$2" "$name" "$3" "${command[@]:1}"
     fi
   done < <(meson_tests "$1")
 }
-suite_unit() { plain_build && unit_tests_of build unit; }
+suite_unit() { plain_build && unit_tests_of build unit 300; }
 suite_asan() {
   # What is compiled already is kept, so the next run goes on there.
   if ! asan_build_in_time; then
     no_time "the build with sanitizers" asan
     return
   fi
-  asan_build && unit_tests_of build-asan asan
+  asan_build && unit_tests_of build-asan asan 1200
 }
 
 suite_fuzz() {
