@@ -32,6 +32,10 @@ std::string names(SiteSet set, const std::vector<std::string>& all) {
   return text;
 }
 
+/// The base of an entry that is recorded behind `epoch`. Overwrites leave no record in the log: a member that has them can't show that it does
+/// after a restart, and does not have to.
+Seq base_behind(const Replica& replica, Epoch epoch) { return std::max(replica.logged(), Seq{first_seq_of(epoch).value - 1}); }
+
 }  // namespace
 
 // --- meeting -----------------------------------------------------------------------------------------------------------
@@ -193,7 +197,7 @@ runtime::Task<Keeper::Recorded> Controller::record_alone(bool consented, bool fo
   co_await keep_answers();
   // Forced by a site that may lack acknowledged writes: what counts of earlier epochs is not known.
   const bool whole = keeper_.membership().has(options_.self) && !keeper_.state().unproven && !keeper_.state().incomplete;
-  const Seq base = forced && !whole ? Seq{0} : primary_ ? primary_->last_seq() : replica_.last();
+  const Seq base = forced && !whole ? Seq{0} : base_behind(replica_, epoch());
   const EpochEntry entry = keeper_.next(options_.self, SiteSet{options_.self}, base, forced, above);
   std::vector<Uuid> stores = keeper_.stores_with(options_.self, replica_.area.identity().store);
   const Keeper::Recorded done = co_await keeper_.record(entry, std::move(stores), consented, stop_);
@@ -219,7 +223,7 @@ runtime::Task<bool> Controller::target_yielded(Epoch above) {
 runtime::Task<bool> Controller::take_in() {
   primary_->hold();
   const SiteSet both{options_.self, options_.peer};
-  const EpochEntry entry = keeper_.next(options_.self, both, primary_->last_seq());
+  const EpochEntry entry = keeper_.next(options_.self, both, base_behind(replica_, epoch()));
   std::vector<Uuid> stores = keeper_.stores_with(options_.peer, peer_->store);
   stores.at(options_.self.value) = replica_.area.identity().store;
   const Keeper::Recorded done = co_await keeper_.record(entry, std::move(stores), true, stop_);
@@ -380,7 +384,7 @@ runtime::Task<std::string> Controller::switch_over() {
     co_return "the other site went away meanwhile; nothing was changed";
   }
   const SiteSet both{options_.self, options_.peer};
-  co_await keeper_.record(keeper_.next(options_.peer, both, primary_->last_seq()), keeper_.state().stores, true, stop_);
+  co_await keeper_.record(keeper_.next(options_.peer, both, base_behind(replica_, epoch())), keeper_.state().stores, true, stop_);
   const Result<> told = co_await primary_->say_membership();
   link_->drop_session();
   if (!told) co_return "the other site went away before it had recorded that it is the primary; it is settled when they meet again";
@@ -494,7 +498,7 @@ runtime::Task<void> Controller::leave() {
   const bool drained = co_await primary_->drained();
   if (!drained || !primary_->in_sync()) co_return;
   co_await replica_.make_stable();
-  const EpochEntry entry = keeper_.next(options_.peer, SiteSet{options_.peer}, primary_->last_seq());
+  const EpochEntry entry = keeper_.next(options_.peer, SiteSet{options_.peer}, base_behind(replica_, epoch()));
   co_await keeper_.record(entry, keeper_.state().stores, true, stop_);
   const Result<> told = co_await primary_->say_membership();
   if (told) log::info("{} goes on alone in epoch {}", options_.peer_name, epoch().value);

@@ -1,4 +1,4 @@
-// M8: a secondary that is stopped while the primary is just lost has everything, and goes on by itself no more.
+// M8: a site that is stopped while the other one is just lost: whoever has everything is known when they meet, and goes on by itself no more.
 #include <cstring>
 
 #include "served_sites.h"
@@ -45,4 +45,29 @@ TEST_CASE("M8, the primary dies and the secondary is stopped at once: they go on
   CHECK(sites.controller(kEast).epoch() == epoch);
   sites.cluster.kill(kEast);
   REQUIRE(sites.run_until([&] { return sites.state(kWest) == ServedSites::State::alone; }));
+}
+
+TEST_CASE("M8, a primary leaves unheard, and the other one dies: overwrites, which are in no log, do not part them", "[leave]") {
+  const bool switched = GENERATE(false, true);
+  ServedSites sites(881, false);
+  const std::size_t first = switched ? kWest : kEast, other = 1 - first;
+  if (switched) {
+    REQUIRE(sites.command(kEast, {{"command", "switchover"}}).value("ok", false));
+    REQUIRE(sites.run_until([&] { return sites.cluster.in_sync(); }));
+  }
+  Write write;
+  sites.start(first, 0, 1, write);
+  REQUIRE(sites.run_until([&] { return write.ended; }));
+  REQUIRE(!write.error);
+  REQUIRE(sites.controller(first).replica().logged() < sites.controller(first).seq());
+  const Epoch epoch = sites.controller(first).epoch();
+  sites.line(false);
+  REQUIRE(sites.cluster.stop(first));
+  CHECK(sites.controller(other).epoch() == epoch);
+  sites.cluster.kill(other);
+  sites.line(true);
+  for (const std::size_t site : {first, other}) sites.start_again(site);
+  REQUIRE(sites.run_until([&] { return sites.cluster.in_sync(); }));
+  CHECK(sites.controller(first).epoch() > Epoch{epoch.value + 1});
+  for (const std::size_t site : {kEast, kWest}) CHECK(sites.content(site) == data_with({1}));
 }
