@@ -228,6 +228,18 @@ TEST_CASE("of what was found and is gone its finder may still see the last, with
   CHECK_FALSE(j.alone(make(What::look, {"a", "x"}), file(0, 0)));
 }
 
+TEST_CASE("what a link found as a directory is one, though it is removed before the new name's directory is found") {
+  Judge j;
+  CHECK(j.alone(make(What::make_directory, {"a", "x"}), kDone));
+  const auto link = j.check.began(two(What::link, {"a", "x"}, {"b", "d", "n"}));
+  CHECK(j.alone(make(What::remove_directory, {"a", "x"}), kDone));
+  SECTION("the directory is made behind that") {
+    CHECK(j.alone(make(What::make_directory, {"b", "d"}), kDone));
+    CHECK(j.ends(link, failed(EPERM)));
+  }
+  SECTION("there is none") { CHECK_FALSE(j.ends(link, failed(EPERM))); }
+}
+
 TEST_CASE("where more can be explained than there is time for nothing is judged any more") {
   Judge j;
   for (int i = 0; i < 40; ++i) (void)j.check.began(truncate({"a"}, 1));

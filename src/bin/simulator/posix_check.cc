@@ -87,6 +87,9 @@ void Check::observe(Waiting& waiting, Id id, const Tree& tree) const {
       if (entries != nullptr && entries->contains(call.to.back())) errors.insert(EEXIST);
     }
   }
+  // A directory stays one for who found it, also when it is removed before the second path leads anywhere.
+  for (const Number at : waiting.first.back()) waiting.directory = waiting.directory || tree.is_directory(at);
+  if (call.what == What::link && waiting.directory && !waiting.second.back().empty()) errors.insert(EPERM);
   for (const int error : errors) waiting.may_say.insert({error, std::nullopt});
   for (const Number first : waiting.first.back()) {
     for (const Number second : waiting.second.back()) {
@@ -144,7 +147,7 @@ Check::Id Check::began(const Call& call) {
 }
 
 std::optional<Check::World> Check::with_step(const World& world, Id id, Places places, std::size_t position) const {
-  static const auto done = std::make_shared<const Waiting>(Waiting{.done = true, .behind = 0, .first = {}, .second = {}, .may_say = {}, .lists = {}});
+  static const auto done = std::make_shared<const Waiting>(Waiting{.done = true, .behind = 0, .first = {}, .second = {}, .directory = false, .may_say = {}, .lists = {}});
   std::vector<Step> steps = world.steps;
   steps.insert(steps.begin() + static_cast<std::ptrdiff_t>(position), Step{id, places, nullptr, false});
   for (std::size_t i = position; i < steps.size(); ++i) {  // what took effect before takes effect still

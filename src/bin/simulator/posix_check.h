@@ -65,6 +65,7 @@ class Check {
     bool done = false;                  ///< it took effect
     Id behind = 0;                      ///< it began when this step had its answer; 0: all such steps are in the first one
     Walk first, second;                 ///< of its paths
+    bool directory = false;             ///< the first one led to one
     std::set<Answer> may_say;           ///< while it has changed nothing
     std::map<Number, Shown> lists;
     auto operator<=>(const Waiting&) const = default;
