@@ -172,6 +172,11 @@ class Log {
   /// Takes the record of `effect` into memory. Errc::busy: no room until a forget_through() has ended that gives some;
   /// Errc::invalid: larger than the whole log. Requires: effect.seq > last().
   [[nodiscard]] virtual Result<> append(const wire::Effect& effect) = 0;
+  /// The other site was told stable(): it may forget what stands before, and needs no more for this one.
+  virtual void told() = 0;
+  /// The other site's log, of the same size, may have no room for the record of `effect`, even if it forgets all that it may: so much was
+  /// appended since told().
+  [[nodiscard]] virtual bool outruns(const wire::Effect& effect) const = 0;
   /// Writes the pending records, in one call; then they survive the death of the process.
   [[nodiscard]] virtual Result<> flush() = 0;
   /// Flushes and makes records stable. Errc::io. Suspends.

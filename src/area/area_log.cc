@@ -50,6 +50,11 @@ Result<> AreaLog::append(const wire::Effect& effect) {
   return done;
 }
 
+bool AreaLog::outruns(const wire::Effect& effect) const {
+  // Few records are large, and only those may have to be measured.
+  return ring_->outruns(0) || (ring_->outruns(kRecordBodyBytesMax) && ring_->outruns(wire::encode_record(effect).size()));
+}
+
 runtime::Task<Result<>> AreaLog::prove(std::vector<BlockRange> ranges, std::uint64_t proof) {
   co_await ring_->begin_notes();
   const std::vector<BlockRange> proven = unproven_.proven(ranges, proof);

@@ -22,6 +22,8 @@ class AreaLog final : public Log {
   [[nodiscard]] Seq first() const override { return ring_->first(); }
   [[nodiscard]] Seq forgotten() const override { return ring_->forgotten(); }
   [[nodiscard]] Result<> append(const wire::Effect& effect) override;
+  void told() override { ring_->told(); }
+  [[nodiscard]] bool outruns(const wire::Effect& effect) const override;
   [[nodiscard]] Result<> flush() override { return ring_->flush(); }
   runtime::Task<Result<>> sync() override { return ring_->sync(); }
   runtime::Task<Result<>> forget_through(Seq seq) override { return ring_->forget_through(seq); }

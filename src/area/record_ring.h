@@ -57,6 +57,13 @@ class RecordRing {
   [[nodiscard]] Seq forgotten() const { return forgotten_; }
   /// Errc::busy: no room; Errc::invalid: larger than the ring. Requires: seq > last().
   [[nodiscard]] Result<> append(Seq seq, Bytes body);
+  /// Whoever has the same records was told stable(), and may forget what stands before.
+  void told() { told_ = synced_; }
+  /// Such a ring may have no room for a record of `bytes`: it keeps what was appended since told(), and that would be more than half of it.
+  [[nodiscard]] bool outruns(std::uint64_t bytes) const {
+    const std::uint64_t ahead = end() - std::max(told_, first_);
+    return ahead > 0 && ahead + record_bytes(bytes) > this->bytes() / 2;
+  }
   [[nodiscard]] Result<> flush();
   runtime::Task<Result<>> sync();
   /// Gives the room of the records up to `seq`. Suspends.
@@ -113,6 +120,7 @@ class RecordRing {
   std::uint64_t first_ = 0;
   Seq forgotten_;
   std::uint64_t synced_ = 0;
+  std::uint64_t told_ = 0;  ///< synced_ when the other site was told
   std::uint64_t written_ = 0;
   Seq last_;
   Seq stable_;

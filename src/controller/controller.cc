@@ -64,7 +64,7 @@ void Controller::start(HostCaches& caches, HostGate& gate, peer::Link& link) {
   replica_.caches = &caches;
   gate_ = &gate;
   link_ = &link;
-  replica_.on_want_stable = [this] { link_->ping_now(); };
+  replica_.pulse_now = [this] { link_->ping_now(); };
   replica_.start();
   scope_.spawn(detach_watch());
   scope_.spawn(lone_watch());
@@ -223,6 +223,7 @@ wire::Hello Controller::hello() {
 }
 
 peer::Pulse Controller::pulse() {
+  replica_.area.log().told();
   return {.stable = replica_.stable(), .waits_from = waits_from(), .urgent = replica_.wants_stable(),
           .short_of_room = short_here_};
 }

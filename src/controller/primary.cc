@@ -333,7 +333,9 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
     const std::optional<Seq> committed = commit(request, effect, **composed, cost);
     if (!committed) {
       request.own_payload();
-      if (replica_.area.log().bytes_used() > replica_.area.log().bytes() / 2) {
+      if (!replica_.failed() && replica_.must_say_stable(effect)) {
+        co_await replica_.say_stable();
+      } else if (replica_.area.log().bytes_used() > replica_.area.log().bytes() / 2) {
         co_await replica_.log_room();
       } else {
         co_await replica_.changed.wait();
@@ -358,7 +360,7 @@ runtime::Task<Result<>> Primary::repair_edges(std::vector<wire::AreaWrite> write
 
 /// Gives the effect its seq and puts it into force here; nullopt: no room in the log or the in-flight ring, nothing changed.
 std::optional<Seq> Primary::commit(Request& request, wire::Effect& effect, area::Composed& composed, std::uint64_t cost) {
-  if (replica_.failed()) return std::nullopt;
+  if (replica_.failed() || replica_.must_say_stable(effect)) return std::nullopt;
   const Seq seq{seq_.value + 1};
   effect.seq = seq;
   effect.epoch = options_.epoch;

@@ -147,6 +147,7 @@ runtime::Task<Result<>> Primary::send_keys(std::uint64_t session) {
     const Result<std::vector<wire::Effect>> there = co_await replica_.area.log().read_after(target.common, 1);
     target.whole = !there.has_value();
   }
+  co_await replica_.say_stable();  // before the records of which the target may keep no more
   // The target's log will begin at the mark: this site's has to reach it, or the target would seem to have more after a kill.
   while (!over(session) && seq_ > replica_.area.log().last() && !replica_.append_mark(seq_)) co_await replica_.log_room();
   if (over(session)) co_return gone();

@@ -74,7 +74,7 @@ void Replica::want_stable() {
   if (freed_.empty()) return;
   sync_due_ = wants_stable_ = true;
   sync_now_.notify_all();
-  if (on_want_stable) on_want_stable();
+  if (pulse_now) pulse_now();
 }
 
 void Replica::sync_soon(std::function<void()> then) { scope_.spawn(sync_then(std::move(then))); }
@@ -263,7 +263,23 @@ runtime::Task<void> Replica::log_room() {
     checkpointing_ = true;
     scope_.spawn(checkpoint());
   }
+  // The other site has to say that it needs no more of it. It would with its next heartbeat.
+  if (peer_member_ && peer_stable_ < area.log().last() && !std::exchange(wants_stable_, true) && pulse_now) pulse_now();
   co_await log_room_.wait();
+}
+
+runtime::Task<void> Replica::say_stable() {
+  if (saying_stable_) {
+    while (saying_stable_) co_await log_room_.wait();
+    co_return;
+  }
+  saying_stable_ = true;
+  const Result<> synced = co_await area.log().sync();
+  if (!synced) fail_area("making the log stable", synced.error());
+  if (synced && pulse_now) pulse_now();
+  area.log().told();  // with nobody there as well: whoever comes is told first
+  saying_stable_ = false;
+  log_room_.notify_all();
 }
 
 runtime::Task<void> Replica::make_room(const wire::Effect& effect) {
@@ -522,13 +538,13 @@ bool Replica::append_mark(Seq seq) {
 }
 
 runtime::Task<Result<>> Replica::begin_anew(Seq seq, Anew why) {
+  freed_.clear();  // what the keys say is free is free, and nothing of it is held any more
   if (observer != nullptr) observer->passed_over(true);
   take_reservations();
   while (checkpointing_) co_await log_room_.wait();  // it may be writing such keys
   Result<> dropped = co_await drop_forgotten(world.keys);
   if (dropped && why == Anew::log_lost) dropped = co_await note_gap(world.keys, seq);
   if (!dropped) co_await halt("dropping what was written down of forgotten changes", dropped.error());
-  freed_.clear();  // what the keys say is free is free
   const Result<> flushed = co_await world.keys.flush();
   if (!flushed) co_await halt("making the metadata stable", flushed.error());
   // Says also after a restart that nothing before it can be had from this log.

@@ -92,6 +92,11 @@ class Replica {
   /// Room in the log for the record of `effect`: appended, in memory. False: none, await log_room() and try again.
   [[nodiscard]] bool append(const wire::Effect& effect);
   runtime::Task<void> log_room();
+  /// Before a record goes to the other site, which must not wait for room in its log: only what it is told on the way can give it any. True: it
+  /// might; await say_stable() first.
+  [[nodiscard]] bool must_say_stable(const wire::Effect& effect) const { return !effect.batch.empty() && area.log().outruns(effect); }
+  /// Makes the log stable, and tells the other site; or failed(). Suspends.
+  runtime::Task<void> say_stable();
   /// Suspects the blocks of `effect` and appends its record: it may be put into force until the caller suspends. Suspends.
   runtime::Task<void> make_room(const wire::Effect& effect);
   /// Writes blocks and checksums and publishes, or failed(). The record was appended before.
@@ -130,7 +135,7 @@ class Replica {
   [[nodiscard]] bool holds_freed() const { return !freed_.empty(); }
   /// The log is to be made stable now, at both sites: somebody waits for space.
   void want_stable();
-  std::function<void()> on_want_stable;  ///< asks the other site
+  std::function<void()> pulse_now;  ///< tells the other site at once what is stable here, and asks it for as much if that is wanted
   /// Makes the log stable at once, then calls `then`.
   void sync_soon(std::function<void()> then);
   [[nodiscard]] bool wants_stable() const { return wants_stable_; }
@@ -204,6 +209,7 @@ class Replica {
   runtime::Event log_room_;
   runtime::Scope scope_;
   bool checkpointing_ = false;
+  bool saying_stable_ = false;
   unsigned holds_appends_ = 0;  // who makes the log stable and lets nothing new into it until then
   runtime::Task<void> tick_loop();
   runtime::Task<void> sync_then(std::function<void()> then);

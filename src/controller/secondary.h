@@ -53,7 +53,7 @@ class Secondary final : RoleHook {
   runtime::Task<void> stop();
 
   [[nodiscard]] bool live() const { return ready_; }
-  [[nodiscard]] bool in_sync() const { return ready_ && !target_; }
+  [[nodiscard]] bool in_sync() const { return ready_ && !target_ && session_ != nullptr && !session_->ended(); }
   /// Adds to a HELLO what only this role knows; what changes until the session is served is said at its start.
   void say(wire::Hello& hello) const;
   [[nodiscard]] const std::string& problem() const { return problem_; }

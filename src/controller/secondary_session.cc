@@ -360,6 +360,7 @@ runtime::Task<Result<std::vector<std::byte>>> Secondary::fetch(BlockRange blocks
 
 runtime::Task<Result<>> Secondary::send_log(peer::Session& session, Seq after) {
   if (ready_) co_return fail(Errc::invalid, "a FETCH of the log after SYNCED");
+  co_await replica_.say_stable();  // the primary needs room for what comes now
   while (after < replica_.logged()) {
     Result<std::vector<wire::Effect>> records = co_await replica_.area.log().read_after(after, kLogChunkBytes);
     if (!records) {

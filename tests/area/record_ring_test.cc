@@ -129,6 +129,35 @@ TEST_CASE("a full log is busy until records are forgotten") {
   CHECK(seqs(w, next, 2).size() == seq - 2);
 }
 
+TEST_CASE("a log that forgets what it was told has room for whatever does not outrun that") {
+  TestWorld here, there;
+  make_log(here);
+  make_log(there);
+  RecordRing& log = open_log(here);
+  RecordRing& copy = open_log(there);
+  sim::Prng prng(7);
+  Seq told;
+  std::uint64_t tellings = 0;
+  for (std::uint64_t seq = 1; seq < 2000; ++seq) {
+    const std::uint64_t bytes = prng.below(prng.chance(20) ? log.bytes() - 200 : 600);
+    if (log.outruns(bytes)) {
+      REQUIRE(here.run(log.sync()));
+      told = log.stable();
+      log.told();
+      ++tellings;
+      REQUIRE_FALSE(log.outruns(bytes));
+    }
+    const auto put_in = [&](TestWorld& w, RecordRing& ring, Seq may_forget) {
+      if (ring.append(Seq{seq}, body(seq, bytes))) return;
+      REQUIRE(w.run(ring.forget_through(may_forget)));
+      put(ring, seq, bytes);
+    };
+    put_in(here, log, Seq{seq - 1});
+    put_in(there, copy, told);
+  }
+  CHECK(tellings > 20);
+}
+
 TEST_CASE("a record larger than the log is not busy but invalid") {
   TestWorld w;
   make_log(w);

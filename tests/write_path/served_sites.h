@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "bin/simulator/cluster.h"
+#include "bin/simulator/log_filler.h"
 #include "bin/simulator/unread.h"
 #include "core/log.h"
 #include "sim/storage.h"
@@ -91,6 +92,12 @@ inline runtime::Task<void> open_it(sim::Process& process, std::string path, sim:
   call.ended = true;
 }
 
+inline runtime::Task<void> end_with(runtime::Task<Result<>> what, HostCall& call) {
+  const Result<> done = co_await std::move(what);
+  if (!done) call.error = done.error().posix;
+  call.ended = true;
+}
+
 struct ServedSites {
   using State = controller::Controller::State;
   static constexpr Duration kLimit = std::chrono::minutes(2);
@@ -142,6 +149,18 @@ struct ServedSites {
     hosts[site]->spawn(what(call));
     REQUIRE(run_until([&] { return call.ended; }));
     return call;
+  }
+  void make_directory(std::size_t site, std::string path) {
+    sim::Host host(*hosts[site]);
+    const HostCall made = call(site, [&](HostCall& call) { return end_with(host.mkdir(path, 0755), call); });
+    REQUIRE(!made.error);
+  }
+  /// More records than a log holds, of which nothing is left.
+  void fill_log(std::size_t site) {
+    const HostCall filled = call(site, [&](HostCall& call) {
+      return end_with(simulator::fill_log(*hosts[site], "/for a moment"), call);
+    });
+    REQUIRE(!filled.error);
   }
   /// The daemon of a site, which is down, and applications, which ended with its mount.
   void start_again(std::size_t site) {

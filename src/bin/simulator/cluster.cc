@@ -12,8 +12,6 @@
 namespace lockstep::simulator {
 namespace {
 
-constexpr std::uint64_t kLogBytes = 1u << 20;
-
 config::Config make_config(const ClusterOptions& options) {
   config::Config config;
   config.volume = "simulated";

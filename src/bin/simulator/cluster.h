@@ -18,6 +18,8 @@ namespace lockstep::simulator {
 
 inline constexpr std::array<const char*, 2> kSites = {"east", "west"};  // east is the primary
 
+inline constexpr std::uint64_t kLogBytes = 1u << 20;
+
 struct ClusterOptions {
   std::uint64_t area_bytes = 24u << 20;
   bool alone = true;      ///< the primary goes on alone when the other site is away

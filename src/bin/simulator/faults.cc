@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "bin/simulator/checks.h"
+#include "bin/simulator/log_filler.h"
 #include "bin/simulator/unread.h"
 #include "sim/key_value.h"
 #include "sim/storage.h"
@@ -29,6 +30,11 @@ runtime::Task<void> run_verify(site::Site& site, Unread& unread, Stage& stage) {
   const nlohmann::json answer = co_await site.execute({{"command", "verify"}}, unread);
   if (answer.contains("equal") && !answer["equal"].get<bool>() && !stage.rot) stage.fail("verify: " + answer.dump());
   if (answer.contains("equal")) ++stage.verified;
+}
+
+runtime::Task<void> fill_a_log(sim::Process& process, std::string path) {
+  // What stops it is no fault: others are judged. That it ends is.
+  (void)co_await fill_log(process, std::move(path));
 }
 
 }  // namespace
@@ -65,6 +71,7 @@ const std::vector<Faults::Kind> Faults::kAdded = {
     {"fork", 120, &Faults::fork, true},
     {"arbiter lost before a site", 250, &Faults::lose_arbiter_first, true},
     {"work without an area", 100, &Faults::work_without_area, true},
+    {"a log filled", 120, &Faults::fill_log},
 };
 
 Faults::Faults(Cluster& cluster, Stage& stage, Crowd& crowd, sim::Prng& prng, sim::Prng& added, sim::Prng& apart, std::map<std::string, std::uint64_t>& counts)
@@ -121,6 +128,14 @@ void Faults::trouble() {
       if (const auto wrong = not_suspect(cluster_)) stage_.fail(*wrong);
     }
   }
+}
+
+/// More records at once than a log holds, faster than heartbeats say what may be forgotten.
+void Faults::fill_log() {
+  const std::size_t site = added_.below(2);
+  if (!cluster_.up(site)) return;
+  crowd_.at(site).spawn(fill_a_log(crowd_.at(site), fmt::format("/filling{}", filled_++)));
+  count("a log filled");
 }
 
 void Faults::heal() {

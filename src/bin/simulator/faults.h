@@ -72,6 +72,7 @@ class Faults {
   void fork();
   void lose_arbiter_first();
   void work_without_area();
+  void fill_log();
 
   // Of a fork: fork_faults.cc.
   bool part();
@@ -121,6 +122,7 @@ class Faults {
   sim::Prng& added_;
   sim::Prng& apart_;        ///< what strikes sites that are apart
   std::map<std::string, std::uint64_t>& counts_;
+  std::uint64_t filled_ = 0;  // logs
   std::vector<const Kind*> mix_;
   Duration length_{};
   Instant end_, last_end_;
