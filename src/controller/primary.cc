@@ -402,7 +402,10 @@ std::optional<Seq> Primary::commit(Request& request, wire::Effect& effect, area:
     entry.dropped = !reserves && (entry.effect.drops.empty() || replica_.caches->drop_now(entry.effect.drops));
     if (entry.dropped) steps.note(Step::dropped, request.id, seq, request.turns, Status::exclusive);
     send_effect(request, entry);
-    if (!entry.dropped && !reserves) scope_.spawn(drop_here(seq, entry.effect.drops));
+    if (!entry.dropped && !reserves) {
+      ++dropping_;
+      scope_.spawn(drop_here(seq, entry.effect.drops));
+    }
   }
   if (reserves) scope_.spawn(earlier_left(seq));
   if (!entry.stable) scope_.spawn(sync_here(seq));
@@ -434,7 +437,13 @@ void Primary::send_effect(Request& request, InFlight& entry) {
 
 runtime::Task<void> Primary::drop_here(Seq seq, std::vector<wire::Drop> drops) {
   co_await replica_.caches->drop(std::move(drops));
+  --dropping_;
   dropped(seq);
+  if (dropping_ == 0 && !live_) replica_.changed.notify_all();
+}
+
+runtime::Task<void> Primary::nothing_to_drop() {
+  while (dropping_ != 0) co_await replica_.changed.wait();
 }
 
 bool Primary::in_flight_before(Seq seq) const {

@@ -173,6 +173,9 @@ class Primary final : RoleHook {
   std::optional<Seq> commit(Request& request, wire::Effect& effect, area::Composed& composed, std::uint64_t cost);
   void send_effect(Request& request, InFlight& entry);
   runtime::Task<void> drop_here(Seq seq, std::vector<wire::Drop> drops);
+  /// Before the other site serves its hosts again, which may see what stands in both areas: a secondary that has started anew does not hold
+  /// the turns of what it has. Suspends until this site's kernel keeps nothing that was to be dropped. Requires: not live.
+  runtime::Task<void> nothing_to_drop();
   [[nodiscard]] bool in_flight_before(Seq seq) const;
   runtime::Task<void> earlier_left(Seq seq);
   void dropped(Seq seq);
@@ -277,6 +280,7 @@ class Primary final : RoleHook {
   std::optional<ResyncProgress> progress_;
   std::uint64_t committed_with_data_ = 0;
   std::uint64_t looked_at_ = 0;     // committed_with_data_ when clear_some() last began
+  std::size_t dropping_ = 0;        // effects whose drops were begun and have not ended
   std::vector<Seq> left_at_end_of_pass_;
   std::vector<ClaimId> to_release_;  // at the end of the role
   std::string problem_;

@@ -153,6 +153,7 @@ runtime::Task<Result<>> Primary::catch_up(peer::Link& link, peer::Session& sessi
     const Result<> settled = co_await settle_blocks(link, session, plan.blocks);
     if (!settled) co_return settled;
   }
+  co_await nothing_to_drop();
   // What the secondary has, and has nothing left to drop of, is answered: its MIRRORED was lost.
   std::vector<Seq> answered;
   wire::Synced synced;

@@ -78,6 +78,7 @@ runtime::Task<void> Primary::make_equal(std::uint64_t session) {
   if (going) going = co_await send_keys(session);
   while (going && !target_->caught_up && !over(session) && !stop_.requested()) co_await session_changed_.wait();
   if (going && (over(session) || stop_.requested())) going = gone();
+  if (going) co_await nothing_to_drop();
   if (going) going = co_await send_records_through(Seq{UINT64_MAX}, session);
   if (going) go_live();
   if (std::exchange(chase_ends_, false)) go_on(options_.epoch);

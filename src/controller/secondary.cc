@@ -311,7 +311,7 @@ runtime::Task<void> Secondary::bring(std::vector<std::uint64_t> lost) {
     while (!stop_.requested()) {
       const Result<> repaired = co_await repair({block, 1});
       if (repaired || repaired.error().code != Errc::unavailable) break;
-      if (!in_sync() && !stop_.requested()) co_await changed_.wait();
+      if (!level() && !stop_.requested()) co_await changed_.wait();
     }
   }
 }
@@ -325,6 +325,7 @@ runtime::Task<void> Secondary::finish(wire::Effect effect, ClaimId claim, bool d
   }
   unanswered_.erase(effect.seq);
   answer(effect, claim);
+  if (unanswered_.empty()) changed_.notify_all();
 }
 
 /// Leaves out of `writes` what lies in granules still to be copied, with its checksums; the payload of the rest, in `part` if

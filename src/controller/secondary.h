@@ -11,7 +11,8 @@
 //   (3) A host's request is answered after its effect was applied and its record written, and the primary has dropped what
 //       its kernel kept (COMMIT.dropped or DROPPED).
 //   (4) A pending request is forwarded again in each session until its effect or a REFUSAL arrives.
-//   (5) In a granule that is still to be copied nothing is written and nothing read here.
+//   (5) SYNCED leaves when no effect of an earlier session is unfinished here: a primary that has started anew does not hold its turns any more.
+//   (6) In a granule that is still to be copied nothing is written and nothing read here.
 //
 // secondary.cc has requests and effects, secondary_session.cc messages, secondary_target.cc how this site is made equal.
 #pragma once
@@ -152,9 +153,13 @@ class Secondary final : RoleHook {
   runtime::Task<Result<>> take_given(wire::Copy copy, Bytes payload);
   runtime::Task<void> drop_block(std::uint64_t block);
   void synced(const wire::Synced& message);
+  runtime::Task<void> go_live_when_finished(std::uint64_t session);
+  void go_live();
   Pending* pending_of(const RequestId& id);
   [[nodiscard]] bool is_own(const RequestId& id) const { return id.site == replica_.self && id.boot == options_.boot; }
   [[nodiscard]] bool over(std::uint64_t session) const { return session != sessions_ || session_ == nullptr; }
+  /// All that the primary has is here, so that its blocks may take the place of bad ones.
+  [[nodiscard]] bool level() const { return caught_up_ && !target_ && session_ != nullptr && !session_->ended(); }
 
   // secondary_target.cc
   runtime::Task<Result<>> handle_of_target(peer::Session& session, peer::Incoming& incoming);
@@ -180,7 +185,8 @@ class Secondary final : RoleHook {
   std::vector<std::uint64_t> completed_;       // answered at the end of the pass, after the log was written
   peer::Session* session_ = nullptr;
   std::uint64_t sessions_ = 0;
-  bool ready_ = false;
+  bool caught_up_ = false;         // in this session: the primary has nothing more to send of the past
+  bool ready_ = false;             // its effects may come
   Uuid primary_start_;             // of the primary that was met last
   bool primary_restarted_ = false;
   std::uint64_t number_ = 0;       // of questions

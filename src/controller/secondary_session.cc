@@ -75,7 +75,7 @@ void Secondary::end_session(const Error& why) {
   problem_ = "the connection with the primary ended: " + why.text;
   log::warning("{}", problem_);
   if (comparison != nullptr) comparison->end();
-  ready_ = false;
+  ready_ = caught_up_ = false;
   session_ = nullptr;
   ++sessions_;
   for (auto& [number, waiting] : fetching_) {
@@ -104,7 +104,7 @@ runtime::Task<Result<>> Secondary::handle(peer::Session& session, peer::Incoming
     if (handled || handled.error().code != Errc::absent) co_return handled;
   }
   if (auto* record = std::get_if<wire::Record>(&message)) {
-    if (ready_ || record->without_payload) co_return fail(Errc::invalid, "a RECORD that has no place here");
+    if (caught_up_ || record->without_payload) co_return fail(Errc::invalid, "a RECORD that has no place here");
     co_return co_await apply(std::move(record->effect), incoming.payload, false, false);
   }
   if (auto* granted = std::get_if<wire::Grant>(&message)) {
@@ -214,10 +214,9 @@ runtime::Task<Result<>> Secondary::handle(peer::Session& session, peer::Incoming
   co_return fail(Errc::invalid, fmt::format("message {} has no place here", message.index()));
 }
 
-/// The primary has nothing more to send of the past: pending requests go (again), then this side's SYNCED, so that they are
-/// in line before any new request of the primary's host.
+/// The primary has nothing more to send of the past. Until this side's SYNCED it serves nobody who could see what is unfinished here (R2).
 void Secondary::synced(const wire::Synced& message) {
-  if (ready_) return;
+  if (std::exchange(caught_up_, true)) return;
   for (auto& [n, pending] : pending_) {
     if (!pending->applied || pending->dropped) continue;
     const bool dropping =
@@ -227,6 +226,18 @@ void Secondary::synced(const wire::Synced& message) {
     complete(*pending);
   }
   replica_.reached(message.seq);
+  changed_.notify_all();
+  if (target_ || unanswered_.empty()) return go_live();  // the hosts of a target are not served yet: nothing is kept for them
+  scope_.spawn(go_live_when_finished(sessions_));
+}
+
+runtime::Task<void> Secondary::go_live_when_finished(std::uint64_t session) {
+  while (!unanswered_.empty() && !over(session) && !stop_.requested()) co_await changed_.wait();
+  if (!over(session) && !stop_.requested()) go_live();
+}
+
+/// Pending requests go (again), then this side's SYNCED, so that they are in line before any new request of the primary's host.
+void Secondary::go_live() {
   ready_ = true;
   changed_.notify_all();
   if (primary_restarted_) {
@@ -237,7 +248,7 @@ void Secondary::synced(const wire::Synced& message) {
   forward_more();
   session_->send(wire::Synced{replica_.applied(), {}});
   problem_.clear();
-  if (!target_) log::info("in sync with the primary at seq {}", message.seq.value);
+  if (!target_) log::info("in sync with the primary at seq {}", replica_.applied().value);
   if (!target_) replica_.made_equal();
   if (!target_ && keeper_.state().left) scope_.spawn(be_back());
   user_.session_live();
@@ -289,7 +300,7 @@ runtime::Task<Result<>> Secondary::fetched(wire::Blocks answer, Bytes payload) {
   if (!good) co_return good;
   std::vector<std::byte> bytes;
   if (!answer.bad) bytes.assign(payload.begin(), payload.end());
-  if (found->second.mend && in_sync()) {
+  if (found->second.mend && level()) {
     Result<std::vector<std::byte>> theirs = bytes;
     if (answer.bad) theirs = fail(Errc::corrupt, fmt::format("block {} is bad at the other site, too", answer.blocks.first));
     (void)co_await replica_.mend(answer.blocks.first, std::move(theirs));
@@ -340,7 +351,7 @@ runtime::Task<Result<>> Secondary::repair(BlockRange blocks) {
   if (!bad) co_return std::unexpected(bad.error());
   for (const std::uint64_t block : *bad) {
     std::optional<std::vector<std::byte>> theirs;
-    if (in_sync()) theirs = co_await ask_blocks({block, 1}, true);
+    if (level()) theirs = co_await ask_blocks({block, 1}, true);
     if (!theirs) co_return fail(Errc::unavailable, "the primary is not in sync with this site");
     const Result<std::vector<std::uint64_t>> still = co_await replica_.bad_among({block, 1});
     if (!still || !still->empty()) done = fail(Errc::corrupt, fmt::format("block {} is still bad", block));
@@ -359,7 +370,7 @@ runtime::Task<Result<std::vector<std::byte>>> Secondary::fetch(BlockRange blocks
 }
 
 runtime::Task<Result<>> Secondary::send_log(peer::Session& session, Seq after) {
-  if (ready_) co_return fail(Errc::invalid, "a FETCH of the log after SYNCED");
+  if (caught_up_) co_return fail(Errc::invalid, "a FETCH of the log after SYNCED");
   co_await replica_.say_stable();  // the primary needs room for what comes now
   while (after < replica_.logged()) {
     Result<std::vector<wire::Effect>> records = co_await replica_.area.log().read_after(after, kLogChunkBytes);
