@@ -62,6 +62,8 @@ Turn name_turn(InodeId directory, std::string_view name) {
 /// No name has the hash 1: it stands for the locks of an object. What is answered about a lock rests on nothing that is still on its
 /// way to the other site.
 Turn locks_turn(InodeId inode) { return {Turn::Kind::names, inode, 1, 1}; }
+/// And 2 for its reservations: that one is gone is said when it holds nobody back any more.
+Turn reservations_turn(InodeId inode) { return {Turn::Kind::names, inode, 2, 1}; }
 
 }  // namespace
 
@@ -130,12 +132,12 @@ std::vector<Turn> FileVolume::turns(const wire::Operation& op) {
     case OpKind::sync:
     case OpKind::trim:
     case OpKind::reap:
-    case OpKind::settle:
-    case OpKind::release: return {};
+    case OpKind::settle: return {};
+    case OpKind::release: return {reservations_turn(op.inode)};
     case OpKind::reserve:
       // Of what kind the object is, is known only when it is planned.
-      if (op.length > 0) return {data_turn(op.inode, op.offset, op.length)};
-      return {Turn{Turn::Kind::data, op.inode, 0, kToTheEnd}, attributes_turn(op.inode), tree_turn(op.inode)};
+      if (op.length > 0) return {data_turn(op.inode, op.offset, op.length), reservations_turn(op.inode)};
+      return {Turn{Turn::Kind::data, op.inode, 0, kToTheEnd}, attributes_turn(op.inode), tree_turn(op.inode), reservations_turn(op.inode)};
     case OpKind::lock:
     case OpKind::cancel_lock: return {locks_turn(op.inode)};
     case OpKind::break_locks:

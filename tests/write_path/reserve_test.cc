@@ -123,7 +123,8 @@ TEST_CASE("reserved by a site, a request of the other waits at its own site, unf
       // Neither reserved nor exclusive any more: only now exclusive at the primary, and written.
       std::vector<Step> expected{Step::exclusive, Step::planned, Step::published}, found;
       for (const Seen& seen : steps_of(scene)) {
-        if (seen.site == kEast && std::find(expected.begin(), expected.end(), seen.event.step) != expected.end()) found.push_back(seen.event.step);
+        const bool of_asker = seen.event.request.site == SiteId{static_cast<std::uint8_t>(asker)};
+        if (of_asker && seen.site == kEast && std::find(expected.begin(), expected.end(), seen.event.step) != expected.end()) found.push_back(seen.event.step);
       }
       REQUIRE(found == expected);
     }
@@ -238,6 +239,29 @@ TEST_CASE("who waits for whom is shown, and a reservation can be broken by the o
   scene.settle();
   REQUIRE_FALSE(scene.command(kEast, {{"command", "status"}})->contains("reservations"));
   REQUIRE_FALSE(scene.command(kWest, {{"command", "status"}})->contains("reservations"));
+}
+
+TEST_CASE("who is told that a reservation is gone may count on it at both sites", "[reserve]") {
+  std::size_t gone = 0;
+  for (const std::size_t holder : {kEast, kWest}) {
+    for (int moment = 0; moment <= 30; ++moment) {
+      INFO("reserved at " << kSites[holder] << ", moment " << moment);
+      Scene scene(11);
+      reserve(scene, holder, Call::overwrite);
+      const json mine = request_for(scene, Call::overwrite, "release");
+      json broken = mine;
+      broken["any_site"] = true;
+      std::optional<json> answers[2];
+      scene.start_command(1 - holder, broken, answers[0]);
+      scene.universe().run_for(std::chrono::microseconds(30 * moment));
+      scene.start_command(holder, mine, answers[1]);
+      REQUIRE(scene.universe().run_until([&] { return answers[1].has_value(); }, std::chrono::minutes(1)));
+      if (answers[1]->contains("error")) ++gone;
+      for (const std::size_t site : {kEast, kWest}) REQUIRE(scene.replica(site).volume.reservations().size() == 0);
+      REQUIRE(scene.universe().run_until([&] { return answers[0].has_value(); }, std::chrono::minutes(1)));
+    }
+  }
+  REQUIRE(gone > 0);
 }
 
 TEST_CASE("a reservation and those who wait for it outlive the kill of either daemon", "[reserve]") {
