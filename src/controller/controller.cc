@@ -248,6 +248,7 @@ runtime::Task<void> Controller::serve(peer::Link& link, peer::Session& session, 
     co_return;
   }
   if (discarding_) {
+    peer_discards_ = theirs.state.discards;
     not_connected_ = "what this site has of its own is being kept aside, before it is discarded";
     co_return;
   }

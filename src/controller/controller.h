@@ -264,6 +264,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   Seq fork_;                         // of an encounter that said "diverged"
   bool connected_ = false;
   bool deciding_ = false;
+  bool peer_discards_ = false;       // it said so since begin_discard()
   bool discarding_ = false;          // from begin_discard() to keep_own(), or to the end of the role after discard()
   bool recorded_here_ = false;       // a sole member recorded an entry in this start
   bool accepts_new_store_ = false;

@@ -433,6 +433,7 @@ runtime::Task<std::string> Controller::begin_discard() {
   if (discarding_) co_return "what this site has of its own is being kept aside already, for somebody else who said resolve";
   if (deciding_ || connected_ || keeper_.frozen()) co_return "this site is just deciding about its membership; try again in a moment";
   discarding_ = true;
+  peer_discards_ = false;
   if (!primary_ || !primary_->alone()) co_return std::string();  // what waits for the other site waits on; nothing changes here
   primary_->hold();
   const bool drained = co_await primary_->drained();
@@ -445,6 +446,11 @@ runtime::Task<std::string> Controller::discard() {
   if (stopping_ || replica_.failed()) {
     keep_own();
     co_return "this daemon is stopping; nothing was discarded";
+  }
+  if (peer_discards_) {
+    keep_own();
+    co_return fmt::format("somebody said meanwhile that what {} has of its own goes: nothing was discarded here, and {} is made equal to this site", options_.peer_name,
+                          options_.peer_name);
   }
   co_await keeper_.set({.discards = true});
   encounter_.reset();

@@ -214,10 +214,14 @@ void Faults::discard(std::size_t which) {
 void Faults::discard_the_other_too(std::size_t first, Instant since) {
   const nlohmann::json answer = ask(1 - first, {{"command", "resolve"}, {"discard", kSites[1 - first]}, {"keep", "none"}});
   count(answer.contains("error") ? "discarded, the other one refused to" : "discarded at both");
-  if (!cluster_.universe().run_until([&] { return gave_in(0) || gave_in(1); }, kMeetingLimit)) {
+  // One may have begun to be made equal to the other one as that was told, too.
+  const auto stays = [&](std::size_t i) {
+    return gave_in(1 - i) && ready(i) && cluster_.site(i).controller().primary() != nullptr && (cluster_.site(i).controller().progress() != nullptr || cluster_.in_sync());
+  };
+  if (!cluster_.universe().run_until([&] { return stays(0) || stays(1); }, kMeetingLimit)) {
     return stage_.fail("no site is made equal although what both have of their own may go");
   }
-  const std::size_t gone = gave_in(first) ? first : 1 - first;
+  const std::size_t gone = stays(first) ? 1 - first : first;
   if (gone != first && answer.contains("error")) return stage_.fail(fmt::format("{} refused to discard what it has, and is made equal", kSites[gone]));
   stage_.discard(gone, since, cluster_.universe().now());
 }
