@@ -225,6 +225,23 @@ Task<Result<>> Host::truncate(std::string path, std::uint64_t size) {
   co_return co_await setattr(std::move(path), what);
 }
 
+/// What a call takes beside the locks of directories (which come before): those of its objects that are none, as in Linux; one of theirs after
+/// the other by their numbers, so that nobody waits for anybody who waits for him.
+Task<std::vector<std::shared_ptr<KernelLock>>> Host::lock_objects(std::shared_ptr<Mount> mount, std::set<InodeId> inodes) {
+  std::vector<std::shared_ptr<KernelLock>> locks;
+  for (const InodeId inode : inodes) {
+    const KnownInode* known = mount->find(inode);
+    if (known == nullptr || known->type == 0 || known->type == S_IFDIR) continue;
+    locks.push_back(known->lock);
+    co_await LockTurn(process_, locks.back(), true);
+  }
+  co_return locks;
+}
+
+void Host::unlock(const std::vector<std::shared_ptr<KernelLock>>& locks) {
+  for (const auto& lock : locks) lock->unlock(true);
+}
+
 Task<Result<>> Host::make(HostOp op, std::string path, std::uint32_t mode, std::string target, InodeId other) {
   const auto place = co_await walk_to_parent(path);
   if (!place.has_value()) co_return std::unexpected(place.error());
@@ -236,6 +253,7 @@ Task<Result<>> Host::make(HostOp op, std::string path, std::uint32_t mode, std::
     if (found.has_value()) co_return fail_posix(EEXIST);
     co_return std::unexpected(found.error());
   }
+  const auto locks = co_await lock_objects(place->mount, {other});
   Request request;
   request.op = op;
   request.inode = place->directory;
@@ -244,6 +262,7 @@ Task<Result<>> Host::make(HostOp op, std::string path, std::uint32_t mode, std::
   request.other_name = target;
   request.mode = mode;
   const OwnedReply reply = co_await ask(place->mount, request);
+  unlock(locks);
   lock->unlock(true);
   co_return done_or_error(reply);
 }
@@ -273,11 +292,13 @@ Task<Result<>> Host::take_away(HostOp op, std::string path) {
     lock->unlock(true);
     co_return std::unexpected(found.error());
   }
+  const auto locks = co_await lock_objects(place->mount, {*found});
   Request request;
   request.op = op;
   request.inode = place->directory;
   request.name = place->name;
   const OwnedReply reply = co_await ask(place->mount, request);
+  unlock(locks);
   lock->unlock(true);
   co_return done_or_error(reply);
 }
@@ -306,6 +327,7 @@ Task<Result<>> Host::rename(std::string old_path, std::string new_path, std::uin
   if (source.has_value()) {
     // What has the name is asked for, whatever is kept, as in Linux; it has a link less afterwards, whoever replaces it meanwhile.
     const auto replaced = co_await look_up(from->mount, to->directory, to->name);
+    const auto locks = co_await lock_objects(from->mount, replaced.has_value() ? std::set<InodeId>{*source, *replaced} : std::set<InodeId>{*source});
     Request request;
     request.op = HostOp::rename;
     request.inode = from->directory;
@@ -316,6 +338,7 @@ Task<Result<>> Host::rename(std::string old_path, std::string new_path, std::uin
     const OwnedReply reply = co_await ask(from->mount, request);
     result = done_or_error(reply);
     if (result && replaced.has_value()) from->mount->distrust(*replaced);
+    unlock(locks);
   } else {
     result = std::unexpected(source.error());
   }

@@ -4,13 +4,14 @@
 // to drop them. Locks are those of Linux 6.18:
 //   directory, shared      LOOKUP, READDIR
 //   directory, exclusive   what changes it, with the LOOKUP before it
-//   file, exclusive        WRITE, SETATTR; shared for a direct write that may be parallel
+//   file, exclusive        WRITE, SETATTR, and behind the directory what gives it a name or takes one away; shared for a direct write that may be parallel
 //   page                   READ until answered; WRITE of a part of a page that is not there
 // Written data goes through at once, pages that were stored through a mapping at msync(), fsync(), close() or a drop.
 // Names are absolute paths without symlinks in between. Errors are Errc::posix; ENOTCONN: the mount is gone.
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -82,6 +83,8 @@ class Host {
   runtime::Task<Result<FileHandle>> create(Place place, std::uint32_t flags, std::uint32_t mode);
   runtime::Task<Result<>> make(runtime::HostOp op, std::string path, std::uint32_t mode, std::string target,
                                InodeId other);
+  runtime::Task<std::vector<std::shared_ptr<KernelLock>>> lock_objects(std::shared_ptr<Mount> mount, std::set<InodeId> inodes);
+  static void unlock(const std::vector<std::shared_ptr<KernelLock>>& locks);
   runtime::Task<Result<>> take_away(runtime::HostOp op, std::string path);
   runtime::Task<Result<>> change(std::shared_ptr<Mount> mount, InodeId inode, runtime::AttributeChange what);
   /// The bytes of one page, read if they are not kept.
