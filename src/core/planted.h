@@ -16,6 +16,7 @@ enum class Planted {
   lose_log_record,            ///< a record is not written to the log now and then
   clear_suspect_early,        ///< a granule is no longer suspect although it was written since its last sync
   skip_epoch_check,           ///< two sites that meet take their last epochs for the same
+  reuse_freed_early,          ///< what a removal freed is given out before its record is stable
   break_promise,              ///< a site that promised to wait for an armed one asks the arbiter all the same
 };
 
@@ -28,6 +29,7 @@ inline constexpr std::pair<Planted, const char*> kPlantedBugs[] = {
     {Planted::lose_log_record, "lose a log record"},
     {Planted::clear_suspect_early, "clear a suspect bit early"},
     {Planted::skip_epoch_check, "skip an epoch check"},
+    {Planted::reuse_freed_early, "reuse freed space early"},
     {Planted::break_promise, "break a promise"},
 };
 inline Planted planted_bug = Planted::none;

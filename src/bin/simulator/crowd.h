@@ -40,6 +40,7 @@ class Crowd {
     for (std::uint64_t n = 0; n < per_site_; ++n) at(machine).spawn(work(at(machine), stage_, n));
     for (std::uint64_t n = 0; n < stage_.lockers; ++n) at(machine).spawn(count_under_lock(at(machine), stage_, n));
     for (std::uint64_t n = 0; n < stage_.posix_hosts; ++n) at(machine).spawn(work_on_names(at(machine), stage_, n));
+    if (stage_.tight) at(machine).spawn(make_and_remove(at(machine), stage_));
     if (stage_.reserves) at(machine).spawn(reserve(at(machine), stage_, cluster_, prng_));
   }
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cstring>
+#include <deque>
 
 #include "sim/storage.h"
 #include "wire/messages.h"
@@ -24,7 +25,7 @@ constexpr Duration kAfterLoss = std::chrono::milliseconds(20);  // before a host
 
 std::string record_text(std::uint64_t number) { return fmt::format("record {:016}\n", number); }
 
-bool no_space(const Stage& stage, const Error& error) { return stage.fills && error.posix == ENOSPC; }
+bool no_space(const Stage& stage, const Error& error) { return stage.may_be_full() && error.posix == ENOSPC; }
 bool bad_block(const Stage& stage, const Error& error) { return stage.rot && error.posix == EIO; }
 
 /// What was told to this site's hosts is gone, and so are objects that they have open, and locks.
@@ -170,11 +171,69 @@ runtime::Task<void> fill(sim::Process& process, Stage& stage, FileHandle file, s
   }
 }
 
+/// What a file that is made to be removed gets: perhaps blocks; blocks; or blocks that are stable.
+enum class Content { perhaps, blocks, stable };
+
+/// Each name that is removed is used once, so that who made it and whether it is gone can be told. Gives the name; nullopt: it was not made.
+runtime::Task<std::optional<std::string>> make_doomed(sim::Process& process, Stage& stage, Content content) {
+  Host host(process);
+  const std::size_t site = site_of(process);
+  const Instant from = now(process);
+  const std::string doomed = fmt::format("/names/d{}", ++stage.doomed);
+  const std::size_t creation = stage.history.create_began(doomed, site, from);
+  Result<FileHandle> made = co_await host.open(doomed, O_CREAT | O_EXCL | O_RDWR, 0600);
+  if (!made) {
+    (void)reserved(stage, process, made.error(), doomed, std::nullopt, from);
+    stage.history.created(doomed, creation, lost(made.error()) ? History::Told::nothing : History::Told::no, now(process));
+    co_return std::nullopt;
+  }
+  stage.history.created(doomed, creation, History::Told::yes, now(process));
+  check_reserved(stage, process, doomed, std::nullopt, from);
+  if (content == Content::perhaps && stage.fills && stage.prng.chance(300)) {
+    co_await fill(process, stage, *made, doomed);
+  } else if (content != Content::perhaps || stage.prng.chance(400)) {
+    // Should it be there in the end, it holds this.
+    for (std::uint64_t block = 0, blocks = 1 + stage.prng.below(4); block < blocks; ++block) {
+      co_await write_block(process, stage, *made, doomed, block);
+    }
+    if (content == Content::stable || (content == Content::perhaps && stage.fsyncs)) co_await sync(process, stage, *made, doomed);
+  }
+  co_await host.close(*made);
+  co_return doomed;
+}
+
+/// `may_move`: perhaps it gets another name instead, which stays.
+runtime::Task<void> remove_doomed(sim::Process& process, Stage& stage, std::string doomed, bool may_move) {
+  Host host(process);
+  const std::size_t site = site_of(process);
+  const bool rename = may_move && stage.prng.chance(300);
+  const std::string target = doomed + ".moved";
+  const Instant from = now(process);
+  stage.history.remove_began(doomed, site, from);
+  const std::size_t moving = rename ? stage.history.create_began(target, site, from) : 0;
+  const Result<> done = rename ? co_await host.rename(doomed, target, 0) : co_await host.unlink(doomed);
+  const auto told = [&](History::Told how) {
+    stage.history.removed(doomed, how, now(process));
+    if (rename) stage.history.created(target, moving, how, now(process));
+  };
+  if (done) {
+    told(History::Told::yes);
+    check_reserved(stage, process, doomed, std::nullopt, from);
+  } else if (lost(done.error())) {
+    told(History::Told::nothing);
+  } else if ((rename && no_space(stage, done.error())) || reserved(stage, process, done.error(), doomed, std::nullopt, from) ||
+             has_gone(stage, process, done.error(), doomed)) {
+    told(History::Told::no);
+  } else {
+    stage.fail(fmt::format("{} {} failed with errno {}", rename ? "renaming" : "removing", doomed, done.error().posix));
+  }
+}
+
 runtime::Task<void> name_something(sim::Process& process, Stage& stage) {
   Host host(process);
   const std::size_t site = site_of(process);
   const std::string path = fmt::format("/names/n{}", stage.prng.below(24));
-  Instant from = now(process);
+  const Instant from = now(process);
   if (stage.prng.chance(600)) {
     // A name of its own for each life, so that who made it can be told: n7.3 is the third try at n7.
     const std::string unique = fmt::format("{}.{}", path, stage.prng.below(6));
@@ -197,48 +256,8 @@ runtime::Task<void> name_something(sim::Process& process, Stage& stage) {
     say(stage, process, fmt::format("create {} {}", unique, made ? "done" : fmt::format("errno {}", made.error().posix)));
     co_return;
   }
-  // Each name that is removed is used once, so that who made it and whether it is gone can be told.
-  const std::string doomed = fmt::format("/names/d{}", ++stage.doomed);
-  const std::size_t creation = stage.history.create_began(doomed, site, from);
-  Result<FileHandle> made = co_await host.open(doomed, O_CREAT | O_EXCL | O_RDWR, 0600);
-  if (!made) {
-    (void)reserved(stage, process, made.error(), doomed, std::nullopt, from);
-    stage.history.created(doomed, creation, lost(made.error()) ? History::Told::nothing : History::Told::no, now(process));
-    co_return;
-  }
-  stage.history.created(doomed, creation, History::Told::yes, now(process));
-  check_reserved(stage, process, doomed, std::nullopt, from);
-  if (stage.fills && stage.prng.chance(300)) {
-    co_await fill(process, stage, *made, doomed);
-  } else if (stage.prng.chance(400)) {
-    // Should it be there in the end, it holds this.
-    for (std::uint64_t block = 0, blocks = 1 + stage.prng.below(4); block < blocks; ++block) {
-      co_await write_block(process, stage, *made, doomed, block);
-    }
-    if (stage.fsyncs) co_await sync(process, stage, *made, doomed);
-  }
-  co_await host.close(*made);
-  const bool rename = stage.prng.chance(300);
-  const std::string target = doomed + ".moved";
-  from = now(process);
-  stage.history.remove_began(doomed, site, from);
-  const std::size_t moving = rename ? stage.history.create_began(target, site, from) : 0;
-  const Result<> done = rename ? co_await host.rename(doomed, target, 0) : co_await host.unlink(doomed);
-  const auto told = [&](History::Told how) {
-    stage.history.removed(doomed, how, now(process));
-    if (rename) stage.history.created(target, moving, how, now(process));
-  };
-  if (done) {
-    told(History::Told::yes);
-    check_reserved(stage, process, doomed, std::nullopt, from);
-  } else if (lost(done.error())) {
-    told(History::Told::nothing);
-  } else if ((rename && no_space(stage, done.error())) || reserved(stage, process, done.error(), doomed, std::nullopt, from) ||
-             has_gone(stage, process, done.error(), doomed)) {
-    told(History::Told::no);
-  } else {
-    stage.fail(fmt::format("{} {} failed with errno {}", rename ? "renaming" : "removing", doomed, done.error().posix));
-  }
+  const std::optional<std::string> doomed = co_await make_doomed(process, stage, Content::perhaps);
+  if (doomed) co_await remove_doomed(process, stage, *doomed, true);
 }
 
 }  // namespace
@@ -321,6 +340,32 @@ runtime::Task<void> work(sim::Process& process, Stage& stage, std::uint64_t numb
       if (stage.prng.chance(300)) co_await process.delay(std::chrono::microseconds(stage.prng.below(3000)));
     }
     co_await host.close(file);
+  }
+}
+
+runtime::Task<void> make_and_remove(sim::Process& process, Stage& stage) {
+  constexpr std::uint64_t kKept = 6;
+  std::deque<std::string> kept;
+  Content content = Content::blocks;
+  Instant until;
+  while (!stage.quiet && stage.failure.empty()) {
+    const bool away = process.machine().mount() == nullptr || process.machine().mount()->gone();
+    if (stage.rests(site_of(process)) || away) {
+      co_await process.delay(away ? kAfterLoss : kWhileResting);
+      continue;
+    }
+    if (now(process) >= until) {  // what makes one file stable makes all removals before it stable
+      content = content == Content::stable ? Content::blocks : Content::stable;
+      until = now(process) + std::chrono::milliseconds(content == Content::stable ? 30 : stage.prng.below(500));
+    }
+    if (kept.size() < 1 + stage.prng.below(kKept)) {
+      if (std::optional<std::string> name = co_await make_doomed(process, stage, content)) kept.push_back(std::move(*name));
+    } else {
+      const std::string name = kept.front();
+      kept.pop_front();
+      co_await remove_doomed(process, stage, name, false);
+    }
+    co_await process.delay(std::chrono::microseconds(stage.prng.below(2000)));
   }
 }
 

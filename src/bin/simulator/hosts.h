@@ -29,7 +29,10 @@ struct Stage {
   bool verbose = false;
   bool stable = false;              ///< whatever is acknowledged is on both media
   bool fsyncs = false, directs = false, names = true, appends = true;
-  bool fills = false;               ///< hosts fill the area, and take ENOSPC for an answer
+  bool fills = false;               ///< hosts fill the area
+  bool tight = false;               ///< the area is hardly larger than what they work on
+  /// ENOSPC is an answer.
+  [[nodiscard]] bool may_be_full() const { return fills || tight; }
   bool rot = false;                 ///< blocks of one site go bad: EIO is an answer while no other one is in sync
   std::uint64_t full = 0;           ///< how often one of them did
   std::uint64_t verified = 0;       ///< comparisons of both sites that ended
@@ -116,6 +119,8 @@ struct Stage {
 
 /// Works until the stage is quiet: reads and writes blocks, appends records, makes and removes names.
 runtime::Task<void> work(sim::Process& process, Stage& stage, std::uint64_t number);
+/// Makes files, some of them stable, and removes them, until the stage is quiet: where there is little space, what is freed is wanted at once.
+runtime::Task<void> make_and_remove(sim::Process& process, Stage& stage);
 /// Adds one to the number in a file under a lock of all of it, until the stage is quiet: nobody else has it then, and no number is
 /// lost. `number` tells the lockers of a site apart.
 runtime::Task<void> count_under_lock(sim::Process& process, Stage& stage, std::uint64_t number);

@@ -70,7 +70,7 @@ class Reserver {
     }
     stage_.holds.refused(number);
     if (answer.error().find("by another site") == std::string::npos) {
-      if (!stage_.fills) stage_.fail("reserving failed: " + answer.error());
+      if (!stage_.may_be_full()) stage_.fail("reserving failed: " + answer.error());
     } else if (const auto wrong = stage_.holds.told_reserved(site_, part, from, answer.at)) {
       stage_.fail(*wrong);
     }
@@ -93,7 +93,7 @@ class Reserver {
         first = false;
         if (answer.known && !given_up(answer)) {
           const bool theirs = stage_.holds.at(number).doubted || stage_.holds.breaks() != breaks;  // perhaps
-          if (!answer.ok() && certain && !theirs && !stage_.fills) {
+          if (!answer.ok() && certain && !theirs && !stage_.may_be_full()) {
             stage_.fail(fmt::format("a reservation of {} that was acknowledged could not be released: {}", text_of(part), answer.error()));
           }
           if (answer.ok() || answer.error().find("is not reserved") != std::string::npos) {

@@ -18,11 +18,14 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+/// Blocks of an area that is hardly larger than what hosts work on.
+constexpr std::uint64_t kTightBlocks = 80, kTightSpread = 100;
 constexpr Duration kSettleLimit = std::chrono::minutes(3);
 
 /// A third of the seeds has an arbiter, a tenth flushes every write, a twentieth reads past the kernel's caches. In half of them directories are
-/// contended for a short time only, again and again. `added`: what was added later, so that a seed keeps what it had.
-ClusterOptions draw_options(sim::Prng& prng, sim::Prng added) {
+/// contended for a short time only, again and again. In one in eight the area is tight. `added`, `tight`: what was added later, so that a seed
+/// keeps what it had.
+ClusterOptions draw_options(sim::Prng& prng, sim::Prng added, sim::Prng tight) {
   ClusterOptions options;
   options.arbiter = prng.chance(333);
   options.stable = prng.chance(100);
@@ -30,6 +33,7 @@ ClusterOptions draw_options(sim::Prng& prng, sim::Prng added) {
   if (prng.chance(200)) options.slow_peer = seconds(4);
   options.alone = options.arbiter || !prng.chance(150);
   if (added.chance(500)) options.contended = milliseconds(added.below(500));
+  if (tight.chance(125)) options.area_bytes = (kTightBlocks + tight.below(kTightSpread)) * kBlockBytes;
   return options;
 }
 
@@ -37,7 +41,7 @@ class Runner {
  public:
   explicit Runner(const RunOptions& options)
       : prng_(options.seed ^ 0x5EEDull),
-        cluster_(options.seed, draw_options(prng_, sim::Prng(options.seed ^ 0xC047E4Dull))),
+        cluster_(options.seed, draw_options(prng_, sim::Prng(options.seed ^ 0xC047E4Dull), sim::Prng(options.seed ^ 0x71647ull))),
         stage_(options.seed * 2 + 1),
         added_(options.seed ^ 0xADDEDull),
         reserving_(options.seed ^ 0x4E5E4Eull),
@@ -80,6 +84,7 @@ class Runner {
     stage_.names = prng_.chance(700);
     stage_.appends = prng_.chance(700);
     stage_.fills = prng_.chance(100);
+    stage_.tight = cluster_.options().area_bytes < ClusterOptions{}.area_bytes;
     if (prng_.chance(300)) stage_.lockers = 1 + prng_.below(2);
     stage_.stable = cluster_.options().stable;
     if (stage_.stable) stage_.history.always_stable();
