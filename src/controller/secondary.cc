@@ -231,8 +231,8 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
   std::optional<Result<area::Composed>> composed = replica_.area.compose(writes, payload);
   for (;;) {
     const bool covered = replica_.suspected(writes);
-    const bool readable = !composed || *composed || !bad_block(composed->error()) || !lost.empty();
-    if (composed && covered && readable) {
+    const bool edge_is_bad = composed && !*composed && bad_block(composed->error()) && lost.empty();
+    if (composed && covered && !edge_is_bad) {
       if (*composed && !lost.empty()) expect(**composed, checksums, lost);
       if (!*composed || (*composed)->checksums != checksums) {
         replica_.release(taken.id);
@@ -245,27 +245,10 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
       copy.assign(payload.begin(), payload.end());
       payload = copy;
     }
-    Result<> waited;
-    if (!readable) {
-      Result<std::vector<std::uint64_t>> found = co_await lost_edges(writes);
-      if (found) lost = std::move(*found);
-      if (!found || lost.empty()) waited = std::unexpected(found ? composed->error() : found.error());
-    } else if (!composed) {
-      waited = co_await replica_.area.warm(writes);
-      if (!waited && bad_block(waited.error()) && lost.empty()) {
-        Result<std::vector<std::uint64_t>> found = co_await lost_edges(writes);
-        if (found && !found->empty()) waited = {};
-        if (found) lost = std::move(*found);
-      }
-    } else if (!covered) {
-      waited = co_await replica_.area.suspects().mark(blocks_of(writes));
-      if (!waited && replica_.area.failure()) replica_.fail_area("marking granules as suspect", waited.error());
-    } else {
-      co_await replica_.log_room();
-    }
-    if (!waited) {
+    const Result<> ready = co_await make_ready(writes, composed, covered, lost);
+    if (!ready) {
       replica_.release(taken.id);
-      co_return waited;
+      co_return ready;
     }
     composed = replica_.area.compose(writes, payload, lost);
   }
@@ -291,6 +274,31 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
   }
   at_end_of_pass();
   co_return Result<>{};
+}
+
+/// Waits for what applying `writes` lacks: their edges in memory, suspect granules, else room in the log. `lost` gets edges that are bad.
+runtime::Task<Result<>> Secondary::make_ready(const std::vector<wire::AreaWrite>& writes, const std::optional<Result<area::Composed>>& composed,
+                                              bool covered, std::vector<std::uint64_t>& lost) {
+  if (composed && *composed && covered) {
+    co_await replica_.log_room();
+    co_return Result<>{};
+  }
+  if (composed && *composed) {
+    const Result<> marked = co_await replica_.area.suspects().mark(blocks_of(writes));
+    if (!marked && replica_.area.failure()) replica_.fail_area("marking granules as suspect", marked.error());
+    co_return marked;
+  }
+  Result<> read;
+  if (composed) {
+    read = std::unexpected(composed->error());
+  } else {
+    read = co_await replica_.area.warm(writes);
+  }
+  if (read || !bad_block(read.error()) || !lost.empty()) co_return read;
+  Result<std::vector<std::uint64_t>> found = co_await lost_edges(writes);
+  if (!found) co_return std::unexpected(found.error());
+  lost = std::move(*found);
+  co_return lost.empty() ? read : Result<>{};
 }
 
 /// Edges of `writes` that are bad here. The effect says what the whole block is afterwards, so it is written as far as it is known, with

@@ -130,6 +130,8 @@ class Secondary final : RoleHook {
   runtime::Task<Result<>> apply(wire::Effect effect, Bytes payload, bool own_data, bool dropped);
   Bytes withhold(std::vector<wire::AreaWrite>& writes, std::vector<std::uint64_t>& checksums, Bytes payload,
                  std::vector<std::byte>& part) const;
+  runtime::Task<Result<>> make_ready(const std::vector<wire::AreaWrite>& writes, const std::optional<Result<area::Composed>>& composed, bool covered,
+                                     std::vector<std::uint64_t>& lost);
   runtime::Task<Result<std::vector<std::uint64_t>>> lost_edges(std::vector<wire::AreaWrite> writes);
   runtime::Task<void> finish(wire::Effect effect, ClaimId claim, bool drop, std::vector<std::uint64_t> lost);
   runtime::Task<void> bring(std::vector<std::uint64_t> lost);
