@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "site/profile.h"
 #include "site/site.h"
+#include "volume/reservations.h"
 
 namespace lockstep::site {
 namespace {
@@ -257,12 +258,8 @@ json Site::step_line(const controller::StepEvent& event) const {
             {"site", config_.at(self_).name},
             {"step", controller::name_of(event.step)}};
   if (event.object != kNoInode) {
-    const bool names = event.kind == wire::Turn::Kind::names;
     line["object"] = fmt::format("inode {}", event.object.value);
-    line["range"] = names ? fmt::format("name {:016x}", event.first)
-                    : event.count == ~std::uint64_t{0}
-                        ? fmt::format("blocks {}-", event.first)
-                        : fmt::format("blocks {}-{}", event.first, event.first + event.count - (event.count > 0 ? 1 : 0));
+    line["range"] = volume::text_of({event.kind, event.object, event.first, event.count});
     line["status"] = event.status == controller::Status::exclusive  ? "exclusive"
                      : event.status == controller::Status::reserved ? "reserved"
                                                                     : "neither";

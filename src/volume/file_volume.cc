@@ -59,12 +59,6 @@ Turn name_turn(InodeId directory, std::string_view name) {
   return {Turn::Kind::names, directory, name_hash(name), 1};
 }
 
-/// No name has the hash 1: it stands for the locks of an object. What is answered about a lock rests on nothing that is still on its
-/// way to the other site.
-Turn locks_turn(InodeId inode) { return {Turn::Kind::names, inode, 1, 1}; }
-/// And 2 for its reservations: that one is gone is said when it holds nobody back any more.
-Turn reservations_turn(InodeId inode) { return {Turn::Kind::names, inode, 2, 1}; }
-
 }  // namespace
 
 std::vector<InodeId> orphans_made(const wire::Effect& effect) {

@@ -30,6 +30,18 @@ wire::Turn data_turn(InodeId inode, std::uint64_t offset, std::uint64_t length) 
   return {wire::Turn::Kind::data, inode, first, std::max<std::uint64_t>(end, first + 1) - first};
 }
 
+std::string text_of(const wire::Turn& turn) {
+  if (turn.kind == wire::Turn::Kind::tree) return "tree";
+  if (turn.kind == wire::Turn::Kind::data) {
+    if (turn.count == ~std::uint64_t{0}) return fmt::format("blocks {}-", turn.first);
+    return fmt::format("blocks {}-{}", turn.first, turn.first + turn.count - (turn.count > 0 ? 1 : 0));
+  }
+  if (turn == attributes_turn(turn.object)) return "attributes";
+  if (turn == locks_turn(turn.object)) return "locks";
+  if (turn == reservations_turn(turn.object)) return "reservations";
+  return fmt::format("name {:016x}", turn.first);
+}
+
 std::vector<wire::Turn> turns_of(const Reservation& r) {
   if (r.tree) return {tree_turn(r.object), attributes_turn(r.object)};
   std::vector<wire::Turn> turns{{wire::Turn::Kind::data, r.object, r.first, r.count}};

@@ -37,8 +37,14 @@ inline constexpr std::uint32_t kReleaseBroken = 2;  ///< reservations of any sit
 inline constexpr wire::Turn kAnyTree = tree_turn(kNoInode);
 /// The turn of `length` bytes at `offset` of a file; length 0: of one block.
 [[nodiscard]] wire::Turn data_turn(InodeId inode, std::uint64_t offset, std::uint64_t length);
-/// No name has the hash 0: it stands for the attributes of an object.
+/// No name has the hash 0, 1 or 2. 0 stands for the attributes of an object.
 [[nodiscard]] constexpr wire::Turn attributes_turn(InodeId inode) { return {wire::Turn::Kind::names, inode, 0, 1}; }
+/// 1 for its locks. What is answered about a lock rests on nothing that is still on its way to the other site.
+[[nodiscard]] constexpr wire::Turn locks_turn(InodeId inode) { return {wire::Turn::Kind::names, inode, 1, 1}; }
+/// 2 for its reservations: that one is gone is said when it holds nobody back any more.
+[[nodiscard]] constexpr wire::Turn reservations_turn(InodeId inode) { return {wire::Turn::Kind::names, inode, 2, 1}; }
+/// What of its object it is, for people: "blocks 3-5", "name 00c0ffee00c0ffee" (its hash), "attributes", "locks", "reservations", "tree".
+[[nodiscard]] std::string text_of(const wire::Turn& turn);
 
 /// What the reservation itself covers: what is exclusive while it is made.
 [[nodiscard]] std::vector<wire::Turn> turns_of(const Reservation& reservation);

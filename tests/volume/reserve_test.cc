@@ -330,3 +330,13 @@ TEST_CASE("ranges of bytes are read and written") {
   const Turn to_the_end = data_turn(InodeId{1}, 4096, kFileBytesMax - 4096);
   REQUIRE(byte_range_text({.object = InodeId{1}, .first = to_the_end.first, .count = to_the_end.count}) == "4096-");
 }
+
+TEST_CASE("turns are named for people") {
+  REQUIRE(text_of(data_turn(InodeId{1}, 3 * kBlockBytes, 3 * kBlockBytes)) == "blocks 3-5");
+  REQUIRE(text_of(Turn{Turn::Kind::data, InodeId{1}, 2, ~std::uint64_t{0}}) == "blocks 2-");
+  REQUIRE(text_of(Turn{Turn::Kind::names, InodeId{1}, 0xC0FFEE, 1}) == "name 0000000000c0ffee");
+  REQUIRE(text_of(attributes_turn(InodeId{1})) == "attributes");
+  REQUIRE(text_of(locks_turn(InodeId{1})) == "locks");
+  REQUIRE(text_of(reservations_turn(InodeId{1})) == "reservations");
+  REQUIRE(text_of(tree_turn(InodeId{1})) == "tree");
+}
