@@ -222,7 +222,7 @@ seeds_of() {
 # How long the long ones take, in seconds. They come first, so that the end of the time does not meet one in the middle. Most of all time they
 # wait for something, so two run at once, each with its own ports, mounts and namespaces.
 E2E_FIRST=(partition stop posix kill postgres coherence divergence arbiter locks)
-declare -A e2e_takes=([partition]=400 [stop]=240 [posix]=200 [kill]=180 [postgres]=150 [coherence]=130 [divergence]=130 [arbiter]=130 [locks]=150)
+declare -A e2e_takes=([partition]=400 [stop]=240 [posix]=200 [kill]=180 [postgres]=150 [coherence]=130 [divergence]=130 [arbiter]=130 [locks]=150 [hammer]=45)
 declare -A e2e_begun=() e2e_running=()
 suite_e2e() {
   local test name only=("$@") arguments limit
