@@ -173,8 +173,8 @@ runtime::Task<void> Site::stop() {
   }
   if (started_) co_await controller_->leave();
   if (link_) co_await link_->stop();
-  if (remote_) co_await remote_->stop();
   if (started_) co_await controller_->stop();
+  if (remote_) co_await remote_->stop();  // what the other site asked for may wait for the controller
   co_await unmounting.join();
   if (host_side_) co_await host_side_->stop();
   if (control_) co_await control_->stop();
