@@ -181,7 +181,7 @@ runtime::Task<Replica::Passage> Replica::pass(Asked& asked, std::span<const wire
     }
     const StatusTable::Reservation* const by = *found.value();
     if (by == nullptr && moment != reservations_moment_) break;
-    if (by != nullptr && by->busy) {
+    if (by != nullptr && by->busy && !asked.sent) {
       passage = Passage::busy;
       break;
     }
@@ -191,8 +191,8 @@ runtime::Task<Replica::Passage> Replica::pass(Asked& asked, std::span<const wire
       noted = by->site;
     }
     asked.own_payload();
-    if (!waited) user.request_ended(id.n);
-    waited = true;
+    if (!waited && !asked.sent) user.request_ended(id.n);
+    waited = !asked.sent;
     co_await reservations_changed_.wait();
   }
   held_.erase(id);

@@ -102,9 +102,10 @@ runtime::Task<Fate> Secondary::change(Asked& asked, wire::Outcome& outcome) {
   pending.own_payload();
   Ended ended = Ended::held;
   while (ended == Ended::held) {
-    // What may have taken effect elsewhere is asked for again as it was.
+    // What may have taken effect elsewhere is asked for again as it was, unless that was refused for what has been reserved since.
     Replica::Passage passage = Replica::Passage::free;
-    if (!pending.sent) passage = co_await replica_.pass(pending, pending.turns, pending.held_at, user_, stop_);
+    if (!pending.sent || pending.held_at != 0) passage = co_await replica_.pass(pending, pending.turns, pending.held_at, user_, stop_);
+    if (pending.sent) pending.held_at = 0;
     asked.id = pending.id;
     if (passage == Replica::Passage::busy || passage == Replica::Passage::damaged) {
       outcome.error = passage == Replica::Passage::busy ? EBUSY : EIO;
@@ -139,6 +140,7 @@ void Secondary::forward_more() {
 
 void Secondary::forward(Pending& pending) {
   if (planted(Planted::write_before_exclusive)) write_early(pending);
+  pending.again = pending.sent;
   pending.forwarded = pending.sent = true;
   ++forwarded_;
   if (const auto lost = lost_.find(pending.id.n); lost != lost_.end() && pending.operation.kind == wire::OpKind::write) {

@@ -85,6 +85,7 @@ class Secondary final : RoleHook {
   enum class Ended { done, held, role_over };
   struct Pending : Asked {
     bool forwarded = false;   // in this session
+    bool again = false;       // and in an earlier one as well
     bool applied = false;
     bool dropped = false;     // the primary's kernel keeps nothing of the old
     bool answered = false;    // MIRRORED left: the effect is done here

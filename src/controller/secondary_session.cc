@@ -1,5 +1,6 @@
 // A session of the secondary: what arrives of the primary.
 #include <algorithm>
+#include <cerrno>
 
 #include "controller/secondary.h"
 #include "core/checksum.h"
@@ -121,9 +122,11 @@ runtime::Task<Result<>> Secondary::handle(peer::Session& session, peer::Incoming
     if (pending == nullptr || pending->applied || pending->answered) {
       co_return fail(Errc::invalid, "a REFUSAL for a request that this site did not make");
     }
-    if (refusal->held) {
+    // EBUSY says that nothing was done, which is not known of one that was sent in an earlier session: a primary that died may have done it.
+    const bool unknown = pending->again && refusal->outcome.error == EBUSY && pending->operation.kind != wire::OpKind::reserve;
+    if (refusal->held || unknown) {
       // Forwarded before this site had applied the reservation. It waits here, and takes no room in the primary's line.
-      pending->sent = false;
+      pending->sent = pending->again;
       pending->held_at = replica_.reservations_moment();
       pending->end(Ended::held);
       co_return Result<>{};

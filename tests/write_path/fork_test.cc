@@ -210,3 +210,26 @@ TEST_CASE("a forwarded request is answered whose last duty the primary has done 
   CHECK(reserved->contains("ok"));
   CHECK_FALSE(reserved->contains("error"));
 }
+
+TEST_CASE("both sites are told to discard: the one that hears it of the other one refuses, and keeps what it has", "[fork]") {
+  Parted sites(707);
+  sites.go_on_apart();
+  sites.write(kEast, 1);
+  sites.write(kWest, 2);
+  sites.meet_as_diverged();
+  sites.medium(kEast).miss_permille = 1000;  // what is kept aside there takes a while
+  sites.medium(kEast).slow = std::chrono::seconds(1);
+  std::optional<json> east, west;
+  sites.start_command(kEast, {{"command", "resolve"}, {"discard", "east"}}, east);
+  sites.start_command(kWest, {{"command", "resolve"}, {"discard", "west"}, {"keep", "none"}}, west);
+  REQUIRE(sites.run_until([&] { return east && west; }));
+  sites.medium(kEast) = {};
+  CHECK(west->contains("ok"));
+  CHECK_THAT(east->value("error", ""), Catch::Contains("nothing was discarded here"));
+  REQUIRE(sites.run_until([&] { return sites.cluster.in_sync(); }));
+  for (const std::size_t site : {kEast, kWest}) {
+    INFO("what " << kSites[site] << " has is " << sites.content(site).size() << " bytes");
+    const bool of_east = sites.content(site).starts_with(text_of(1, kBlockBytes));
+    CHECK(of_east);
+  }
+}

@@ -71,3 +71,18 @@ TEST_CASE("M8, a primary leaves unheard, and the other one dies: overwrites, whi
   CHECK(sites.controller(first).epoch() > Epoch{epoch.value + 1});
   for (const std::size_t site : {kEast, kWest}) CHECK(sites.content(site) == data_with({1}));
 }
+
+TEST_CASE("a daemon stops although the other site asked for a comparison, and is gone", "[leave]") {
+  for (int moment = 0; moment < 50; ++moment) {
+    INFO("moment " << moment);
+    ServedSites sites(890, true);
+    Write write;
+    sites.start(kEast, 0, 1, write);  // its time is to be settled before keys are compared
+    REQUIRE(sites.run_until([&] { return write.ended; }));
+    std::optional<nlohmann::json> answer;
+    sites.start_command(kWest, {{"command", "verify"}}, answer);
+    sites.run_for(std::chrono::microseconds(100 * moment));
+    sites.line(false);
+    REQUIRE(sites.cluster.stop(kEast));
+  }
+}

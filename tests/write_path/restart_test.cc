@@ -1,4 +1,4 @@
-// R2: what one site shows, the other does not contradict, whatever was under way when a primary died.
+// R2, R5: a daemon dies with something under way. What one site shows, the other does not contradict, and no answer is wrong.
 #include "damaged.h"
 #include "served_sites.h"
 
@@ -26,6 +26,13 @@ runtime::Task<void> open_data(sim::Process& process, sim::FileHandle& file, Host
   call.ended = true;
 }
 
+runtime::Task<void> look_at(sim::Process& process, std::string path, std::optional<runtime::HostAttributes>& found, HostCall& call) {
+  sim::Host host(process);
+  const Result<runtime::HostAttributes> attributes = co_await host.stat(path);
+  if (attributes) found = *attributes;
+  call.ended = true;
+}
+
 }  // namespace
 
 TEST_CASE("R2, a primary that died under a write serves nobody before the other site's kernel has dropped the old", "[restart]") {
@@ -36,12 +43,9 @@ TEST_CASE("R2, a primary that died under a write serves nobody before the other 
   REQUIRE(before.text == text_of(kOld, kBlockBytes));
 
   // The other half of the block is bad at west, so what the write makes of it there is not complete without the primary.
-  const Bytes extents = sites.cluster.machine(kWest).storage().peek("extents");
-  const std::string data = text_of(kOld, kDataBlocks * kBlockBytes);
-  const auto* at = static_cast<const std::byte*>(::memmem(extents.data(), extents.size(), data.data(), data.size()));
-  REQUIRE(at != nullptr);
-  const auto address = static_cast<std::uint64_t>(at - extents.data());
-  sites.cluster.machine(kWest).storage().corrupt("extents", {address + kBlock * kBlockBytes, kBlockBytes});
+  const std::optional<std::uint64_t> data = sites.place_of(kWest, text_of(kOld, kDataBlocks * kBlockBytes));
+  REQUIRE(data);
+  sites.cluster.machine(kWest).storage().corrupt("extents", {*data + kBlock * kBlockBytes, kBlockBytes});
   const Seq last = sites.controller(kEast).seq();
   Answer answer;
   sites.hosts[kEast]->spawn(write_at(*sites.hosts[kEast], kBlock * kBlockBytes, std::string(kHalf, 'n'), answer));
@@ -98,4 +102,29 @@ TEST_CASE("R2, a secondary that died behind a write serves nobody before the pri
   CHECK(equal);
   sites.medium(kEast) = {};
   REQUIRE(sites.run_until([&] { return slow.ended && sites.cluster.in_sync(); }));
+}
+
+TEST_CASE("R5, EBUSY is no answer for a write that a primary had carried out before it died", "[restart]") {
+  ServedSites sites(970, false);
+  Write write;
+  sites.start(kWest, 3, 1, write);
+  REQUIRE(sites.run_until([&] { return sites.place_of(kEast, text_of(1, kBlockBytes)).has_value(); }));
+  REQUIRE_FALSE(write.ended);
+  sites.cluster.kill(kEast);
+  sites.line(false);
+  sites.start_again(kEast);
+  REQUIRE(sites.run_until([&] { return sites.cluster.site(kEast).ready() && sites.state(kEast) == ServedSites::State::alone; }));
+  std::optional<runtime::HostAttributes> data;
+  (void)sites.call(kEast, [&](HostCall& call) { return look_at(*sites.hosts[kEast], "/data", data, call); });
+  REQUIRE(data);
+  nlohmann::json reservation{{"command", "reserve"}, {"path", "/data"}, {"inode", data->inode.value}, {"busy", true}};
+  REQUIRE(sites.command(kEast, reservation).contains("ok"));
+  sites.line(true);
+  REQUIRE(sites.run_until([&] { return sites.cluster.in_sync(); }));
+  sites.run_for(std::chrono::seconds(5));
+  CHECK_FALSE(write.ended);
+  reservation["command"] = "release";
+  REQUIRE(sites.command(kEast, reservation).contains("ok"));
+  REQUIRE(sites.run_until([&] { return write.ended; }));
+  CHECK_FALSE(write.error);
 }

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include <cstring>
 #include <functional>
 
 #include "bin/simulator/cluster.h"
@@ -133,6 +134,13 @@ struct ServedSites {
   void run_for(Duration time) { cluster.universe().run_for(time); }
   /// The medium of its area.
   sim::DiskWeather& medium(std::size_t site) { return cluster.machine(site).storage().weather; }
+  /// Where `bytes` stand in the area of a site; nullopt: nowhere.
+  std::optional<std::uint64_t> place_of(std::size_t site, const std::string& bytes) {
+    const Bytes extents = cluster.machine(site).storage().peek("extents");
+    const void* const at = ::memmem(extents.data(), extents.size(), bytes.data(), bytes.size());
+    if (at == nullptr) return std::nullopt;
+    return static_cast<std::uint64_t>(static_cast<const std::byte*>(at) - extents.data());
+  }
   void line(bool open) { cluster.universe().network().partition(cluster.machine(kEast), cluster.machine(kWest), !open); }
   void start(std::size_t site, std::optional<std::uint64_t> block, std::uint64_t value, Write& result) {
     hosts[site]->spawn(write_block(*hosts[site], block, value, result));
@@ -167,10 +175,14 @@ struct ServedSites {
     hosts[site] = &cluster.machine(site).start("applications");
     cluster.start(site);
   }
-  nlohmann::json command(std::size_t site, nlohmann::json request) {
-    std::optional<nlohmann::json> answer;
+  /// `answer` must live until it is there, or the daemon is dead.
+  void start_command(std::size_t site, nlohmann::json request, std::optional<nlohmann::json>& answer) {
     sim::Process& process = cluster.process(site);
     process.spawn(run_command(cluster.site(site), std::move(request), process.make<simulator::Unread>(), answer));
+  }
+  nlohmann::json command(std::size_t site, nlohmann::json request) {
+    std::optional<nlohmann::json> answer;
+    start_command(site, std::move(request), answer);
     REQUIRE(run_until([&] { return answer.has_value(); }));
     return *answer;
   }

@@ -25,15 +25,6 @@ struct Sites : ServedSites {
   }
 };
 
-/// Where a block of `value` stands in the area of a site; nullopt: nowhere.
-std::optional<std::uint64_t> place_of(simulator::Cluster& cluster, std::size_t site, std::uint64_t value) {
-  const Bytes extents = cluster.machine(site).storage().peek("extents");
-  const std::string text = text_of(value, kBlockBytes);
-  const void* const at = ::memmem(extents.data(), extents.size(), text.data(), text.size());
-  if (at == nullptr) return std::nullopt;
-  return static_cast<std::uint64_t>(static_cast<const std::byte*>(at) - extents.data());
-}
-
 /// A write of the primary's host that stands in its area only, and goes bad there.
 struct Rotten : ServedSites {
   Write asked;
@@ -41,7 +32,7 @@ struct Rotten : ServedSites {
     line(false);
     start(kEast, block, 1, asked);
     std::optional<std::uint64_t> at;
-    REQUIRE(run_until([&] { return (at = place_of(cluster, kEast, 1)).has_value(); }));
+    REQUIRE(run_until([&] { return (at = place_of(kEast, text_of(1, kBlockBytes))).has_value(); }));
     REQUIRE_FALSE(asked.ended);
     cluster.machine(kEast).storage().corrupt("extents", {*at + 512, 4});
   }
