@@ -225,8 +225,8 @@ Task<Result<>> Host::truncate(std::string path, std::uint64_t size) {
   co_return co_await setattr(std::move(path), what);
 }
 
-/// What a call takes beside the locks of directories (which come before): those of its objects that are none, as in Linux; one of theirs after
-/// the other by their numbers, so that nobody waits for anybody who waits for him.
+/// Takes the locks of those objects that are no directories, as Linux does behind the locks of the directories whose names change. In the
+/// order of their numbers, so that two calls do not wait for each other.
 Task<std::vector<std::shared_ptr<KernelLock>>> Host::lock_objects(std::shared_ptr<Mount> mount, std::set<InodeId> inodes) {
   std::vector<std::shared_ptr<KernelLock>> locks;
   for (const InodeId inode : inodes) {
