@@ -455,7 +455,10 @@ runtime::Task<std::string> Controller::discard() {
   }
   co_await keeper_.set({.discards = true});
   encounter_.reset();
-  if (!stopping_) scope_.spawn(leave_own());
+  if (stopping_) co_return std::string();
+  scope_.spawn(leave_own());
+  // Whoever is told that it is done may write: that belongs to what both sites will have.
+  while (discarding_ && !stopping_) co_await lone_changed_.wait();
   co_return std::string();
 }
 

@@ -56,7 +56,9 @@ Task<void> HostSide::close() {
 
 Task<void> HostSide::renew() {
   CHECK(!state_.serving.now());
-  if (!state_.gone && !leaving_.requested()) co_await mount_again();  // else it is being made again already
+  if (state_.gone || leaving_.requested()) co_return;  // it is being made again already
+  (void)mounting_.spawn(mount_again());
+  co_await mounting_.join();
 }
 
 Task<void> HostSide::cut_off_late(Stop& emptied) {
@@ -81,9 +83,7 @@ Task<void> HostSide::unmount() {
 
 Task<void> HostSide::mount_again() {
   while (!leaving_.requested()) {
-    co_await state_.kernel.unmount();
-    if (leaving_.requested()) co_return;
-    const Result<> mounted = state_.kernel.mount(*this);
+    const Result<> mounted = co_await state_.kernel.mount_anew(*this);
     if (mounted) {
       state_.gone = false;
       ++state_.mounts;

@@ -131,6 +131,11 @@ runtime::Task<void> SimKernel::unmount() {
   handler_->unmounted(false);
 }
 
+runtime::Task<Result<>> SimKernel::mount_anew(runtime::HostHandler& handler) {
+  co_await unmount();
+  co_return mount(handler);
+}
+
 void SimKernel::serve_until(Instant until) {
   if (!process_.alive()) return;
   process_.universe().cancel(std::exchange(watching_, 0));

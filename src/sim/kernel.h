@@ -40,6 +40,7 @@ class SimKernel final : public runtime::Kernel {
 
   Result<> mount(runtime::HostHandler& handler) override;
   runtime::Task<void> unmount() override;
+  runtime::Task<Result<>> mount_anew(runtime::HostHandler& handler) override;
   void serve_until(Instant until) override;
   std::optional<std::size_t> reply(std::uint64_t unique, const runtime::HostReply& reply) override;
   runtime::Dropped drop_attributes(InodeId inode) override;

@@ -62,10 +62,32 @@ FuseKernel::FuseKernel(Loop& loop, FuseOptions options)
 FuseKernel::~FuseKernel() { CHECK(session_ == nullptr); }
 
 Result<> FuseKernel::mount(runtime::HostHandler& handler) {
+  auto point = prepare_mount_point(options_.mount);
+  if (!point) return std::unexpected(point.error());
+  const auto channel = open_channel(*point, options_.mount);
+  if (!channel) return std::unexpected(channel.error());
+  return begin(handler, point->path, Descriptor(*channel));
+}
+
+Task<Result<>> FuseKernel::mount_anew(runtime::HostHandler& handler) {
+  Descriptor next;
+  if (there_) {
+    auto work = [this] { return open_channel_beneath(path_, options_.mount); };
+    const Result<int> channel = co_await end_pool_.run(work);
+    if (channel) {
+      next = Descriptor(*channel);
+    } else {
+      log::info("{}: until the mount is there again programs find the directory below it", channel.error().text);
+    }
+  }
+  co_await unmount();
+  if (next) co_return begin(handler, path_, std::move(next));
+  co_return mount(handler);
+}
+
+Result<> FuseKernel::begin(runtime::HostHandler& handler, std::string path, Descriptor channel) {
   CHECK(session_ == nullptr);
-  auto path = prepare_mount_point(options_.mount);
-  if (!path) return std::unexpected(path.error());
-  path_ = *path;
+  path_ = std::move(path);
   handler_ = &handler;
   fuse_set_log_func(&log_of_libfuse);
   char name[] = "lockstep";
@@ -73,13 +95,11 @@ Result<> FuseKernel::mount(runtime::HostHandler& handler) {
   fuse_args arguments = FUSE_ARGS_INIT(1, argv);
   session_ = fuse_session_new(&arguments, &FuseOperations::table(), sizeof(fuse_lowlevel_ops), this);
   fuse_opt_free_args(&arguments);  // libfuse has replaced them by a copy
-  if (session_ == nullptr) return fail_io(ENOMEM, "libfuse gives no session");
-  auto fd = open_channel(path_, options_.mount);
-  if (!fd) {
-    fuse_session_destroy(std::exchange(session_, nullptr));
-    return std::unexpected(fd.error());
+  if (session_ == nullptr) {
+    (void)take_away(path_);
+    return fail_io(ENOMEM, "libfuse gives no session");
   }
-  fd_ = *fd;
+  fd_ = channel.release();
   fuse_custom_io io{};
   io.writev = write_hook;
   io.read = read_hook;

@@ -19,8 +19,11 @@
 // Requests that are not answered take bounded memory. At the bound reading stops; while pages are being dropped it goes on
 // into a reserve, since a drop may wait for a write-back that stands behind others in the line.
 //
-// A connection that was cut off stays, dead, until unmount(); then mount() makes a new one. The kernel goes on serving
-// what is open from its pages when a connection has ended: so at the end it is made to forget.
+// A connection that was cut off stays, dead, until unmount() or mount_anew(). The kernel goes on serving what is open from its pages when a
+// connection has ended: so at the end it is made to forget.
+//
+// A program that finds no mount writes into the directory below, is told that all is well, and nobody ever sees that again. So a mount that
+// takes the place of another one, dead or not, is put beneath it, and only then the other one is taken away.
 //
 // Invariants:
 //   (1) Every request taken is answered exactly once, also those of a mount that is gone: their answers go nowhere, and
@@ -35,6 +38,7 @@
 
 #include "runtime/kernel.h"
 #include "runtime/sync.h"
+#include "uring/descriptor.h"
 #include "uring/fuse_mount.h"
 #include "uring/loop.h"
 #include "uring/open_objects.h"
@@ -72,6 +76,7 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
 
   Result<> mount(runtime::HostHandler& handler) override;
   runtime::Task<void> unmount() override;
+  runtime::Task<Result<>> mount_anew(runtime::HostHandler& handler) override;
   void serve_until(Instant until) override;
   std::optional<std::size_t> reply(std::uint64_t unique, const runtime::HostReply& reply) override;
   runtime::Dropped drop_attributes(InodeId inode) override;
@@ -100,6 +105,8 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
     bool gone = false;             ///< with its mount: nobody takes the answer
   };
 
+  /// Serves what is mounted at `path`, whose descriptor is `channel`.
+  Result<> begin(runtime::HostHandler& handler, std::string path, Descriptor channel);
   void readable() override;
   void fire() override;
   void returned() override;

@@ -1,14 +1,13 @@
 #include "uring/fuse_mount.h"
 
-#define FUSE_USE_VERSION 314
 #include <dirent.h>
 #include <fcntl.h>
-#include <fuse3/fuse.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -18,9 +17,12 @@
 #include <vector>
 
 #include "core/log.h"
+#include "uring/descriptor.h"
 
 namespace lockstep::uring {
 namespace {
+
+constexpr unsigned kMoveMountBeneath = 0x200;  // MOVE_MOUNT_BENEATH of linux/mount.h, which glibc 2.36 does not have
 
 /// A field of mountinfo: \ooo stands for a byte.
 std::string unescaped(const std::string& field) {
@@ -32,16 +34,6 @@ std::string unescaped(const std::string& field) {
     } else {
       out.push_back(field[i]);
     }
-  }
-  return out;
-}
-
-/// A value of a mount option: commas and backslashes are escaped.
-std::string escaped(const std::string& value) {
-  std::string out;
-  for (const char c : value) {
-    if (c == ',' || c == '\\') out.push_back('\\');
-    out.push_back(c);
   }
   return out;
 }
@@ -78,80 +70,144 @@ bool empty_directory(const std::string& path) {
   return true;
 }
 
-}  // namespace
+struct Layer {
+  std::string id, below;  ///< of mounts
+  Mounted mounted;
+};
 
-std::optional<Mounted> mounted_at(const std::string& path) {
+/// What is mounted at `path`, in no order.
+std::vector<Layer> layers_at(const std::string& path) {
   std::ifstream in("/proc/self/mountinfo");
-  std::optional<Mounted> found;
+  std::vector<Layer> found;
   for (std::string line; std::getline(in, line);) {
     std::istringstream fields(line);
-    std::string id, parent, device, root, point, field;
-    if (!(fields >> id >> parent >> device >> root >> point) || unescaped(point) != path) continue;
+    Layer layer;
+    std::string root, point, field;
+    if (!(fields >> layer.id >> layer.below >> layer.mounted.device >> root >> point) || unescaped(point) != path) continue;
     while (fields >> field && field != "-") {
     }
-    Mounted m;
-    m.device = device;
-    if (fields >> m.type >> field) m.source = unescaped(field);
-    found = std::move(m);  // later lines are on top
+    if (fields >> layer.mounted.type >> field) layer.mounted.source = unescaped(field);
+    found.push_back(std::move(layer));
   }
   return found;
 }
 
-Result<std::string> prepare_mount_point(const MountOptions& options) {
+/// What the kernel has to say of why a step of making a mount failed; empty: nothing.
+std::string complaint_of(int context) {
+  char line[256];
+  const ssize_t n = ::read(context, line, sizeof line);
+  if (n <= 0) return {};
+  std::string text(line, static_cast<std::size_t>(n));
+  while (text.ends_with('\n')) text.pop_back();
+  return ", " + text;
+}
+
+std::unexpected<Error> cannot_mount(const std::string& path, int error, const std::string& complaint) {
+  return fail_io(error, fmt::format("mount point {}: cannot mount: {}{}; /dev/fuse and the right to mount are needed", path, std::strerror(error), complaint));
+}
+
+/// A mount that is nowhere yet, of which `channel` is the daemon's end.
+Result<Descriptor> make_mount(const std::string& path, const MountOptions& options, int channel) {
+  const Descriptor context(::fsopen("fuse", FSOPEN_CLOEXEC));
+  const auto set = [&context](const char* key, const std::string& value) {
+    return ::fsconfig(context.get(), FSCONFIG_SET_STRING, key, value.c_str(), 0) == 0;
+  };
+  const auto flag = [&context](const char* key) { return ::fsconfig(context.get(), FSCONFIG_SET_FLAG, key, nullptr, 0) == 0; };
+  const bool made = context.get() >= 0 && set("source", options.volume) && set("subtype", "lockstep") && set("fd", std::to_string(channel)) &&
+                    set("rootmode", "40000") && set("user_id", "0") && set("group_id", "0") && flag("default_permissions") && flag("allow_other") &&
+                    ::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0;
+  const int error = errno;
+  if (!made) return cannot_mount(path, error, context.get() >= 0 ? complaint_of(context.get()) : std::string());
+  const unsigned attributes = (options.suid ? 0u : MOUNT_ATTR_NOSUID) | (options.devices ? 0u : MOUNT_ATTR_NODEV);
+  Descriptor mount(::fsmount(context.get(), FSMOUNT_CLOEXEC, attributes));
+  if (mount.get() < 0) return cannot_mount(path, errno, {});
+  return mount;
+}
+
+Result<int> open_channel_at(const std::string& path, const MountOptions& options, unsigned place) {
+  Descriptor channel(::open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK));
+  if (channel.get() < 0) return cannot_mount(path, errno, {});
+  const Result<Descriptor> mount = make_mount(path, options, channel.get());
+  if (!mount) return std::unexpected(mount.error());
+  if (::move_mount(mount->get(), "", AT_FDCWD, path.c_str(), MOVE_MOUNT_F_EMPTY_PATH | place) != 0) {
+    const int error = errno;
+    if (place == kMoveMountBeneath && error == EINVAL) return fail(Errc::invalid, fmt::format("mount point {}: nothing can be mounted beneath what is there", path));
+    return cannot_mount(path, error, {});
+  }
+  return channel.release();
+}
+
+}  // namespace
+
+std::optional<Mounted> mounted_at(const std::string& path) {
+  const std::vector<Layer> layers = layers_at(path);
+  for (const Layer& layer : layers) {
+    const bool covered = std::any_of(layers.begin(), layers.end(), [&layer](const Layer& other) { return other.below == layer.id; });
+    if (!covered) return layer.mounted;
+  }
+  return std::nullopt;
+}
+
+Result<PreparedMountPoint> prepare_mount_point(const MountOptions& options) {
   const std::string& wanted = options.mount_point;
-  struct stat st {};
-  // Attributes may still be kept from when the daemon lived; this is always asked.
+  PreparedMountPoint point;
   struct statfs fs {};
-  if (::statfs(wanted.c_str(), &fs) != 0 && (errno == ENOTCONN || errno == ECONNABORTED)) {
-    const auto dead = canonical_parent(wanted);
-    if (!dead || ::umount2(dead->c_str(), MNT_DETACH) != 0) {
+  // Attributes may still be kept from when the daemon lived; this is always asked.
+  while (::statfs(wanted.c_str(), &fs) != 0 && (errno == ENOTCONN || errno == ECONNABORTED)) {
+    point.path = canonical_parent(wanted).value_or(wanted);
+    point.dead = layers_at(point.path).size() == 1;
+    if (point.dead) break;
+    // What is below it has to be seen first.
+    if (::umount2(point.path.c_str(), MNT_DETACH) != 0) {
       return fail(Errc::refused, fmt::format("mount point {}: the mount of a daemon that is gone is there and cannot be "
                                              "taken away ({}); run: umount -l {}",
                                              wanted, std::strerror(errno), wanted));
     }
     log::warning("mount point {}: took away the mount of a daemon that is gone", wanted);
   }
-  const auto path = canonical(wanted);
-  if (!path || ::stat(path->c_str(), &st) != 0) {
-    return fail(Errc::refused, fmt::format("mount point {}: {}; make the directory first", wanted, std::strerror(errno)));
-  }
-  if (!S_ISDIR(st.st_mode)) return fail(Errc::refused, fmt::format("mount point {}: not a directory", wanted));
-  if (const auto there = mounted_at(*path)) {
-    return fail(Errc::refused, fmt::format("mount point {}: {} ({}) is mounted there; unmount it or choose another",
-                                           wanted, there->source, there->type));
+  if (!point.dead) {
+    const auto path = canonical(wanted);
+    struct stat st {};
+    if (!path || ::stat(path->c_str(), &st) != 0) {
+      return fail(Errc::refused, fmt::format("mount point {}: {}; make the directory first", wanted, std::strerror(errno)));
+    }
+    if (!S_ISDIR(st.st_mode)) return fail(Errc::refused, fmt::format("mount point {}: not a directory", wanted));
+    if (const auto there = mounted_at(*path)) {
+      return fail(Errc::refused, fmt::format("mount point {}: {} ({}) is mounted there; unmount it or choose another",
+                                             wanted, there->source, there->type));
+    }
+    point.path = *path;
   }
   if (!options.area.empty()) {
     const auto area = canonical(options.area);
-    if (area && inside(*path, *area)) {
+    if (area && inside(point.path, *area)) {
       return fail(Errc::refused, fmt::format("mount point {}: lies in the area {}; choose another", wanted, *area));
     }
-    if (area && inside(*area, *path)) {
+    if (area && inside(*area, point.path)) {
       return fail(Errc::refused,
                   fmt::format("mount point {}: the area {} lies in it and would be hidden; choose another", wanted, *area));
     }
   }
-  if (!empty_directory(*path)) log::warning("mount point {}: not empty; what is there is hidden by the mount", wanted);
-  return *path;
+  if (!point.dead && !empty_directory(point.path)) log::warning("mount point {}: not empty; what is there is hidden by the mount", wanted);
+  return point;
 }
 
-Result<int> open_channel(const std::string& path, const MountOptions& options) {
-  std::string text = "default_permissions,allow_other,subtype=lockstep,fsname=" + escaped(options.volume);
-  text += options.suid ? ",suid" : ",nosuid";
-  text += options.devices ? ",dev" : ",nodev";
-  errno = 0;
-  const int fd = ::fuse_open_channel(path.c_str(), text.c_str());
-  if (fd < 0) {
+Result<int> open_channel(const PreparedMountPoint& point, const MountOptions& options) {
+  if (!point.dead) return open_channel_at(point.path, options, 0);
+  Result<int> channel = open_channel_beneath(point.path, options);
+  if (!channel && channel.error().code != Errc::invalid) return channel;
+  if (::umount2(point.path.c_str(), MNT_DETACH) != 0) {
     const int error = errno;
-    return fail_io(error, fmt::format("mount point {}: cannot mount: {}; /dev/fuse and the right to mount are needed", path,
-                                      error != 0 ? std::strerror(error) : "see the line before"));
+    if (channel) ::close(*channel);
+    return fail(Errc::refused, fmt::format("mount point {}: the mount of a daemon that is gone is there and cannot be taken away ({}); run: umount -l {}",
+                                           point.path, std::strerror(error), point.path));
   }
-  if (::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK) != 0 || ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
-    const int error = errno;
-    ::close(fd);
-    return fail_io(error, fmt::format("mount point {}: fcntl: {}", path, std::strerror(error)));
-  }
-  return fd;
+  log::warning("mount point {}: took away the mount of a daemon that is gone", point.path);
+  if (!channel) channel = open_channel_at(point.path, options, 0);
+  return channel;
 }
+
+Result<int> open_channel_beneath(const std::string& path, const MountOptions& options) { return open_channel_at(path, options, kMoveMountBeneath); }
 
 std::optional<std::uint32_t> connection_of(const std::string& path) {
   const auto there = mounted_at(path);

@@ -29,12 +29,21 @@ struct Mounted {
 /// What is mounted at `path` (on top, if several). Never asks the file system that is mounted there.
 [[nodiscard]] std::optional<Mounted> mounted_at(const std::string& path);
 
-/// The mount point without symbolic links, fit to be mounted on: an existing directory, nothing mounted on it, apart
-/// from the area. A mount whose daemon was killed is taken away first, with a line in the log. Errc::refused.
-[[nodiscard]] Result<std::string> prepare_mount_point(const MountOptions& options);
+struct PreparedMountPoint {
+  std::string path;   ///< without symbolic links
+  bool dead = false;  ///< the mount of a daemon that is gone is there, and nothing else
+};
 
-/// Mounts on `path` (of prepare_mount_point) and returns the descriptor of the session, non-blocking. Errc::io.
-[[nodiscard]] Result<int> open_channel(const std::string& path, const MountOptions& options);
+/// The mount point, fit to be mounted on: an existing directory, nothing but what is dead mounted on it, apart from the area. Errc::refused.
+[[nodiscard]] Result<PreparedMountPoint> prepare_mount_point(const MountOptions& options);
+
+/// Mounts there and returns the descriptor of the session, non-blocking. What is dead there goes, with a line in the log, and programs do not
+/// find the directory below meanwhile: see open_channel_beneath(). Errc::io, Errc::refused.
+[[nodiscard]] Result<int> open_channel(const PreparedMountPoint& point, const MountOptions& options);
+
+/// The same beneath what is mounted at `path`, to be found there once that has been taken away: what programs write by that path never lands in
+/// the directory below. Errc::io; Errc::invalid: this kernel (before 6.5) can't, or nothing is mounted there.
+[[nodiscard]] Result<int> open_channel_beneath(const std::string& path, const MountOptions& options);
 
 /// The number of the connection of the mount at `path` in /sys/fs/fuse/connections. nullopt: nothing is mounted there.
 [[nodiscard]] std::optional<std::uint32_t> connection_of(const std::string& path);

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """garbage.py PORT [SEED]: sends what no site would send to a peer port; the port must go on taking connections and close these."""
+import errno
 import random
 import socket
 import struct
@@ -33,10 +34,13 @@ for n, piece in enumerate(PIECES):
                 if received > 1 << 20:
                     sys.exit(f"piece {n}: the port answers a stranger with more than 1 MiB")
             closed += 1
-        except (ConnectionResetError, BrokenPipeError):
-            closed += 1
         except socket.timeout:
             sys.exit(f"piece {n} ({piece[:16]!r}..., {len(piece)} bytes): not closed within 15 s")
+        except OSError as e:
+            # Closed while it was sent, or before shutdown(), which is told ENOTCONN then.
+            if e.errno not in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN):
+                raise
+            closed += 1
 many = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(200)]
 for s in many:
     s.close()

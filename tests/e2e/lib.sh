@@ -135,6 +135,10 @@ wait_in_sync() {
 
 start_site() {
   take_mount_away "$T/$1"
+  start_daemon "$@"
+}
+# start_daemon SITE [CONFIGURATION]: whatever is mounted there
+start_daemon() {
   local where=()
   [[ -z ${NETNS[$1]:-} ]] || where=(nsenter "--net=/run/netns/${NETNS[$1]}")
   setsid "${where[@]}" "$LOCKSTEPD" --config "${2:-$CONFIG}" --site "$1" >>"$T/$1.log" 2>&1 </dev/null &

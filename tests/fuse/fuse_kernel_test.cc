@@ -6,10 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
 #include <string>
+#include <thread>
 
 #include "tiny_tree.h"
 #include "uring/loop.h"
@@ -193,6 +195,45 @@ Task<void> unmount_in_use(Fixture& f) {
   CHECK(!mounted_at(f.directory));
 }
 
+/// A program that makes files by the path of the mount point never gets at the directory below it.
+Task<void> mount_in_place(Fixture& f) {
+  REQUIRE(f.kernel->mount(f.tree));
+  std::atomic<bool> done = false;
+  std::atomic<int> tries = 0;
+  const std::string plain = f.directory + "/new";
+  std::thread program([&] {
+    while (!done) {
+      const int fd = ::open(plain.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+      if (fd >= 0) ::close(fd);
+      ++tries;
+    }
+  });
+  const auto moved_on = [&] {
+    const int before = tries;
+    while (tries < before + 20) std::this_thread::yield();
+    return true;
+  };
+  for (int n = 0; n < 20; ++n) {
+    f.tree.gone = false;
+    const Result<> mounted = co_await f.kernel->mount_anew(f.tree);
+    CHECK(mounted);
+    CHECK(f.tree.gone);
+    CHECK(mounted_at(f.directory)->type == "fuse.lockstep");
+    (void)co_await f.pool->run(moved_on);
+  }
+  const int read = co_await f.host("test $(cat link | tr -d '\\n' | wc -c) = 300000");
+  CHECK(read == 0);
+  done = true;
+  const auto join = [&] {
+    program.join();
+    return true;
+  };
+  (void)co_await f.pool->run(join);
+  co_await f.kernel->unmount();
+  CHECK(!mounted_at(f.directory));
+  CHECK(::access(plain.c_str(), F_OK) != 0);
+}
+
 Task<void> second_mount(Fixture& f) {
   REQUIRE(f.kernel->mount(f.tree));
   FuseOptions options;
@@ -260,6 +301,15 @@ TEST_CASE("a mount in use is cut off by unmount") {
   }
   Fixture f;
   f.loop->run(unmount_in_use(f));
+}
+
+TEST_CASE("a mount made anew takes the place of the old one") {
+  if (!can_mount()) {
+    WARN("needs root and /dev/fuse");
+    return;
+  }
+  Fixture f;
+  f.loop->run(mount_in_place(f));
 }
 
 TEST_CASE("what is mounted already is named") {

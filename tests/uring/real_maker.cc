@@ -17,6 +17,7 @@ class NoKernel final : public runtime::Kernel {
  public:
   Result<> mount(runtime::HostHandler&) override { return fail(Errc::refused, "this world has no mount"); }
   runtime::Task<void> unmount() override { co_return; }
+  runtime::Task<Result<>> mount_anew(runtime::HostHandler& handler) override { co_return mount(handler); }
   std::optional<std::size_t> reply(std::uint64_t, const runtime::HostReply&) override { return std::nullopt; }
   runtime::Dropped drop_attributes(InodeId) override { return runtime::Dropped::unknown; }
   runtime::Dropped drop_listing(InodeId) override { return runtime::Dropped::unknown; }
