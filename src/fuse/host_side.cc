@@ -192,6 +192,11 @@ void HostSide::release(const HostRequest& request) {
   if (state_.inodes.closed(request.inode, growths)) changing_.last_handle_closed(request.inode, growths);
 }
 
+void HostSide::interrupted(std::uint64_t unique) {
+  locks_.interrupted(unique);
+  state_.interrupted(unique);
+}
+
 void HostSide::forget(InodeId inode, std::uint64_t count) { state_.inodes.forget(inode, count); }
 
 void HostSide::unmounted(bool cut_off) {

@@ -49,7 +49,7 @@ class HostSide final : public runtime::HostHandler, public controller::HostCache
 
   // HostHandler
   void handle(runtime::HostRequest request) override;
-  void interrupted(std::uint64_t unique) override { locks_.interrupted(unique); }
+  void interrupted(std::uint64_t unique) override;
   void forget(InodeId inode, std::uint64_t count) override;
   void unmounted(bool cut_off) override;
 
@@ -69,7 +69,7 @@ class HostSide final : public runtime::HostHandler, public controller::HostCache
   [[nodiscard]] const HostCounters& counters() const { return state_.counters; }
   /// Objects that the kernel is thought to know.
   [[nodiscard]] std::size_t inodes() const { return state_.inodes.size(); }
-  [[nodiscard]] std::size_t running() const { return state_.scope.running() - (state_.waking ? 1 : 0); }
+  [[nodiscard]] std::size_t running() const { return state_.scope.running() - (state_.waking ? 1 : 0) - (state_.watching ? 1 : 0); }
 
  private:
   /// Cuts the mount off if `emptied` was not requested in time.

@@ -71,8 +71,12 @@ Task<void> Locks::set(HostRequest request) {
   if (operation.lock.wait) operation.lock.ticket = next_ticket_++;
   Waiting waiting;
   waiting_[request.unique] = &waiting;
-  int error = co_await served(waiting);
-  if (error == 0 && fenced(request.handle)) error = EIO;
+  if (!state_.serving.now()) {
+    const bool served = co_await state_.served(request);
+    if (!served) waiting_.erase(request.unique);
+    if (!served) co_return;
+  }
+  int error = fenced(request.handle) ? EIO : 0;
   Holder& holder = holders_[key];
   ++holder.users;
   if (!unlocks) holder.handles.insert(request.handle);
@@ -99,18 +103,6 @@ Task<void> Locks::set(HostRequest request) {
   if (error == 0 && fenced(request.handle)) error = EIO;
   done(key);
   state_.answer_error(request, error);
-}
-
-Task<int> Locks::served(const Waiting& waiting) {
-  const std::uint64_t mount = state_.mounts;
-  const Instant since = state_.world.clock.now();
-  while (!state_.serving.now()) {
-    if (waiting.interrupted) co_return EINTR;
-    if (state_.out_of_patience(since)) co_return EIO;
-    if (state_.gone || state_.stop.requested() || mount != state_.mounts) co_return EIO;
-    co_await state_.serving.change();
-  }
-  co_return 0;
 }
 
 Task<Outcome> Locks::ask(Key key, Operation operation) {
@@ -199,7 +191,6 @@ void Locks::interrupted(std::uint64_t unique) {
   if (found == waiting_.end()) return;
   found->second->interrupted = true;
   changed_.notify_all();
-  state_.serving.wake();
 }
 
 void Locks::changed(InodeId inode) {

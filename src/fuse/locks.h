@@ -65,8 +65,6 @@ class Locks {
   using Holders = std::map<Key, Holder>;
 
   runtime::Task<void> set(runtime::HostRequest request);
-  /// Suspends until hosts are served. Else an errno: a signal came, or the mount is gone.
-  runtime::Task<int> served(const Waiting& waiting);
   runtime::Task<void> give_back_all(Key key, std::optional<runtime::HostRequest> flush);
   /// Carries `operation` out and remembers what came of it.
   runtime::Task<wire::Outcome> ask(Key key, wire::Operation operation);

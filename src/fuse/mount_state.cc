@@ -11,6 +11,12 @@ namespace lockstep::fuse {
 
 using namespace runtime;
 
+namespace {
+
+constexpr Duration kLookAfterSignalled = std::chrono::milliseconds(250);
+
+}  // namespace
+
 void MountState::launch(std::uint64_t unique, Task<void> task) {
   if (!scope.spawn(std::move(task))) (void)kernel.reply(unique, ErrorReply{EIO});
 }
@@ -50,13 +56,42 @@ Task<bool> MountState::served(const HostRequest& request) {
   ++counters.held;
   const std::uint64_t mount = mounts;
   const Instant since = world.clock.now();
-  while (!gone && !stop.requested() && mount == mounts) {
-    if (serving.now()) co_return true;
-    if (out_of_patience(since)) break;
+  bool signal = false;
+  held[request.unique] = &signal;
+  int error = 0;
+  const bool waits_for_lock = request.op == HostOp::setlk && request.lock.wait && request.lock.type != HostLock::Type::unlock;
+  const auto over = [&] { return gone || stop.requested() || mount != mounts; };
+  while (over() || !serving.now()) {
+    if (over() || out_of_patience(since)) {
+      error = EIO;
+    } else if (signal && (waits_for_lock || kernel.ends(request.caller.pid))) {
+      error = EINTR;
+      ++counters.let_go;
+    }
+    if (error != 0) break;
     co_await serving.change();
   }
-  answer_error(request, EIO);
-  co_return false;
+  held.erase(request.unique);
+  if (signal) --signalled;
+  if (error != 0) answer_error(request, error);
+  co_return error == 0;
+}
+
+void MountState::interrupted(std::uint64_t unique) {
+  const auto found = held.find(unique);
+  if (found == held.end() || *found->second) return;
+  *found->second = true;
+  ++signalled;
+  serving.wake();
+  if (!watching) watching = scope.spawn(watch_signalled());
+}
+
+Task<void> MountState::watch_signalled() {
+  while (signalled > 0 && !stop.requested()) {
+    (void)co_await world.clock.sleep_until(world.clock.now() + kLookAfterSignalled, stop);
+    serving.wake();
+  }
+  watching = false;
 }
 
 EntryReply MountState::entry_of(const HostAttributes& attributes, InodeId directory) {

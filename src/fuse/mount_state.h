@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -42,6 +43,7 @@ struct HostCounters {
   std::uint64_t reads_elsewhere = 0;  ///< pieces that were read at the other site
   std::uint64_t held = 0;             ///< requests that waited until hosts are served
   std::uint64_t out_of_patience = 0;  ///< of these, answered with EIO
+  std::uint64_t let_go = 0;           ///< of these, answered with EINTR: their program was being ended
   std::uint64_t closings = 0, mounted_again = 0;
 };
 
@@ -65,6 +67,9 @@ struct MountState {
   runtime::Stop stop;   ///< waits for the kernel are given up
   HostCounters counters;
   bool waking = false;  ///< wake_waiting() runs
+  std::map<std::uint64_t, bool*> held;  ///< requests in served(), and where it stands that a signal came for one
+  std::size_t signalled = 0;            ///< how many of them
+  bool watching = false;                ///< watch_signalled() runs
   bool gone = false;    ///< the mount is not there any more
   std::uint64_t mounts = 1;     ///< goes up when it is there again
   std::uint64_t files_opened = 0;
@@ -76,10 +81,14 @@ struct MountState {
   /// Suspends until hosts are served. False: they will not be, or not soon enough, and `request`, which must not have changed
   /// anything yet, was answered with an error.
   runtime::Task<bool> served(const runtime::HostRequest& request);
+  /// A signal came for who waits for request `unique`. If it waits in served(), and it is one that ends programs, it waits no longer.
+  void interrupted(std::uint64_t unique);
   /// Whoever began to wait at `since` has waited long enough; says so. To be asked each time serving.change() was awaited.
   [[nodiscard]] bool out_of_patience(Instant since);
   /// Wakes those who wait now and then, so that they look at the time.
   runtime::Task<void> wake_waiting();
+  /// Further signals are told to nobody: looks after those for which one came.
+  runtime::Task<void> watch_signalled();
   /// The errno for a host; what is not the host's own error is logged, with `request`.
   [[nodiscard]] int errno_of(const Error& error, const runtime::HostRequest& request);
 

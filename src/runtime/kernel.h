@@ -118,8 +118,8 @@ class HostHandler {
  public:
   /// Must not block; answers now or later with Kernel::reply, exactly once.
   virtual void handle(HostRequest request) = 0;
-  /// A signal came for whoever waits for setlk `unique`: it is to be answered soon, with EINTR if it still waits. May be of a
-  /// request that was answered.
+  /// A signal came for whoever waits for `unique`, once, be it that more come. A setlk is to be answered soon, with EINTR if it still waits;
+  /// anything else may be, if Kernel::ends(caller) and nothing was changed for it. May be of a request that was answered.
   virtual void interrupted(std::uint64_t unique) { (void)unique; }
   /// The kernel forgot `count` lookups of `inode`. Needs no answer.
   virtual void forget(InodeId inode, std::uint64_t count) = 0;
@@ -159,6 +159,9 @@ class Kernel {
   /// Answers request `unique`. For a ListingReply the number of entries taken, else 0. Where the request is gone (killed,
   /// aborted) nothing happens; a reply that counted lookups is then followed by no forget: false is returned as nullopt.
   virtual std::optional<std::size_t> reply(std::uint64_t unique, const HostReply& reply) = 0;
+
+  /// A signal is about to end the thread `pid`, of a request's caller: it waits for nothing but its request. Never waits.
+  [[nodiscard]] virtual bool ends(std::uint32_t pid) = 0;
 
   // Notifications. What they drop is what the kernel keeps, never what the area holds.
   /// Attributes of `inode`. Takes no lock that a request holds: never waits.

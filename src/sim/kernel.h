@@ -5,6 +5,7 @@
 // Notifications are recorded, so that a test can say what was dropped and what was not.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ class SimKernel final : public runtime::Kernel {
 
   /// Makes mount() answer Errc::refused with this text, when not empty.
   std::string refusal;
+  /// Of callers that a signal is about to end.
+  std::set<std::uint32_t> ending;
   /// In the order in which they ended.
   [[nodiscard]] const std::vector<Notification>& notifications() const { return notifications_; }
   void clear_notifications() { notifications_.clear(); }
@@ -43,6 +46,7 @@ class SimKernel final : public runtime::Kernel {
   runtime::Task<Result<>> mount_anew(runtime::HostHandler& handler) override;
   void serve_until(Instant until) override;
   std::optional<std::size_t> reply(std::uint64_t unique, const runtime::HostReply& reply) override;
+  bool ends(std::uint32_t pid) override { return ending.contains(pid); }
   runtime::Dropped drop_attributes(InodeId inode) override;
   runtime::Dropped drop_listing(InodeId inode) override;
   runtime::Task<runtime::Dropped> drop_pages(InodeId inode, ByteRange range) override;

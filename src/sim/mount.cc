@@ -93,7 +93,6 @@ void Mount::send(runtime::HostRequest request, Process* caller, Answered answere
 
 void Mount::signal() {
   for (const auto& [unique, pending] : pending_) {
-    if (pending.request.op != HostOp::setlk || !pending.request.lock.wait) continue;
     universe_.after(prng_.between(Duration::zero(), kDeliveryMax), &daemon_, [self = shared_from_this(), handler = &handler_, number = unique] {
       self->daemon_.when_running([self, handler, number] {
         if (!self->gone_) handler->interrupted(number);

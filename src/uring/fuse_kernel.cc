@@ -15,6 +15,7 @@
 #include "core/log.h"
 #include "uring/fuse_init.h"
 #include "uring/fuse_operations.h"
+#include "uring/thread_end.h"
 #include "uring/watchdog_process.h"
 
 namespace lockstep::uring {
@@ -154,6 +155,8 @@ void FuseKernel::serve_until(Instant until) {
   if (options_.watchdog != nullptr) options_.watchdog->until(until.ns);
 }
 
+bool FuseKernel::ends(std::uint32_t pid) { return pid != 0 && thread_ends(pid); }
+
 void FuseKernel::readable() { wake_.set(); }
 
 void FuseKernel::fire() { wake_.set(); }
@@ -236,6 +239,8 @@ void FuseKernel::take(std::size_t length) {
     take_tmpfile(arriving_);
   } else if (header.opcode == kOpcodeStatx) {
     take_statx(arriving_);
+  } else if (header.opcode == FUSE_INTERRUPT) {
+    take_interrupt(arriving_);  // libfuse knows nothing of some requests
   } else {
     fuse_buf buffer{};
     buffer.mem = arriving_.bytes;
@@ -263,7 +268,7 @@ void FuseKernel::take_tmpfile(const RequestMemory::Request& from) {
   request.inode = InodeId{header.nodeid};
   request.mode = (in.mode & ~static_cast<mode_t>(S_IFMT)) | S_IFREG;
   request.flags = in.flags;
-  hand_out(std::move(request), nullptr, header.unique);
+  hand_out(std::move(request), nullptr);
 }
 
 void FuseKernel::take_statx(const RequestMemory::Request& from) {
@@ -272,10 +277,20 @@ void FuseKernel::take_statx(const RequestMemory::Request& from) {
   request.op = runtime::HostOp::getattr;
   request.caller = {header.uid, header.gid, header.pid, 0};
   request.inode = InodeId{header.nodeid};
-  hand_out(std::move(request), nullptr, header.unique);
+  hand_out(std::move(request), nullptr);
 }
 
-void FuseKernel::hand_out(runtime::HostRequest request, fuse_req* from, std::uint64_t raw) {
+/// One that was answered meanwhile has no slot any more.
+void FuseKernel::take_interrupt(const RequestMemory::Request& from) {
+  if (from.length < sizeof(fuse_in_header) + sizeof(fuse_interrupt_in)) return;
+  const std::uint64_t raw = reinterpret_cast<const fuse_interrupt_in*>(from.bytes + sizeof(fuse_in_header))->unique;
+  const auto slot = std::ranges::find_if(slots_, [raw](const Slot& s) { return s.used && !s.gone && s.raw == raw; });
+  if (slot == slots_.end()) return;
+  const auto index = static_cast<std::uint64_t>(slot - slots_.begin());
+  handler_->interrupted(std::uint64_t{slot->generation} << 32 | index);
+}
+
+void FuseKernel::hand_out(runtime::HostRequest request, fuse_req* from) {
   if (free_slots_.empty()) {
     free_slots_.push_back(static_cast<std::uint32_t>(slots_.size()));
     slots_.emplace_back();
@@ -284,7 +299,7 @@ void FuseKernel::hand_out(runtime::HostRequest request, fuse_req* from, std::uin
   free_slots_.pop_back();
   Slot& slot = slots_[index];
   slot.request = from;
-  slot.raw = raw;
+  slot.raw = reinterpret_cast<const fuse_in_header*>(arriving_.bytes)->unique;
   slot.op = request.op;
   slot.inode = request.inode;
   if (request.op == runtime::HostOp::release || request.op == runtime::HostOp::releasedir) open_.closed(request.inode);
@@ -293,18 +308,7 @@ void FuseKernel::hand_out(runtime::HostRequest request, fuse_req* from, std::uin
   request.unique = std::uint64_t{slot.generation} << 32 | index;
   request.lease = arriving_.lease;
   ++counters_.requests;
-  const bool waits = request.op == runtime::HostOp::setlk && request.lock.wait && from != nullptr;
-  const std::uint64_t unique = request.unique;
   handler_->handle(std::move(request));
-  // Only now, since a signal that came before is told at once. The answer, if it is given already, has freed `from`.
-  Slot& handed = slots_[index];
-  if (waits && handed.used && handed.generation == unique >> 32) {
-    fuse_req_interrupt_func(from, signalled, reinterpret_cast<void*>(unique));
-  }
-}
-
-void FuseKernel::signalled(fuse_req* request, void* unique) {
-  static_cast<FuseKernel*>(fuse_req_userdata(request))->handler_->interrupted(reinterpret_cast<std::uint64_t>(unique));
 }
 
 void FuseKernel::gone() {

@@ -79,6 +79,7 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
   runtime::Task<Result<>> mount_anew(runtime::HostHandler& handler) override;
   void serve_until(Instant until) override;
   std::optional<std::size_t> reply(std::uint64_t unique, const runtime::HostReply& reply) override;
+  bool ends(std::uint32_t pid) override;
   runtime::Dropped drop_attributes(InodeId inode) override;
   runtime::Dropped drop_listing(InodeId inode) override;
   runtime::Task<runtime::Dropped> drop_pages(InodeId inode, ByteRange range) override;
@@ -96,8 +97,8 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
 
   /// A request that was handed out.
   struct Slot {
-    fuse_req* request = nullptr;   ///< nullptr: one that libfuse does not know (of op tmpfile; getattr: STATX); `raw` is its number
-    std::uint64_t raw = 0;
+    fuse_req* request = nullptr;   ///< nullptr: one that libfuse does not know (of op tmpfile; getattr: STATX)
+    std::uint64_t raw = 0;         ///< its number for the kernel
     std::uint32_t generation = 1;  ///< so that an answer given twice is noticed
     runtime::HostOp op{};
     InodeId inode;
@@ -118,12 +119,11 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
   void take(std::size_t length);
   void take_tmpfile(const RequestMemory::Request& request);
   void take_statx(const RequestMemory::Request& request);
+  void take_interrupt(const RequestMemory::Request& request);
   void gone();
 
   /// Hands `request` to the handler, to be answered as what libfuse calls `from`.
-  void hand_out(runtime::HostRequest request, fuse_req* from, std::uint64_t raw = 0);
-  /// libfuse: a signal came for the caller of `request`.
-  static void signalled(fuse_req* request, void* unique);
+  void hand_out(runtime::HostRequest request, fuse_req* from);
   /// What the answer to an open, if it is one, opens.
   [[nodiscard]] static std::optional<InodeId> opens(const Slot& slot, const runtime::HostReply& reply);
   [[nodiscard]] int send(const Slot& slot, int error, Bytes bytes);

@@ -64,6 +64,56 @@ TEST_CASE("a request waits for its site to serve as long as the patience lasts, 
   CHECK((*late)->error() == 0);
 }
 
+TEST_CASE("a program that a signal ends waits no longer for its site to serve, and nothing was changed for it") {
+  HostedSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644, 8192);
+  s.lookup("a");
+  s.ask_for<OpenReply>(s.request(HostOp::open, a));
+  s.close_now();
+  const std::string data = "text";
+  const auto of = [](HostRequest request, std::uint32_t pid) {
+    request.caller.pid = pid;
+    return request;
+  };
+  const auto ask_all = [&](std::uint32_t pid) {
+    return std::vector<std::optional<OwnedReply>*>{&s.send(of(s.request(HostOp::getattr, a), pid)), &s.send(of(s.read(a, 0, 100), pid)),
+                                                   &s.send(of(s.write(a, 0, data), pid)), &s.send(of(s.request(HostOp::create, kRootInode, "new"), pid)),
+                                                   &s.send(of(s.request(HostOp::statfs, a), pid))};
+  };
+  const auto ended = ask_all(7), stays = ask_all(8);
+  s.kernel().ending.insert(7);
+  s.settle(1s);
+  for (const auto* reply : ended) CHECK(!reply->has_value());  // nobody said so yet
+  s.kernel().mounted()->signal();                              // to both: 8 handles it
+  s.settle(100ms);
+  for (const auto* reply : ended) {
+    REQUIRE(reply->has_value());
+    CHECK((*reply)->error() == EINTR);
+  }
+  for (const auto* reply : stays) CHECK(!reply->has_value());
+  CHECK(s.host.counters().let_go == ended.size());
+  // A second signal to the same program is told to nobody.
+  const std::vector<std::optional<OwnedReply>*> later = {&s.send(of(s.request(HostOp::getattr, a), 9)), &s.send(of(s.request(HostOp::statfs, a), 9))};
+  s.kernel().mounted()->signal();
+  s.settle(1s);
+  for (const auto* reply : later) CHECK(!reply->has_value());
+  s.kernel().ending.insert(9);
+  s.settle(1s);
+  for (const auto* reply : later) {
+    REQUIRE(reply->has_value());
+    CHECK((*reply)->error() == EINTR);
+  }
+  CHECK(s.changes.asked.empty());
+  s.host.open();
+  s.settle();
+  for (const auto* reply : stays) {
+    REQUIRE(reply->has_value());
+    CHECK((*reply)->error() != EINTR);
+  }
+  CHECK(s.changes.asked.size() == 2);
+  CHECK(s.host.running() == 0);
+}
+
 TEST_CASE("readers that were under way look again when hosts are served anew") {
   HostedSite s;
   const InodeId a = s.volume.add("a", S_IFREG | 0644, 4096);

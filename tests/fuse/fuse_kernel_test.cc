@@ -3,6 +3,7 @@
 #include "catch.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "tiny_tree.h"
 #include "uring/loop.h"
 #include "uring/pool.h"
+#include "uring/thread_end.h"
 
 namespace lockstep::uring {
 namespace {
@@ -336,6 +338,25 @@ TEST_CASE("a mount point must be a directory apart from the area") {
   options.area = f.directory + "/..";
   options.mount_point = f.directory;
   CHECK(!prepare_mount_point(options));
+}
+
+TEST_CASE("what /proc says of signals tells whether a thread is about to end") {
+  const auto status = [](const char* thread, const char* process, const char* blocked, const char* ignored, const char* handled) {
+    return fmt::format("Name:\tx\nSigQ:\t0/96364\nSigPnd:\t{}\nShdPnd:\t{}\nSigBlk:\t{}\nSigIgn:\t{}\nSigCgt:\t{}\nCapInh:\t0\n", thread, process, blocked,
+                       ignored, handled);
+  };
+  const char* none = "0000000000000000";
+  CHECK(!says_that_it_ends(status(none, none, none, none, none)));
+  CHECK(says_that_it_ends(status("0000000000000100", none, none, none, none)));   // SIGKILL
+  CHECK(says_that_it_ends(status(none, "0000000000004000", none, none, none)));   // SIGTERM
+  CHECK(!says_that_it_ends(status(none, "0000000000004000", none, none, "0000000000004000")));
+  CHECK(!says_that_it_ends(status(none, "0000000000004000", none, "0000000000004000", none)));
+  CHECK(!says_that_it_ends(status(none, "0000000000004000", "0000000000004000", none, none)));
+  CHECK(!says_that_it_ends(status(none, "0000000008410000", none, none, none)));  // SIGCHLD, SIGURG, SIGWINCH
+  CHECK(says_that_it_ends(status(none, "0000000000000004", none, none, none)));   // SIGQUIT
+  CHECK(!says_that_it_ends(""));
+  CHECK(!says_that_it_ends("\nSigPnd:\tnonsense\nShdPnd:\t"));
+  CHECK(!thread_ends(static_cast<std::uint32_t>(::getpid())));
 }
 
 TEST_CASE("memory of requests is bounded, and its return is told") {

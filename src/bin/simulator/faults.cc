@@ -349,15 +349,21 @@ void Faults::verify() {
   count("verify");
 }
 
-/// Bytes of a block change on the medium of one site, which nobody is told.
+/// Bytes of a block change on the medium of one site, which nobody is told. Not of one that the other site does not have as well: a write
+/// that waits for a site that is stopped, say, and is acknowledged when that one is taken out.
 void Faults::rot() {
   if (!cluster_.in_sync()) return;
   sim::Storage& storage = cluster_.machine(rotten_).storage();
-  const std::uint64_t blocks = storage.peek("extents").size() / kBlockBytes;
+  const Bytes bytes = storage.peek("extents");
+  const Bytes theirs = cluster_.machine(1 - rotten_).storage().peek("extents");
+  const std::uint64_t blocks = bytes.size() / kBlockBytes;
   // Files begin at the start of the area.
   const std::uint64_t block = prng_.below(prng_.chance(800) ? std::min<std::uint64_t>(blocks, 64) : blocks);
   const std::uint64_t at = prng_.below(kBlockBytes - 16);
-  storage.corrupt("extents", {block * kBlockBytes + at, 1 + prng_.below(16)});
+  const std::uint64_t length = 1 + prng_.below(16);
+  const auto of_block = [block](Bytes area) { return area.subspan(block * kBlockBytes, kBlockBytes); };
+  if (!std::ranges::equal(of_block(bytes), of_block(theirs))) return;
+  storage.corrupt("extents", {block * kBlockBytes + at, length});
   count("silent corruption");
 }
 
