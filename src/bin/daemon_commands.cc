@@ -92,6 +92,8 @@ ExitStatus verify(const std::string& control, bool as_json, bool repair) {
   return is_true(answer, "equal") ? kYes : kNo;
 }
 
+ExitStatus mount(const std::string& control) { return say(ask(control, {{"command", "mount"}}, {}, std::nullopt)); }
+
 ExitStatus switch_over(const std::string& control, const std::string& to) {
   return say(ask(control, {{"command", "switchover"}, {"to", to}}, {}, std::nullopt));
 }

@@ -19,6 +19,8 @@ struct TraceOptions {
 /// `control` is the path of the daemon's control socket; `json` prints the answer as it came.
 [[nodiscard]] ExitStatus show_status(const std::string& control, bool json);
 [[nodiscard]] ExitStatus verify(const std::string& control, bool json, bool repair);
+/// The volume is mounted at the site's mount point, if somebody has unmounted it.
+[[nodiscard]] ExitStatus mount(const std::string& control);
 /// The other site becomes primary, or the one named `to`; no request fails.
 [[nodiscard]] ExitStatus switch_over(const std::string& control, const std::string& to);
 /// Says what may be lost, asks (unless `yes`), and has this site go on alone.

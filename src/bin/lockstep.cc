@@ -99,6 +99,8 @@ int run(int argc, char** argv) {
   trace_command->add_flag("--profile", options.trace.profile, "what each step costs: time, system calls, switches, hops");
   trace_command->add_option("--count", options.trace.count, "end after so many lines")->type_name("N")->check(CLI::PositiveNumber);
 
+  CLI::App* mount_command = app.add_subcommand("mount", "mount the volume again where somebody has unmounted it");
+
   CLI::App* switch_over_command = app.add_subcommand("switchover", "make the other site the primary; no request fails");
   switch_over_command->add_option("--to", options.other, "the site that is to be primary; nothing happens if it is")->type_name("NAME");
 
@@ -172,6 +174,7 @@ int run(int argc, char** argv) {
     if (status->parsed()) return show_status(control, options.json);
     if (verify_command->parsed()) return verify(control, options.json, options.repair);
     if (scrub_command->parsed()) return scrub(control, options.scrub);
+    if (mount_command->parsed()) return mount(control);
     if (switch_over_command->parsed()) return switch_over(control, options.other);
     if (take_over_command->parsed()) return take_over(control, options.force, options.yes);
     if (replace_command->parsed()) return options.arbiter ? replace_arbiter(control) : replace(control, options.other);

@@ -11,6 +11,8 @@ namespace lockstep::cli {
 namespace {
 
 using nlohmann::json;
+constexpr const char* kNothing = "nothing";
+
 using control::is_true, control::member, control::number, control::text;
 
 std::string or_dash(std::string value) { return value.empty() ? "-" : value; }
@@ -125,6 +127,16 @@ std::string why_not_alone(const json& status) {
   return {};
 }
 
+/// How this site's hosts come by the volume again; empty: they have it.
+std::string to_mount(const json& status) {
+  const json& mount = member(status, "mount");
+  if (!mount.is_object() || is_true(mount, "mounted")) return {};
+  const std::string problem = text(mount, "problem");
+  if (!problem.empty()) return fmt::format("the volume is not mounted at this site: {}", problem);
+  return fmt::format("the volume is not mounted at this site, and what programs write to {} is not in it; mount it again: lockstep --site {} mount",
+                     text(mount, "path"), text(status, "site"));
+}
+
 std::string what_to_do(const json& status) {
   const std::string state = text(status, "state");
   const std::string reason = text(status, "reason");
@@ -132,7 +144,7 @@ std::string what_to_do(const json& status) {
     if (const std::string why = why_not_alone(status); !why.empty()) return reason.empty() ? why : why + " (" + reason + ")";
   }
   if (!reason.empty()) return reason;
-  if (state == "in-sync") return "nothing";
+  if (state == "in-sync") return kNothing;
   if (state == "alone" && carries(status)) {
     return fmt::format("mend the medium of {}, then start its lockstepd again; it is made equal by itself", text(status, "peer"));
   }
@@ -252,7 +264,10 @@ std::string render_status(const json& status) {
   out += fmt::format("  volume {}, seen from {} ({}), epoch {}, seq {}\n", or_dash(text(status, "volume")), or_dash(text(status, "site")),
                      or_dash(text(status, "role")), number(status, "epoch"), number(status, "seq"));
   out += fmt::format("  risk:  {}\n", danger(status));
-  out += fmt::format("  to do: {}\n\n", what_to_do(status));
+  const std::string unmounted = to_mount(status), rest = what_to_do(status);
+  if (!unmounted.empty()) out += fmt::format("  to do: {}\n", unmounted);
+  if (unmounted.empty() || rest != kNothing) out += fmt::format("  to do: {}\n", rest);
+  out += "\n";
   out += sites_table(status) + "\n";
   out += mending(status) + arbiter(status);
   out += fmt::format("  I/O:   {}\n", pending(status));

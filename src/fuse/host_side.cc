@@ -83,11 +83,9 @@ Task<void> HostSide::unmount() {
 
 Task<void> HostSide::mount_again() {
   while (!leaving_.requested()) {
-    const Result<> mounted = co_await state_.kernel.mount_anew(*this);
+    Result<> mounted;
+    co_await mount_once(mounted);
     if (mounted) {
-      state_.gone = false;
-      ++state_.mounts;
-      ++state_.counters.mounted_again;
       log::warning("the mount was cut off and is there again: hosts that had files open have to open them again");
       co_return;
     }
@@ -95,6 +93,24 @@ Task<void> HostSide::mount_again() {
                std::chrono::duration_cast<std::chrono::milliseconds>(kMountAgainPause).count());
     (void)co_await state_.world.clock.sleep_until(state_.world.clock.now() + kMountAgainPause, leaving_);
   }
+}
+
+Task<void> HostSide::mount_once(Result<>& done) {
+  done = co_await state_.kernel.mount_anew(*this);
+  mount_problem_ = done ? std::string() : done.error().text;
+  if (!done) co_return;
+  state_.gone = false;
+  ++state_.mounts;
+  ++state_.counters.mounted_again;
+}
+
+Task<Result<>> HostSide::mount() {
+  if (leaving_.requested()) co_return fail(Errc::stopped, "this daemon is stopping");
+  if (mounting_.running() > 0 || state_.kernel.in_place()) co_return Result<>{};
+  Result<> done;
+  (void)mounting_.spawn(mount_once(done));
+  co_await mounting_.join();
+  co_return done;
 }
 
 Task<void> HostSide::stop() {
@@ -208,7 +224,12 @@ void HostSide::unmounted(bool cut_off) {
   listings_.clear();
   locks_.unmounted();
   for (const InodeId inode : open) changing_.last_handle_closed(inode, 0);
-  if (cut_off && !leaving_.requested()) (void)mounting_.spawn(mount_again());
+  if (mounting_.running() > 0 || leaving_.requested()) return;
+  if (cut_off) {
+    (void)mounting_.spawn(mount_again());
+  } else {
+    log::warning("somebody has unmounted the volume here: programs that use its path find the directory below it; to mount it again: lockstep mount");
+  }
 }
 
 void HostSide::lost_last_name(const HostAttributes& last) {

@@ -42,6 +42,12 @@ class HostSide final : public runtime::HostHandler, public controller::HostCache
   HostSide(runtime::World& world, area::Area& area, volume::Volume& volume, controller::Changes& changes,
            HostOptions options);
 
+  /// Mounts again where somebody has unmounted; does nothing where the volume is mounted. Errc::refused, Errc::io. Suspends.
+  runtime::Task<Result<>> mount();
+  /// Hosts find the volume at the mount point, or will in a moment.
+  [[nodiscard]] bool mounted() const { return state_.kernel.in_place() || (mounting_.running() > 0 && mount_problem_.empty()); }
+  /// Why the mount could not be made again when that was tried last; empty: it could.
+  [[nodiscard]] const std::string& mount_problem() const { return mount_problem_; }
   /// Takes the mount away, for good. Suspends.
   runtime::Task<void> unmount();
   /// Ends what still runs. Requires: not mounted any more. Suspends.
@@ -76,6 +82,7 @@ class HostSide final : public runtime::HostHandler, public controller::HostCache
   runtime::Task<void> cut_off_late(runtime::Stop& emptied);
   runtime::Task<void> when_served(runtime::HostRequest request);
   runtime::Task<void> mount_again();
+  runtime::Task<void> mount_once(Result<>& done);
   void dispatch(runtime::HostRequest request);
   [[nodiscard]] bool fenced(const runtime::HostRequest& request) const;
   void release(const runtime::HostRequest& request);
@@ -90,6 +97,7 @@ class HostSide final : public runtime::HostHandler, public controller::HostCache
   Locks locks_;
   bool closing_ = false;
   runtime::Scope mounting_;
+  std::string mount_problem_;
   runtime::Stop leaving_;  ///< the mount is not made again
 };
 

@@ -151,6 +151,8 @@ class Kernel {
   /// unmount() and mount() at once: who comes by the path of the mount point meanwhile waits for the new mount, or gets an error, and finds no
   /// other directory there (where the kernel is able to). Suspends.
   virtual Task<Result<>> mount_anew(HostHandler& handler) = 0;
+  /// Who comes by the path of the mount point finds the volume there. Never waits.
+  [[nodiscard]] virtual bool in_place() const = 0;
   /// Unless this is called again before `until` (of the clock), the mount is cut off then, also if this process is stopped
   /// or hangs: hosts get errors and no longer what the kernel keeps. That happens once. kNever: nobody waits for it.
   virtual void serve_until(Instant until) = 0;

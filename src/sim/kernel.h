@@ -44,6 +44,7 @@ class SimKernel final : public runtime::Kernel {
   Result<> mount(runtime::HostHandler& handler) override;
   runtime::Task<void> unmount() override;
   runtime::Task<Result<>> mount_anew(runtime::HostHandler& handler) override;
+  bool in_place() const override { return mount_ != nullptr && !mount_->gone(); }
   void serve_until(Instant until) override;
   std::optional<std::size_t> reply(std::uint64_t unique, const runtime::HostReply& reply) override;
   bool ends(std::uint32_t pid) override { return ending.contains(pid); }

@@ -49,6 +49,7 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
   if (ReserveCommands::knows(command)) co_return co_await reserve_->execute(std::move(request), stream);
   if (command == "watch") co_return co_await watch_->execute(std::move(request), stream);
   if (command == "takeover") co_return co_await take_over(std::move(request));
+  if (command == "mount") co_return co_await mount();
   if (command == "replace") co_return co_await replace(std::move(request));
   if (command == "replace-arbiter") co_return co_await replace_arbiter(std::move(request), stream);
   if (command == "resolve") co_return co_await resolve(std::move(request), stream);
@@ -69,7 +70,7 @@ runtime::Task<json> Site::execute(json request, control::Stream& stream) {
     if (command == "verify") co_return co_await run_verify(std::move(request), stream);
     co_return co_await switch_over(std::move(request), stream);
   }
-  co_return json{{"error", fmt::format("there is no command \"{}\"; commands are status, verify, scrub, trace, switchover, takeover, "
+  co_return json{{"error", fmt::format("there is no command \"{}\"; commands are status, verify, scrub, trace, mount, switchover, takeover, "
                                        "replace, replace-arbiter, resolve, divergence, locks, locks-break, reserve, release, reservations, watch", command)}};
 }
 
@@ -172,6 +173,7 @@ json Site::status() {
                          {"armed", c.keeper().state().armed}, {"promised", c.keeper().state().promised}};
   }
   const wire::SiteState& remembered = c.keeper().state();
+  answer["mount"] = {{"path", config_.at(self_).mount}, {"mounted", host_side_->mounted()}, {"problem", host_side_->mount_problem()}};
   answer["unproven"] = remembered.unproven;
   answer["left"] = remembered.left;
   answer["incomplete"] = remembered.incomplete;
@@ -182,6 +184,15 @@ json Site::status() {
   say_discarded(answer);
   if (surroundings_.memory_bytes) answer["memory_bytes"] = surroundings_.memory_bytes();
   return answer;
+}
+
+runtime::Task<json> Site::mount() {
+  const std::string& path = config_.at(self_).mount;
+  if (host_side_->mounted()) co_return json{{"ok", true}, {"text", fmt::format("the volume is mounted at {}", path)}};
+  const Result<> mounted = co_await host_side_->mount();
+  if (!mounted) co_return json{{"error", mounted.error().text}};
+  log::info("mounted at {} again, as an administrator said", path);
+  co_return json{{"ok", true}, {"text", fmt::format("the volume is mounted at {} again", path)}};
 }
 
 runtime::Task<json> Site::switch_over(json request, control::Stream&) {

@@ -93,6 +93,7 @@ class Site final : public control::Commands {
   // scrub_commands.cc
   runtime::Task<nlohmann::json> run_verify(nlohmann::json request, control::Stream& stream);
   runtime::Task<std::string> retake_keys(control::Stream& stream);
+  runtime::Task<nlohmann::json> mount();
   runtime::Task<nlohmann::json> mistrust_keys();
   runtime::Task<nlohmann::json> run_scrub(nlohmann::json request, control::Stream& stream);
   void say_integrity(nlohmann::json& status) const;

@@ -151,6 +151,8 @@ Task<void> FuseKernel::unmount() {
   fd_ = -1;
 }
 
+bool FuseKernel::in_place() const { return there_ && connected_ && connection_of(path_) == number_; }
+
 void FuseKernel::serve_until(Instant until) {
   if (options_.watchdog != nullptr) options_.watchdog->until(until.ns);
 }

@@ -77,6 +77,7 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
   Result<> mount(runtime::HostHandler& handler) override;
   runtime::Task<void> unmount() override;
   runtime::Task<Result<>> mount_anew(runtime::HostHandler& handler) override;
+  bool in_place() const override;
   void serve_until(Instant until) override;
   std::optional<std::size_t> reply(std::uint64_t unique, const runtime::HostReply& reply) override;
   bool ends(std::uint32_t pid) override;

@@ -33,6 +33,19 @@ TEST_CASE("A volume in sync is called safe in the first line") {
   CHECK_THAT(screen, Contains("12 ms ago"));
 }
 
+TEST_CASE("A volume that is not mounted is mentioned, with how to mount it") {
+  json status = in_sync();
+  status["mount"] = {{"path", "/srv/data"}, {"mounted", true}, {"problem", ""}};
+  CHECK_THAT(render_status(status), Contains("to do: nothing"));
+  status["mount"]["mounted"] = false;
+  CHECK_THAT(render_status(status), StartsWith("SAFE:") && !Contains("to do: nothing") && Contains("what programs write to /srv/data is not in it") &&
+                                        Contains("lockstep --site east mount"));
+  status["mount"]["problem"] = "mount point /srv/data: not a directory";
+  CHECK_THAT(render_status(status), Contains("  to do: the volume is not mounted at this site: mount point /srv/data: not a directory\n"));
+  status["state"] = "alone";
+  CHECK_THAT(render_status(status), Contains("not a directory\n") && Contains("to do: bring"));
+}
+
 TEST_CASE("Reservations are counted by site, with who waits for them") {
   json status = in_sync();
   CHECK_THAT(render_status(status), !Contains("reserved"));

@@ -107,6 +107,25 @@ kill -CONT "${PID[west]}"
 in_place east
 # The last one may have been made, and not been written down, when what east has was discarded.
 end_makers $((said + 1)) 0
+step "an administrator unmounts, in use and not: status says so, and lockstep mount brings it back"
+not_mounted() { same "$(status_of "$1" 's["mount"]["mounted"]')" False "mounted, says the status of $1"; }
+umount "$W"
+not_mounted west
+lockstep_at west status | grep -q "to do: the volume is not mounted at this site.* lockstep --site west mount" || fail "status does not say that nothing is mounted"
+lockstep_at west mount | grep -q "is mounted at $W again" || fail "lockstep mount does not say what it did"
+same "$(cat "$W/of-west")" west "read after lockstep mount"
+exec 7<"$E/of-west"
+umount -l "$E"
+not_mounted east
+lockstep_at east mount >/dev/null
+same "$(cat "$E/of-west")" west "read after lockstep mount"
+exec 7<&-
+lockstep_at east mount | grep -q "is mounted at $E\$" || fail "lockstep mount of what is mounted"
+for site in east west; do
+  same "$(status_of $site 's["mount"]["mounted"]')" True "mounted, says the status of $site"
+  same "$(mounts_at "$T/$site")" 1 "mounts at $site"
+  lockstep_at $site status | grep -q '^  to do: nothing' || fail "status of $site has something to do"
+done
 for site in east west; do same "$(below $site)" "" "what is in the directory below the mount of $site"; done
 [[ $(cat "$E/of-west") == west ]] || fail "the other site's changes went"
 finish

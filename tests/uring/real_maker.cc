@@ -19,6 +19,7 @@ class NoKernel final : public runtime::Kernel {
   runtime::Task<void> unmount() override { co_return; }
   runtime::Task<Result<>> mount_anew(runtime::HostHandler& handler) override { co_return mount(handler); }
   std::optional<std::size_t> reply(std::uint64_t, const runtime::HostReply&) override { return std::nullopt; }
+  bool in_place() const override { return false; }
   bool ends(std::uint32_t) override { return false; }
   runtime::Dropped drop_attributes(InodeId) override { return runtime::Dropped::unknown; }
   runtime::Dropped drop_listing(InodeId) override { return runtime::Dropped::unknown; }
