@@ -88,6 +88,15 @@ void add_names(const wire::Effect& effect, std::vector<Change>& changes) {
     return;
   }
   if (entries.size() == 2 && puts == 2) {
+    // What a rename leaves at the old name is new.
+    const auto fresh = std::ranges::find_if(entries, [&effect](const Entry& entry) { return !drops(effect, DropKind::attributes, entry.value->inode); });
+    if (fresh != entries.end()) {
+      const Entry& to = entries[fresh == entries.begin() ? 1 : 0];
+      changes.push_back(renamed(*fresh, to));
+      changes.back().replaced = replaced_by(effect, to.value->inode);
+      changes.push_back(named(Kind::created, *fresh));
+      return;
+    }
     changes.push_back(renamed(entries[1], entries[0]));
     changes.push_back(renamed(entries[0], entries[1]));
     return;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 
 #include <fmt/format.h>
 
@@ -47,6 +48,7 @@ bool grows(const wire::Operation& operation, const wire::Effect& effect) {
     case OpKind::create:
     case OpKind::link:
     case OpKind::set_xattr: return true;
+    case OpKind::rename: return (operation.flags & RENAME_WHITEOUT) != 0;
     case OpKind::write:
     case OpKind::allocate:
       if (effect.allocated.empty() && !effect.freed.empty()) return false;

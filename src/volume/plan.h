@@ -41,6 +41,8 @@ Step<Planned> plan_release(Draft& draft, const wire::Operation& operation);
 Step<bool> walk_up(Draft& draft, InodeId directory, const std::function<bool(InodeId)>& each);
 /// The name may stand in a directory: EINVAL, ENAMETOOLONG, ENOENT (empty).
 Step<> check_name(std::string_view name);
+/// What a new object takes from the operation and, with setgid, from its directory.
+void set_owner(Draft::Object& object, const Draft::Object& directory, const wire::Operation& operation);
 /// `directory` gets (entries 1) or loses (-1) an entry now.
 void change_entries(Draft& draft, Draft::Object& directory, int entries);
 /// An object loses a name (a directory: its only one) in `directory`; without any it becomes an orphan.

@@ -24,7 +24,8 @@ bool is_known_type(std::uint32_t type) {
          type == S_IFSOCK;
 }
 
-/// What a new object takes from the operation and, with setgid, from its directory.
+}  // namespace
+
 void set_owner(Draft::Object& object, const Draft::Object& directory, const wire::Operation& operation) {
   object.uid = operation.uid;
   object.gid = operation.gid;
@@ -33,8 +34,6 @@ void set_owner(Draft::Object& object, const Draft::Object& directory, const wire
     if (object.is_directory()) object.mode |= S_ISGID;
   }
 }
-
-}  // namespace
 
 Step<bool> walk_up(Draft& draft, InodeId directory, const std::function<bool(InodeId)>& each) {
   constexpr int kDepthMax = 1 << 16;  // deeper trees than this are damaged: the walk up would not end

@@ -8,7 +8,7 @@ namespace lockstep::volume {
 namespace {
 
 // Flags of renameat2(2), as <linux/fs.h> has them.
-constexpr std::uint32_t kNoReplace = 1, kExchange = 2;
+constexpr std::uint32_t kNoReplace = 1, kExchange = 2, kWhiteout = 4;
 
 /// `directory` is `ancestor` or lies below it.
 Step<bool> is_below(Draft& draft, InodeId directory, InodeId ancestor) {
@@ -50,9 +50,9 @@ Step<Ends> look_at_ends(Draft& draft, const wire::Operation& op) {
 
 /// The rules of rename(2) and renameat2(2).
 Step<> check_ends(Draft& draft, const Ends& ends, std::uint32_t flags) {
-  const bool exchange = flags == kExchange;
+  const bool exchange = (flags & kExchange) != 0;
   if (exchange && ends.target == nullptr) return refuse(ENOENT);
-  if (flags == kNoReplace && ends.target != nullptr) return refuse(EEXIST);
+  if ((flags & kNoReplace) != 0 && ends.target != nullptr) return refuse(EEXIST);
   if (ends.source->is_directory()) {
     const auto below = is_below(draft, ends.to_directory->id, ends.source->id);
     if (!below) return std::unexpected(below.error());
@@ -84,14 +84,23 @@ void move(Draft& draft, Draft::Object& object, Draft::Object& from, Draft::Objec
   ++to.links;
 }
 
+/// The device that says to an overlay file system that a lower layer's object is gone; it gets the name that the object had.
+void leave_whiteout(Draft& draft, Draft::Object& directory, const wire::Operation& op) {
+  Draft::Object& whiteout = *draft.make(S_IFCHR);
+  set_owner(whiteout, directory, op);
+  whiteout.links = 1;
+  whiteout.parent = directory.id;
+  draft.put(entry_key(directory.id, op.name), pack_entry({whiteout.id, S_IFCHR}));
+}
+
 }  // namespace
 
 Step<Planned> plan_rename(Draft& draft, const wire::Operation& op) {
-  if ((op.flags & ~(kNoReplace | kExchange)) != 0 || op.flags == (kNoReplace | kExchange)) return refuse(EINVAL);
+  if ((op.flags & ~(kNoReplace | kExchange | kWhiteout)) != 0 || ((op.flags & kExchange) != 0 && op.flags != kExchange)) return refuse(EINVAL);
   const auto looked = look_at_ends(draft, op);
   if (!looked) return std::unexpected(looked.error());
   const Ends& ends = *looked;
-  if (ends.target == ends.source && op.flags != kNoReplace) return Draft::answer({}, ends.source);
+  if (ends.target == ends.source && (op.flags & kNoReplace) == 0) return Draft::answer({}, ends.source);
   if (const auto good = check_ends(draft, ends, op.flags); !good) return std::unexpected(good.error());
 
   wire::Outcome outcome;
@@ -102,8 +111,13 @@ Step<Planned> plan_rename(Draft& draft, const wire::Operation& op) {
     change_entries(draft, *ends.from_directory, 0);
     change_entries(draft, *ends.to_directory, 0);
   } else {
-    draft.erase(entry_key(op.inode, op.name));
-    change_entries(draft, *ends.from_directory, -1);
+    const bool whiteout = (op.flags & kWhiteout) != 0;
+    if (whiteout) {
+      leave_whiteout(draft, *ends.from_directory, op);
+    } else {
+      draft.erase(entry_key(op.inode, op.name));
+    }
+    change_entries(draft, *ends.from_directory, whiteout ? 0 : -1);
     change_entries(draft, *ends.to_directory, ends.target == nullptr ? 1 : 0);
     if (ends.target != nullptr) {
       if (ends.target->is_directory()) --ends.to_directory->links;

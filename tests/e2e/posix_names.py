@@ -95,6 +95,22 @@ def rename_noreplace_and_exchange(here, there):
 
 
 @case
+def rename_leaves_a_whiteout(here, there):
+    a, b = os.path.join(here, "a"), os.path.join(here, "b")
+    put(a, b"a")
+    before = os.stat(a).st_ino
+    rename2(a, b, WHITEOUT)
+    for at in (here, there):
+        equal((os.stat(os.path.join(at, "b")).st_ino, get(os.path.join(at, "b"))), (before, b"a"), f"what was renamed, at {at}")
+        it = os.stat(os.path.join(at, "a"))
+        equal((stat.S_IFMT(it.st_mode), it.st_rdev, it.st_nlink), (stat.S_IFCHR, 0, 1), f"the whiteout at {at}")
+    rename2(os.path.join(there, "b"), os.path.join(there, "a"), WHITEOUT)
+    must(stat.S_ISCHR(os.stat(b).st_mode) and get(a) == b"a", "renamed over a whiteout")
+    fails(errno.EEXIST, rename2, a, b, WHITEOUT | NOREPLACE)
+    fails(errno.EINVAL, rename2, a, b, WHITEOUT | EXCHANGE)
+
+
+@case
 def rename_as_posix_has_it(here, there):
     for name in ("dir", "full"):
         os.mkdir(os.path.join(here, name))

@@ -10,7 +10,7 @@ using wire::OpKind;
 
 namespace {
 
-constexpr std::uint32_t kExchange = 2;
+constexpr std::uint32_t kExchange = 2, kWhiteout = 4;
 
 /// The changes of the last operation.
 std::vector<Change> told(const Pair& pair) { return changes_of(pair.last.effect); }
@@ -78,6 +78,14 @@ TEST_CASE("rename: one change, with what it replaced; an exchange is two", "[cha
   REQUIRE(pair.rename(d, "f2", kRootInode, "g").error == 0);
   require_about(one(pair), Kind::renamed, f);
   CHECK(one(pair).replaced == g);
+  REQUIRE(pair.rename(kRootInode, "g", d, "w", kWhiteout).error == 0);
+  const auto with_whiteout = told(pair);
+  REQUIRE(with_whiteout.size() == 2);
+  require_about(with_whiteout[0], Kind::renamed, f);
+  CHECK(with_whiteout[0].at == NamePlace{kRootInode, "g"});
+  CHECK(with_whiteout[0].to == NamePlace{d, "w"});
+  require_about(with_whiteout[1], Kind::created, pair.lookup(kRootInode, "g"));
+  REQUIRE(pair.rename(d, "w", kRootInode, "g").error == 0);
   const InodeId e = pair.directory(kRootInode, "e");
   REQUIRE(pair.rename(kRootInode, "d", kRootInode, "e").error == 0);
   CHECK(one(pair).replaced == e);

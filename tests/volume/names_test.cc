@@ -4,7 +4,7 @@ using namespace lockstep;
 using namespace lockstep::volume;
 
 namespace {
-constexpr std::uint32_t kNoReplace = 1, kExchange = 2;
+constexpr std::uint32_t kNoReplace = 1, kExchange = 2, kWhiteout = 4;
 
 bool drops(const wire::Effect& effect, wire::Drop::Kind kind, InodeId inode, const std::string& name = {}) {
   return std::any_of(effect.drops.begin(), effect.drops.end(),
@@ -241,7 +241,8 @@ TEST_CASE("rename: what it refuses") {
   REQUIRE(pair.rename(kRootInode, "none", kRootInode, "d").error == ENOENT);
   REQUIRE(pair.rename(kRootInode, "f", kRootInode, "e", kNoReplace).error == EEXIST);
   REQUIRE(pair.rename(kRootInode, "f", kRootInode, "none", kExchange).error == ENOENT);
-  REQUIRE(pair.rename(kRootInode, "f", kRootInode, "g", 4).error == EINVAL);
+  REQUIRE(pair.rename(kRootInode, "f", kRootInode, "g", 8).error == EINVAL);
+  REQUIRE(pair.rename(kRootInode, "f", kRootInode, "e", kExchange | kWhiteout).error == EINVAL);
   REQUIRE(pair.rename(kRootInode, "f", kRootInode, "g", 3).error == EINVAL);
   REQUIRE(pair.lookup(kRootInode, "f") == f);
 }
@@ -269,6 +270,35 @@ TEST_CASE("exchange swaps the two names, also of a file and a directory") {
   REQUIRE(pair.attributes(d).size == 1);
   REQUIRE(pair.a.get([&] { return pair.a.volume->parent(sub); }) == kRootInode);
   REQUIRE(pair.rename(d, "sub", kRootInode, "d", kExchange).error == EINVAL);
+  pair.require_equal();
+}
+
+TEST_CASE("a rename can leave a whiteout at the old name, in the same effect") {
+  Pair pair;
+  const InodeId d = pair.directory(kRootInode, "d");
+  const InodeId f = pair.file("f");
+  pair.file("g");
+  REQUIRE(pair.rename(kRootInode, "f", d, "f", kWhiteout).error == 0);
+  REQUIRE(pair.lookup(d, "f") == f);
+  const InodeId whiteout = pair.lookup(kRootInode, "f");
+  REQUIRE(whiteout != f);
+  const auto is = pair.attributes(whiteout);
+  REQUIRE(is.mode == S_IFCHR);
+  REQUIRE(is.rdev == 0);
+  REQUIRE(is.links == 1);
+  REQUIRE(pair.attributes(kRootInode).size == 3);
+  REQUIRE(pair.attributes(d).size == 1);
+  // Over an object, which goes; and where nothing may be.
+  REQUIRE(pair.rename(d, "f", kRootInode, "g", kWhiteout).error == 0);
+  REQUIRE(pair.lookup(kRootInode, "g") == f);
+  REQUIRE(pair.attributes(pair.lookup(d, "f")).mode == S_IFCHR);
+  REQUIRE(pair.rename(kRootInode, "g", kRootInode, "f", kWhiteout | kNoReplace).error == EEXIST);
+  REQUIRE(pair.rename(kRootInode, "none", kRootInode, "x", kWhiteout).error == ENOENT);
+  // A directory as well: its place in the tree is the new one.
+  REQUIRE(pair.rename(kRootInode, "d", kRootInode, "e", kWhiteout).error == 0);
+  REQUIRE(pair.lookup(kRootInode, "e") == d);
+  REQUIRE(pair.attributes(pair.lookup(kRootInode, "d")).mode == S_IFCHR);
+  REQUIRE(pair.attributes(kRootInode).links == 3);
   pair.require_equal();
 }
 
