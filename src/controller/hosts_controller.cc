@@ -4,8 +4,11 @@
 
 namespace lockstep::controller {
 
-/// A primary that goes on alone by policy is the only one who can: nobody else serves or writes unless an administrator forces it.
-bool Controller::needs_lease() const { return keeper_.has_arbiter() || !options_.alone || !primary_; }
+/// A primary that goes on alone by policy is the only one who can: nobody else serves or writes unless an administrator forces it. One that
+/// has handed over is that no longer, however long it takes until the two meet in their new roles.
+bool Controller::needs_lease() const {
+  return keeper_.has_arbiter() || !options_.alone || !primary_ || keeper_.membership().in_force().primary != options_.self;
+}
 
 bool Controller::may_serve() const {
   if (!admitted_ || stopping_ || (!primary_ && !secondary_)) return false;

@@ -385,6 +385,7 @@ runtime::Task<std::string> Controller::switch_over() {
   }
   const SiteSet both{options_.self, options_.peer};
   co_await keeper_.record(keeper_.next(options_.peer, both, base_behind(replica_, epoch())), keeper_.state().stores, true, stop_);
+  update_gate();  // from here on only for as long as the lease lasts
   if (!primary_) co_return "this daemon is stopping; who is the primary is settled when the sites meet again";
   const Result<> told = co_await primary_->say_membership();
   link_->drop_session();

@@ -88,3 +88,27 @@ TEST_CASE("a daemon stops although the other site asked for a comparison, and is
     REQUIRE(sites.cluster.stop(kEast));
   }
 }
+
+TEST_CASE("R2, a primary that has handed over serves its hosts no longer than its lease lasts", "[leave]") {
+  ServedSites sites(1300 + GENERATE(range(0u, 4u)), false);
+  sim::FileHandle east;
+  (void)sites.call(kEast, [&](HostCall& call) { return open_it(*sites.hosts[kEast], "/data", east, call); });
+  REQUIRE(sites.call(kEast, [&](HostCall& call) { return read_it(*sites.hosts[kEast], east, call); }).text == text_of(kOld, kBlockBytes));
+  std::optional<nlohmann::json> answer;
+  sites.start_command(kEast, {{"command", "switchover"}}, answer);
+  REQUIRE(sites.run_until([&] { return sites.controller(kWest).keeper().membership().in_force().primary == SiteId{kWest}; }));
+  sites.line(false);  // before the two meet in their new roles
+  REQUIRE(sites.run_until([&] { return sites.state(kWest) == ServedSites::State::alone; }));
+  Write write;
+  sites.start(kWest, 0, 5, write);
+  REQUIRE(sites.run_until([&] { return write.ended; }));
+  REQUIRE(!write.error);
+  HostCall read;
+  sites.hosts[kEast]->spawn(read_it(*sites.hosts[kEast], east, read));
+  sites.run_for(std::chrono::seconds(5));
+  CHECK_FALSE(read.ended);
+  sites.line(true);
+  REQUIRE(sites.run_until([&] { return read.ended && sites.cluster.in_sync(); }));
+  const bool is_new = read.text == text_of(5, kBlockBytes);
+  CHECK(is_new);
+}
