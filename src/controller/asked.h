@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "controller/waiter.h"
 #include "wire/messages.h"
 
 namespace lockstep::controller {
@@ -19,7 +20,10 @@ struct Asked {
   std::shared_ptr<void> keep;  ///< what holds the payload; null: it is about to go away, own_payload() before suspending
   Instant since;
   bool sent = false;           ///< forwarded under this id: it may have taken effect at another site
+  Waiter* waiter = nullptr;    ///< null: nobody who could go
 
+  /// Whoever waited for the answer went.
+  [[nodiscard]] bool given_up() const { return waiter != nullptr && waiter->gone; }
   void own_payload() {
     if (keep || payload.empty()) return;
     auto copy = std::make_shared<std::vector<std::byte>>(payload.begin(), payload.end());

@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "controller/waiter.h"
 #include "runtime/kernel.h"
 #include "runtime/task.h"
 #include "wire/messages.h"
@@ -17,9 +18,12 @@ inline constexpr std::uint64_t kElsewhereBlocksMax = 256;
 class Changes {
  public:
   /// Carries out `operation` exactly once. `payload` (write: operation.length bytes) lies in `lease`, which is held as
-  /// long as anybody may read it. This site has published the change when it returns. Suspends.
+  /// long as anybody may read it. This site has published the change when it returns. `waiter`, if there is one, outlives the call;
+  /// EINTR: it went, and nothing was done. Suspends.
   virtual runtime::Task<wire::Outcome> change(wire::Operation operation, Bytes payload,
-                                              std::shared_ptr<runtime::Lease> lease) = 0;
+                                              std::shared_ptr<runtime::Lease> lease, Waiter* waiter = nullptr) = 0;
+  /// One went: what it asked ends if that is not under way. Requires: it is not bound.
+  virtual void waiter_went() = 0;
   /// Whom a lock of `owner`, as this site's kernel names it, belongs to.
   [[nodiscard]] virtual wire::LockOwner lock_owner(std::uint64_t owner) const = 0;
   /// Returns when no write has `range` of `inode` exclusive here. Only for readers that hold no page locks. Suspends.

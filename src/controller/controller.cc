@@ -96,13 +96,14 @@ runtime::Task<void> Controller::stop() {
 // --- requests of this site's host --------------------------------------------------------------------------------------
 
 runtime::Task<wire::Outcome> Controller::change(wire::Operation operation, Bytes payload,
-                                                std::shared_ptr<runtime::Lease> lease) {
+                                                std::shared_ptr<runtime::Lease> lease, Waiter* waiter) {
   Asked asked;
-  asked.id = {options_.self, boot_, next_request()};
+  asked.id = {options_.self, boot_, next_request(waiter)};
+  asked.waiter = waiter;
   asked.operation = std::move(operation);
   asked.payload = payload;
   asked.keep = std::move(lease);
-  asked.since = inbox_.at(asked.id.n);
+  asked.since = inbox_.at(asked.id.n).since;
   wire::Outcome outcome;
   for (;;) {
     Fate fate = Fate::role_over;
@@ -119,6 +120,10 @@ runtime::Task<wire::Outcome> Controller::change(wire::Operation operation, Bytes
       outcome.error = ENOTCONN;
       break;
     }
+    if (asked.given_up() && !asked.sent) {
+      outcome.error = EINTR;
+      break;
+    }
     asked.own_payload();
     co_await role_changed_.wait();
   }
@@ -126,8 +131,24 @@ runtime::Task<wire::Outcome> Controller::change(wire::Operation operation, Bytes
   co_return outcome;
 }
 
-std::uint64_t Controller::next_request() {
-  inbox_.emplace(next_request_, replica_.world.clock.now());
+void Controller::waiter_went() {
+  if (primary_) primary_->waiter_went();
+  if (secondary_) secondary_->waiter_went();
+  role_changed_.notify_all();
+}
+
+bool Controller::binds(const RequestId& id) {
+  if (id.site != options_.self || id.boot != boot_) return false;
+  const auto found = inbox_.find(id.n);
+  if (found == inbox_.end()) return false;
+  Waiter* const waiter = found->second.waiter;
+  if (waiter == nullptr) return true;
+  if (!waiter->gone) waiter->bound = true;
+  return waiter->bound;
+}
+
+std::uint64_t Controller::next_request(Waiter* waiter) {
+  inbox_.emplace(next_request_, Waits{replica_.world.clock.now(), waiter});
   return next_request_++;
 }
 
@@ -335,7 +356,7 @@ std::string Controller::problem() const {
 Controller::Load Controller::load() {
   Load load;
   load.requests = inbox_.size();
-  if (!inbox_.empty()) load.oldest = replica_.world.clock.now() - inbox_.begin()->second;
+  if (!inbox_.empty()) load.oldest = replica_.world.clock.now() - inbox_.begin()->second.since;
   if (primary_) {
     const Primary::Load l = primary_->load();
     load.effects = l.effects;

@@ -79,7 +79,8 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
 
   // Changes
   runtime::Task<wire::Outcome> change(wire::Operation operation, Bytes payload,
-                                      std::shared_ptr<runtime::Lease> lease) override;
+                                      std::shared_ptr<runtime::Lease> lease, Waiter* waiter = nullptr) override;
+  void waiter_went() override;
   [[nodiscard]] wire::LockOwner lock_owner(std::uint64_t owner) const override { return {options_.self, boot_, owner}; }
   runtime::Task<void> wait_readable(InodeId inode, ByteRange range) override;
   void orphan_closed(InodeId inode) override;
@@ -186,8 +187,9 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   void arms(const wire::Arms& message) override;
   void other_serves_nobody() override { lease_.other_serves_nobody(); }
   [[nodiscard]] std::uint64_t waits_from() const override;
-  std::uint64_t next_request() override;
+  std::uint64_t next_request(Waiter* waiter) override;
   void request_ended(std::uint64_t n) override;
+  bool binds(const RequestId& id) override;
 
   // membership_controller.cc
   [[nodiscard]] Result<Party> party_of(SiteId site, const wire::Hello& hello, bool accepted) const;
@@ -243,7 +245,11 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   runtime::Event role_changed_;
   std::uint64_t next_request_ = 1;
   std::uint64_t discarded_before_ = 0;        // requests with lower numbers are of a history that is discarded
-  std::map<std::uint64_t, Instant> inbox_;   // requests of this site's host that have no answer, by number
+  struct Waits {
+    Instant since;
+    Waiter* waiter = nullptr;
+  };
+  std::map<std::uint64_t, Waits> inbox_;      // requests of this site's host that have no answer, by number
 
   Repairs repairs_;
   runtime::Event repairs_changed_;

@@ -164,7 +164,7 @@ runtime::Task<Fate> Primary::change(Asked& asked, wire::Outcome& outcome) {
     asked.id = request.id;
     if (passage == Replica::Passage::stopped) co_return hand_back();
     if (passage != Replica::Passage::free) {
-      outcome.error = passage == Replica::Passage::busy ? EBUSY : EIO;
+      outcome.error = Replica::error_of(passage);
       steps.note(Step::refused, request.id, {}, request.turns, Status::reserved);
       co_return Fate::answered;
     }
@@ -175,6 +175,11 @@ runtime::Task<Fate> Primary::change(Asked& asked, wire::Outcome& outcome) {
       steps.note(Step::queued, request.id, {}, request.turns, Status::exclusive);
       request.own_payload();
       const bool granted = co_await replica_.turn(taken.id);
+      if (!granted && request.given_up() && !stop_.requested()) {
+        outcome.error = EINTR;
+        requests_.erase(request.id);
+        co_return Fate::answered;
+      }
       if (!granted) co_return hand_back();
     }
     steps.note(Step::exclusive, request.id, {}, request.turns, Status::exclusive);
@@ -204,6 +209,15 @@ runtime::Task<Fate> Primary::change(Asked& asked, wire::Outcome& outcome) {
   co_return Fate::answered;
 }
 
+void Primary::waiter_went() {
+  for (auto& [id, request] : requests_) {
+    if (request->given_up()) replica_.withdraw(request->claim);  // if it is in line
+  }
+  replica_.wake_held();
+  ready_.notify_all();
+  replica_.changed.notify_all();
+}
+
 runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& refused, Seq& seq) {
   const std::uint64_t cost = kEffectCost + (request.forwarded ? 0 : request.payload.size());
   bool paid = false, edges_adopted = false;
@@ -212,6 +226,10 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
   for (;;) {
     if (stop_.requested() || (request.forwarded && over(request.session))) {
       made = Made::gone;
+      break;
+    }
+    if (request.given_up()) {
+      refused.error = EINTR;
       break;
     }
     if (!paid) {
@@ -393,6 +411,7 @@ std::optional<Seq> Primary::commit(Request& request, wire::Effect& effect, area:
   const bool reserves = request.operation.kind == wire::OpKind::reserve && in_flight_before(seq);
   if (reserves) entry.dropped = false;
   if (!request.forwarded) send_effect(request, entry);
+  if (!request.forwarded) (void)user_.binds(request.id);
   replica_.put_into_force(entry.effect, composed);
   if (replica_.failed()) return seq;  // a forwarded request is made again by whoever goes on
   if (!blocks.empty()) steps.note(Step::area_written, request.id, seq, request.turns, Status::exclusive);

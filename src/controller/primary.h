@@ -55,6 +55,8 @@ class Primary final : RoleHook {
   /// Carries out a request of this site's host. Suspends.
   runtime::Task<Fate> change(Asked& asked, wire::Outcome& outcome);
   void orphan_closed(InodeId inode);
+  /// See Changes.
+  void waiter_went();
   /// Ends the role: requests are handed back, what runs ends. `daemon_ends`: what is in flight stays marked for the next start. Requires:
   /// no session. Suspends.
   runtime::Task<void> stop(bool daemon_ends);

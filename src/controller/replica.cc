@@ -1,5 +1,7 @@
 #include "controller/replica.h"
 
+#include <cerrno>
+
 #include "controller/forgotten_changes.h"
 #include "core/checksum.h"
 #include "core/log.h"
@@ -165,6 +167,10 @@ runtime::Task<Replica::Passage> Replica::pass(Asked& asked, std::span<const wire
   Passage passage = Passage::free;
   SiteId noted = self;
   while (!stop.requested()) {
+    if (asked.given_up() && !asked.sent) {
+      passage = Passage::given_up;
+      break;
+    }
     volume::Attempt<const StatusTable::Reservation*> found = reserved(self, asked.operation);
     if (volume::Miss* miss = found.miss()) {
       asked.own_payload();
@@ -197,10 +203,15 @@ runtime::Task<Replica::Passage> Replica::pass(Asked& asked, std::span<const wire
   }
   held_.erase(id);
   if (waited) {
-    asked.id.n = user.next_request();
+    asked.id.n = user.next_request(asked.waiter);
     steps.note(Step::asked, asked.id, {}, turns, Status::neither);
   }
   co_return stop.requested() ? Passage::stopped : passage;
+}
+
+int Replica::error_of(Passage passage) {
+  if (passage == Passage::given_up) return EINTR;
+  return passage == Passage::busy ? EBUSY : EIO;
 }
 
 StatusTable::Taken Replica::take(std::vector<wire::Turn> turns) {

@@ -53,12 +53,14 @@ class Replica {
   /// nothing. An error: EIO for the host, metadata are damaged.
   [[nodiscard]] volume::Attempt<const StatusTable::Reservation*> reserved(SiteId site, const wire::Operation& operation);
   /// What may be done with a request, as far as reservations go.
-  enum class Passage { free, busy, damaged, stopped };
+  enum class Passage { free, busy, damaged, given_up, stopped };
   /// Waits until no reservation holds `asked`, a request of this site's host, back, or `stop`: wake_held() then. Where one says
   /// so it is refused instead (busy). Not free while the reservations are those of `moment`. One that waited has a new id.
   /// Requires: it took no effect. Suspends.
   runtime::Task<Passage> pass(Asked& asked, std::span<const wire::Turn> turns, std::uint64_t moment, RoleUser& user,
                               const runtime::Stop& stop);
+  /// What a host is told of a passage that is neither free nor stopped.
+  [[nodiscard]] static int error_of(Passage passage);
   void wake_held() { reservations_changed_.notify_all(); }
   /// The table says what the volume's keys say; to be called when they may have changed.
   void take_reservations();

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "controller/waiter.h"
 #include "runtime/task.h"
 #include "wire/messages.h"
 
@@ -32,8 +33,11 @@ class RoleUser {
   /// No request of this site's host below this number waits.
   [[nodiscard]] virtual std::uint64_t waits_from() const = 0;
   /// A number for a request that the role makes itself as one of its host's, and its end.
-  virtual std::uint64_t next_request() = 0;
+  virtual std::uint64_t next_request(Waiter* waiter) = 0;
   virtual void request_ended(std::uint64_t n) = 0;
+  /// Request `id` comes into force here. True: it is of this site's host, who waits for the answer, and can't go any more: its kernel
+  /// learns from that what has changed. False: the kernel is to be told as of any other change.
+  virtual bool binds(const RequestId& id) = 0;
 
  protected:
   ~RoleUser() = default;

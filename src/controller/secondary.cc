@@ -107,8 +107,8 @@ runtime::Task<Fate> Secondary::change(Asked& asked, wire::Outcome& outcome) {
     if (!pending.sent || pending.held_at != 0) passage = co_await replica_.pass(pending, pending.turns, pending.held_at, user_, stop_);
     if (pending.sent) pending.held_at = 0;
     asked.id = pending.id;
-    if (passage == Replica::Passage::busy || passage == Replica::Passage::damaged) {
-      outcome.error = passage == Replica::Passage::busy ? EBUSY : EIO;
+    if (passage == Replica::Passage::busy || passage == Replica::Passage::damaged || passage == Replica::Passage::given_up) {
+      outcome.error = Replica::error_of(passage);
       steps.note(Step::refused, pending.id, {}, pending.turns, Status::reserved);
       co_return Fate::answered;
     }
@@ -120,6 +120,10 @@ runtime::Task<Fate> Secondary::change(Asked& asked, wire::Outcome& outcome) {
     if (pending.forwarded) --forwarded_;
     pending.forwarded = false;
     if (ready_) forward_more();
+  }
+  if (ended == Ended::given_up) {
+    outcome.error = EINTR;
+    co_return Fate::answered;
   }
   if (ended == Ended::role_over) {
     asked = static_cast<Asked&>(pending);
@@ -134,8 +138,20 @@ runtime::Task<Fate> Secondary::change(Asked& asked, wire::Outcome& outcome) {
 void Secondary::forward_more() {
   for (auto& [n, pending] : pending_) {
     if (forwarded_ >= options_.requests_max) break;
-    if (!pending->forwarded && !pending->applied) forward(*pending);
+    if (pending->forwarded || pending->applied) continue;
+    if (pending->given_up()) {
+      pending->end(Ended::given_up);  // this site has all that the primary did, and it is not among that
+    } else {
+      forward(*pending);
+    }
   }
+}
+
+void Secondary::waiter_went() {
+  for (auto& [n, pending] : pending_) {
+    if (pending->given_up() && !pending->sent) pending->end(Ended::given_up);
+  }
+  replica_.wake_held();
 }
 
 void Secondary::forward(Pending& pending) {
@@ -254,8 +270,7 @@ runtime::Task<Result<>> Secondary::apply(wire::Effect effect, Bytes payload, boo
     }
     composed = replica_.area.compose(writes, payload, lost);
   }
-  const bool own = effect.request.site == replica_.self && effect.request.boot == options_.boot;
-  bool dropped_here = own || effect.drops.empty();
+  bool dropped_here = user_.binds(effect.request) || effect.drops.empty();
   if (planted(Planted::drop_before_publish)) dropped_here = true;
   replica_.put_into_force(effect, **composed);
   if (replica_.failed()) co_return fail(Errc::unavailable, "the area here has failed");

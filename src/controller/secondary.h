@@ -44,6 +44,8 @@ class Secondary final : RoleHook {
   /// Carries out a request of this site's host. Suspends.
   runtime::Task<Fate> change(Asked& asked, wire::Outcome& outcome);
   void orphan_closed(InodeId inode);
+  /// See Changes.
+  void waiter_went();
   /// A session as member, which begins with what this site's HELLO said, `ours`. Ends with it. Suspends.
   runtime::Task<void> serve_member(peer::Link& link, peer::Session& session, wire::Hello theirs, wire::Hello ours);
   /// A session as a site that is made equal: its effects up to `common` are the source's too. Suspends.
@@ -81,8 +83,9 @@ class Secondary final : RoleHook {
   Comparison* comparison = nullptr;
 
  private:
-  /// How a request's wait in pending_ ended. held: the primary found it held back by a reservation, it is to pass again.
-  enum class Ended { done, held, role_over };
+  /// How a request's wait in pending_ ended. held: the primary found it held back by a reservation, it is to pass again. given_up: nothing
+  /// was done, and whoever waited went.
+  enum class Ended { done, held, given_up, role_over };
   struct Pending : Asked {
     bool forwarded = false;   // in this session
     bool again = false;       // and in an earlier one as well

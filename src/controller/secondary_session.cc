@@ -262,7 +262,7 @@ runtime::Task<void> Secondary::be_back() { co_await keeper_.set({.left = false})
 
 runtime::Task<void> Secondary::hand_over(wire::LazyTimes times) {
   Asked asked;
-  asked.id = {replica_.self, options_.boot, user_.next_request()};
+  asked.id = {replica_.self, options_.boot, user_.next_request(nullptr)};
   asked.operation.kind = wire::OpKind::set_attributes;
   asked.operation.inode = times.inode;
   asked.operation.change.mtime_set = asked.operation.change.ctime_set = true;

@@ -145,7 +145,7 @@ Task<void> Changing::reserve(HostRequest request) {
     state_.answer_error(request, EINVAL);
     co_return;
   }
-  const Outcome outcome = co_await state_.changes.change(std::move(*operation), Bytes(), nullptr);
+  const Outcome outcome = co_await state_.change(request, std::move(*operation), Bytes(), nullptr);
   state_.answer_error(request, outcome.error);
 }
 
@@ -155,8 +155,8 @@ Task<void> Changing::carry_out(HostRequest request) {
   Operation operation = operation_of(request);
   const OpKind kind = operation.kind;
   const bool takes_privileges = kind == OpKind::allocate && operation.kill_suid_gid && may_have_privileges(request.inode);
-  Outcome outcome = co_await state_.changes.change(std::move(operation), Bytes(), request.lease);
-  // One effect allocates only so much: the rest is asked for again.
+  Outcome outcome = co_await state_.change(request, std::move(operation), Bytes(), request.lease);
+  // One effect allocates only so much: the rest is asked for again. It can't be let go any more.
   for (std::uint64_t done = outcome.value; kind == OpKind::allocate && outcome.error == 0 && outcome.value != 0 && done < request.size;
        done += outcome.value) {
     Operation rest = operation_of(request);
@@ -244,7 +244,7 @@ Task<Outcome> Changing::truncate(const HostRequest& request, InodeId inode) {
   o.name.clear();
   o.change.size_set = true;
   o.change.kill_suid_gid = request.kill_suid_gid;
-  const Outcome outcome = co_await state_.changes.change(std::move(o), Bytes(), request.lease);
+  const Outcome outcome = co_await state_.change(request, std::move(o), Bytes(), request.lease);
   trim_if_asked(inode, outcome);
   co_return outcome;
 }
@@ -283,7 +283,7 @@ Task<void> Changing::create(HostRequest request) {
   const Making making(*this);
   Operation o = creation(request, (request.mode & ~kTypeBits) | S_IFREG);
   o.exclusive = (request.flags & O_EXCL) != 0;
-  Outcome outcome = co_await state_.changes.change(std::move(o), Bytes(), request.lease);
+  Outcome outcome = co_await state_.change(request, std::move(o), Bytes(), request.lease);
   if (outcome.error != 0) {
     state_.answer_error(request, outcome.error);
     co_return;
@@ -336,7 +336,7 @@ Task<void> Changing::create_nameless(HostRequest request) {
   o.anonymous = true;
   o.name.clear();
   const Making making(*this);
-  const Outcome outcome = co_await state_.changes.change(std::move(o), Bytes(), request.lease);
+  const Outcome outcome = co_await state_.change(request, std::move(o), Bytes(), request.lease);
   if (outcome.error != 0) {
     state_.answer_error(request, outcome.error);
   } else {

@@ -106,6 +106,14 @@ void FileWrites::meet_drops(Activity& activity, PendingWrite& write) {
   }
 }
 
+void FileWrites::let_go(Activity& activity, PendingWrite& write, InodeId inode) {
+  std::erase(activity.writes, &write);
+  // The kernel took the pages back, but for mappings, which may show what was to be written.
+  if (write.buffered) (void)state_.scope.spawn(drop_dead(inode, write.range));
+}
+
+Task<void> FileWrites::drop_dead(InodeId inode, ByteRange range) { (void)co_await state_.kernel.drop_pages(inode, range); }
+
 Task<void> FileWrites::drop_again(Activity& activity, InodeId inode, ByteRange range) {
   ++state_.counters.dropped_pages;
   for (PendingWrite* write : activity.writes) {
@@ -149,7 +157,7 @@ Task<void> FileWrites::write(HostRequest request) {
 
   Outcome outcome;
   if (pending.newer.empty()) {
-    outcome = co_await state_.changes.change(std::move(o), request.data, request.lease);
+    outcome = co_await state_.change(request, std::move(o), request.data, request.lease, [&] { let_go(activity, pending, request.inode); });
   } else {
     outcome = co_await write_older(request, pending.newer);
   }
@@ -229,7 +237,7 @@ Task<void> FileWrites::sync(HostRequest request) {
   o.kind = OpKind::sync;
   o.inode = request.inode;
   o.data_only = request.data_only;
-  const Outcome outcome = co_await state_.changes.change(std::move(o), Bytes(), request.lease);
+  const Outcome outcome = co_await state_.change(request, std::move(o), Bytes(), request.lease);
   state_.answer_error(request, outcome.error);
 }
 

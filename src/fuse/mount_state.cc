@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "core/check.h"
 #include "core/log.h"
 
 namespace lockstep::fuse {
@@ -77,19 +78,47 @@ Task<bool> MountState::served(const HostRequest& request) {
   co_return error == 0;
 }
 
+Task<wire::Outcome> MountState::change(const HostRequest& request, wire::Operation operation, Bytes payload, std::shared_ptr<Lease> lease,
+                                       std::function<void()> let_go) {
+  Asking mine{.pid = request.caller.pid, .signal = false, .waiter = {}, .let_go = std::move(let_go)};
+  CHECK(asking.emplace(request.unique, &mine).second);
+  wire::Outcome outcome = co_await changes.change(std::move(operation), payload, std::move(lease), &mine.waiter);
+  asking.erase(request.unique);
+  if (mine.signal) --signalled;
+  if (mine.waiter.gone) outcome.error = EINTR;
+  co_return outcome;
+}
+
 void MountState::interrupted(std::uint64_t unique) {
-  const auto found = held.find(unique);
-  if (found == held.end() || *found->second) return;
-  *found->second = true;
-  ++signalled;
-  serving.wake();
-  if (!watching) watching = scope.spawn(watch_signalled());
+  if (const auto found = held.find(unique); found != held.end() && !*found->second) {
+    *found->second = true;
+    ++signalled;
+    serving.wake();
+  }
+  if (const auto found = asking.find(unique); found != asking.end() && !found->second->signal) {
+    found->second->signal = true;
+    ++signalled;
+    let_go_if_ended(unique, *found->second);
+  }
+  if (signalled > 0 && !watching) watching = scope.spawn(watch_signalled());
+}
+
+void MountState::let_go_if_ended(std::uint64_t unique, Asking& its) {
+  if (its.waiter.gone || its.waiter.bound || !kernel.ends(its.pid)) return;
+  its.waiter.gone = true;
+  ++counters.let_go;
+  kernel.give_up(unique);
+  if (its.let_go) its.let_go();
+  changes.waiter_went();
 }
 
 Task<void> MountState::watch_signalled() {
   while (signalled > 0 && !stop.requested()) {
     (void)co_await world.clock.sleep_until(world.clock.now() + kLookAfterSignalled, stop);
     serving.wake();
+    for (const auto& [unique, its] : asking) {
+      if (its->signal) let_go_if_ended(unique, *its);
+    }
   }
   watching = false;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -43,7 +44,7 @@ struct HostCounters {
   std::uint64_t reads_elsewhere = 0;  ///< pieces that were read at the other site
   std::uint64_t held = 0;             ///< requests that waited until hosts are served
   std::uint64_t out_of_patience = 0;  ///< of these, answered with EIO
-  std::uint64_t let_go = 0;           ///< of these, answered with EINTR: their program was being ended
+  std::uint64_t let_go = 0;           ///< requests answered with EINTR, as their program was being ended
   std::uint64_t closings = 0, mounted_again = 0;
 };
 
@@ -66,9 +67,18 @@ struct MountState {
   runtime::Scope scope;
   runtime::Stop stop;   ///< waits for the kernel are given up
   HostCounters counters;
+  /// A change that was asked for a request.
+  struct Asking {
+    std::uint32_t pid = 0;
+    bool signal = false;  ///< one came
+    controller::Waiter waiter;
+    std::function<void()> let_go;  ///< called when its program has been let go; null: nothing is to be done then
+  };
+
   bool waking = false;  ///< wake_waiting() runs
-  std::map<std::uint64_t, bool*> held;  ///< requests in served(), and where it stands that a signal came for one
-  std::size_t signalled = 0;            ///< how many of them
+  std::map<std::uint64_t, bool*> held;       ///< requests in served(), by unique, and where it stands that a signal came for one
+  std::map<std::uint64_t, Asking*> asking;   ///< those in change()
+  std::size_t signalled = 0;                 ///< how many of both a signal came for
   bool watching = false;                ///< watch_signalled() runs
   bool gone = false;    ///< the mount is not there any more
   std::uint64_t mounts = 1;     ///< goes up when it is there again
@@ -81,7 +91,11 @@ struct MountState {
   /// Suspends until hosts are served. False: they will not be, or not soon enough, and `request`, which must not have changed
   /// anything yet, was answered with an error.
   runtime::Task<bool> served(const runtime::HostRequest& request);
-  /// A signal came for who waits for request `unique`. If it waits in served(), and it is one that ends programs, it waits no longer.
+  /// Asks for a change on behalf of `request`, for which nothing was changed before. EINTR: its program was ended, and let go: the request is
+  /// answered. Whether the change came into force is not known then; if it did, or does, the kernel is told as of one of another site. Suspends.
+  runtime::Task<wire::Outcome> change(const runtime::HostRequest& request, wire::Operation operation, Bytes payload, std::shared_ptr<runtime::Lease> lease,
+                                      std::function<void()> let_go = nullptr);
+  /// A signal came for who waits for request `unique`. If that ends its program, and what was asked is not in force here, it waits no longer.
   void interrupted(std::uint64_t unique);
   /// Whoever began to wait at `since` has waited long enough; says so. To be asked each time serving.change() was awaited.
   [[nodiscard]] bool out_of_patience(Instant since);
@@ -89,6 +103,7 @@ struct MountState {
   runtime::Task<void> wake_waiting();
   /// Further signals are told to nobody: looks after those for which one came.
   runtime::Task<void> watch_signalled();
+  void let_go_if_ended(std::uint64_t unique, Asking& its);
   /// The errno for a host; what is not the host's own error is logged, with `request`.
   [[nodiscard]] int errno_of(const Error& error, const runtime::HostRequest& request);
 

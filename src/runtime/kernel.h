@@ -165,6 +165,9 @@ class Kernel {
   /// A signal is about to end the thread `pid`, of a request's caller: it waits for nothing but its request. Never waits.
   [[nodiscard]] virtual bool ends(std::uint32_t pid) = 0;
 
+  /// Answers request `unique` with EINTR at once; what reply() says of it later goes nowhere. Requires: it was not answered.
+  virtual void give_up(std::uint64_t unique) = 0;
+
   // Notifications. What they drop is what the kernel keeps, never what the area holds.
   /// Attributes of `inode`. Takes no lock that a request holds: never waits.
   virtual Dropped drop_attributes(InodeId inode) = 0;

@@ -5,6 +5,7 @@
 // Notifications are recorded, so that a test can say what was dropped and what was not.
 #pragma once
 
+#include <cerrno>
 #include <set>
 #include <string>
 #include <vector>
@@ -48,6 +49,7 @@ class SimKernel final : public runtime::Kernel {
   void serve_until(Instant until) override;
   std::optional<std::size_t> reply(std::uint64_t unique, const runtime::HostReply& reply) override;
   bool ends(std::uint32_t pid) override { return ending.contains(pid); }
+  void give_up(std::uint64_t unique) override { (void)reply(unique, runtime::ErrorReply{EINTR}); }
   runtime::Dropped drop_attributes(InodeId inode) override;
   runtime::Dropped drop_listing(InodeId inode) override;
   runtime::Task<runtime::Dropped> drop_pages(InodeId inode, ByteRange range) override;

@@ -80,6 +80,7 @@ void Mount::send(runtime::HostRequest request, Process* caller, Answered answere
   request.data = std::as_bytes(std::span(lease->data));
   request.lease = lease;
   request.unique = next_unique_;
+  if (request.caller.pid == 0 && !request.from_cache) request.caller.pid = static_cast<std::uint32_t>(request.unique);
   next_unique_ += 2;
   pending_.emplace(request.unique, Pending{request, caller, std::move(answered), epoch_, version_});
   runtime::HostHandler* handler = &handler_;
@@ -92,13 +93,15 @@ void Mount::send(runtime::HostRequest request, Process* caller, Answered answere
 }
 
 void Mount::signal() {
-  for (const auto& [unique, pending] : pending_) {
-    universe_.after(prng_.between(Duration::zero(), kDeliveryMax), &daemon_, [self = shared_from_this(), handler = &handler_, number = unique] {
-      self->daemon_.when_running([self, handler, number] {
-        if (!self->gone_) handler->interrupted(number);
-      });
+  for (const auto& [unique, pending] : pending_) signal(unique);
+}
+
+void Mount::signal(std::uint64_t unique) {
+  universe_.after(prng_.between(Duration::zero(), kDeliveryMax), &daemon_, [self = shared_from_this(), handler = &handler_, unique] {
+    self->daemon_.when_running([self, handler, unique] {
+      if (!self->gone_) handler->interrupted(unique);
     });
-  }
+  });
 }
 
 std::uint64_t Mount::sent(HostOp op) const {

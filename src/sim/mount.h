@@ -97,8 +97,18 @@ class Mount : public std::enable_shared_from_this<Mount> {
   /// Hands `request` to the daemon; `answered` is called with the reply, ENOTCONN when the mount goes first. Names and
   /// data are copied. Nothing is called after the death of `caller`, if one is given.
   void send(runtime::HostRequest request, Process* caller, Answered answered);
-  /// A signal for whoever waits for a lock: each is told to the daemon.
+  /// A signal for each program that waits for an answer: the daemon is told.
   void signal();
+  /// The same for who waits for `unique`.
+  void signal(std::uint64_t unique);
+  /// Who waits for something else than a lock, oldest first: the number of the request, which is also the caller's.
+  [[nodiscard]] std::vector<std::uint64_t> programs() const {
+    std::vector<std::uint64_t> all;
+    for (const auto& [unique, pending] : pending_) {
+      if (pending.request.op != runtime::HostOp::setlk && pending.request.caller.pid == unique) all.push_back(unique);
+    }
+    return all;
+  }
   [[nodiscard]] std::size_t pending() const { return pending_.size(); }
   /// What the requests that have no answer are for, oldest first.
   [[nodiscard]] std::vector<std::pair<runtime::HostOp, InodeId>> waiting() const {

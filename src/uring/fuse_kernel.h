@@ -81,6 +81,7 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
   void serve_until(Instant until) override;
   std::optional<std::size_t> reply(std::uint64_t unique, const runtime::HostReply& reply) override;
   bool ends(std::uint32_t pid) override;
+  void give_up(std::uint64_t unique) override;
   runtime::Dropped drop_attributes(InodeId inode) override;
   runtime::Dropped drop_listing(InodeId inode) override;
   runtime::Task<runtime::Dropped> drop_pages(InodeId inode, ByteRange range) override;
@@ -104,7 +105,7 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
     runtime::HostOp op{};
     InodeId inode;
     bool used = false;
-    bool gone = false;             ///< with its mount: nobody takes the answer
+    bool gone = false;             ///< with its mount, or given up: nobody takes the answer
   };
 
   /// Serves what is mounted at `path`, whose descriptor is `channel`.

@@ -131,8 +131,7 @@ Result<int> open_channel_at(const std::string& path, const MountOptions& options
   if (!mount) return std::unexpected(mount.error());
   if (::move_mount(mount->get(), "", AT_FDCWD, path.c_str(), MOVE_MOUNT_F_EMPTY_PATH | place) != 0) {
     const int error = errno;
-    if (place == kMoveMountBeneath && error == EINVAL) return fail(Errc::invalid, fmt::format("mount point {}: nothing can be mounted beneath what is there", path));
-    return cannot_mount(path, error, {});
+    return cannot_mount(path, error, place == kMoveMountBeneath ? ", beneath what is there" : "");
   }
   return channel.release();
 }
@@ -194,8 +193,7 @@ Result<PreparedMountPoint> prepare_mount_point(const MountOptions& options) {
 
 Result<int> open_channel(const PreparedMountPoint& point, const MountOptions& options) {
   if (!point.dead) return open_channel_at(point.path, options, 0);
-  Result<int> channel = open_channel_beneath(point.path, options);
-  if (!channel && channel.error().code != Errc::invalid) return channel;
+  Result<int> channel = open_channel_beneath(point.path, options);  // where that fails: after it is gone
   if (::umount2(point.path.c_str(), MNT_DETACH) != 0) {
     const int error = errno;
     if (channel) ::close(*channel);

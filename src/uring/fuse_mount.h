@@ -42,7 +42,7 @@ struct PreparedMountPoint {
 [[nodiscard]] Result<int> open_channel(const PreparedMountPoint& point, const MountOptions& options);
 
 /// The same beneath what is mounted at `path`, to be found there once that has been taken away: what programs write by that path never lands in
-/// the directory below. Errc::io; Errc::invalid: this kernel (before 6.5) can't, or nothing is mounted there.
+/// the directory below. Errc::io: also where the kernel can't (before 6.5), or nothing is mounted there.
 [[nodiscard]] Result<int> open_channel_beneath(const std::string& path, const MountOptions& options);
 
 /// The number of the connection of the mount at `path` in /sys/fs/fuse/connections. nullopt: nothing is mounted there.

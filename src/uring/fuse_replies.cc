@@ -204,6 +204,15 @@ std::optional<std::size_t> FuseKernel::reply(std::uint64_t unique, const runtime
   return std::nullopt;
 }
 
+void FuseKernel::give_up(std::uint64_t unique) {
+  const auto index = static_cast<std::uint32_t>(unique);
+  CHECK(index < slots_.size() && slots_[index].used && slots_[index].generation == unique >> 32);
+  Slot& slot = slots_[index];
+  if (std::exchange(slot.gone, true)) return;
+  (void)send(slot, EINTR, {});
+  slot.request = nullptr;
+}
+
 std::optional<InodeId> FuseKernel::opens(const Slot& slot, const runtime::HostReply& reply) {
   if (const auto* created = std::get_if<runtime::CreateReply>(&reply)) return created->entry.attributes.inode;
   if (std::holds_alternative<runtime::OpenReply>(reply)) return slot.inode;

@@ -13,10 +13,46 @@ is_waiting() { [[ $(first_line_of west) == WAITING* ]]; }
 is_held() { [[ $(cat "/proc/$1/wchan" 2>/dev/null) == request_wait_answer ]]; }
 ended() { [[ ! -d /proc/$1 || $(awk '{ print $3 }' "/proc/$1/stat" 2>/dev/null) == Z ]]; }
 
+step "a program that waits for a reservation of the other site is ended: what it wanted to write is not written"
+lockstep_at east reserve "$E/file" >/dev/null
+for site in east west; do lockstep_at $site reserve --list | grep -q file || fail "$site does not list the reservation"; done
+sh -c 'echo never >>"$1"' - "$W/file" &
+writer=$!
+HELPERS+=($writer)
+wait_until 10 is_held $writer || fail "a write to what the other site has reserved does not wait"
+kill -TERM $writer
+wait_until 5 ended $writer || fail "a program that waits for a reservation does not end"
+lockstep_at east release "$E/file" >/dev/null
+same "$(cat "$W/file" "$E/file" | tr '\n' ' ')" "here here "
+
+step "programs that are in the middle of changes when the other site goes can be ended"
+busy=()
+for n in 1 2 3; do
+  python3 - "$W/directory/$n" <<'END' &
+import os, sys
+os.mkdir(sys.argv[1])
+n = 0
+while True:
+    n += 1
+    with open(f"{sys.argv[1]}/{n % 10}", "w") as f:
+        f.write("x" * 100)
+    os.rename(f"{sys.argv[1]}/{n % 10}", f"{sys.argv[1]}/moved")
+END
+  busy+=($!)
+  HELPERS+=($!)
+done
+all_began() { for n in 1 2 3; do [[ -e $W/directory/$n/moved ]] || return 1; done; }
+wait_until 10 all_began || fail "the programs do not begin"
+
 step "the other site is away: programs wait"
 kill -9 "${PID[east]}"
 reap east
 wait_until 20 is_waiting || fail "west does not say that it waits"
+for program in "${busy[@]}"; do wait_until 10 is_held "$program" || fail "a program goes on without the other site"; done
+for program in "${busy[@]}"; do
+  kill -TERM "$program"
+  wait_until 5 ended "$program" || fail "a program that made changes when the other site went does not end"
+done
 sleep 3 # as long as it may still serve: the read lease
 waiters=()
 waits() { # SIGNAL COMMAND...
@@ -78,6 +114,7 @@ start_site east
 wait_in_sync
 wait_until 10 ended $patient || fail "a program that waited does not go on"
 same "$(cat "$T/patient")" "done" "$(cat "$T/patient.out")"
+python3 "$E2E/compare_trees.py" "$E" "$W" || fail "the sites differ"
 for mount in "$E" "$W"; do
   same "$(ls -A "$mount" | tr '\n' ' ')" "directory file " "what is in $mount"
   same "$(cat "$mount/file")" here

@@ -114,6 +114,95 @@ TEST_CASE("a program that a signal ends waits no longer for its site to serve, a
   CHECK(s.host.running() == 0);
 }
 
+TEST_CASE("a program that a signal ends is let go from a change that nobody has answered yet") {
+  HostedSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644, 8192);
+  s.lookup("a");
+  s.ask_for<OpenReply>(s.request(HostOp::open, a));
+  const std::string data = "text";
+  const auto of = [](HostRequest request, std::uint32_t pid) {
+    request.caller.pid = pid;
+    return request;
+  };
+  const auto ask_all = [&](std::uint32_t pid, const char* made) {
+    return std::vector<std::optional<OwnedReply>*>{&s.send(of(s.write(a, 0, data), pid)), &s.send(of(s.request(HostOp::unlink, kRootInode, "gone"), pid)),
+                                                   &s.send(of(s.request(HostOp::create, kRootInode, made), pid)), &s.send(of(s.request(HostOp::fsync, a), pid))};
+  };
+  s.changes.go.reset();
+  s.changes.under_way = GENERATE(false, true);
+  const auto ended = ask_all(7, "for nobody"), stays = ask_all(8, "new");
+  s.settle();
+  REQUIRE(s.changes.asked.size() == ended.size() + stays.size());
+  s.kernel().ending.insert(7);
+  s.kernel().mounted()->signal();
+  s.settle(1s);
+  for (const auto* reply : ended) {
+    REQUIRE(reply->has_value());
+    CHECK((*reply)->error() == EINTR);
+  }
+  for (const auto* reply : stays) CHECK(!reply->has_value());
+  CHECK(s.changes.went == ended.size());
+  CHECK(s.host.counters().let_go == ended.size());
+  // What is in force, and not answered, is waited for: the kernel learns of it from the answer.
+  s.changes.binds = true;
+  auto& bound = s.send(of(s.request(HostOp::unlink, kRootInode, "bound"), 7));
+  s.settle();
+  s.kernel().mounted()->signal();
+  s.settle(1s);
+  CHECK(!bound.has_value());
+  s.changes.go.set();
+  s.settle(1s);
+  for (const auto* reply : stays) {
+    REQUIRE(reply->has_value());
+    CHECK((*reply)->error() == 0);
+  }
+  REQUIRE(bound.has_value());
+  CHECK(bound->error() == 0);
+  CHECK(s.host.is_open(s.volume.names.at({kRootInode, "new"})));
+  const auto for_nobody = s.volume.names.find({kRootInode, "for nobody"});
+  REQUIRE((for_nobody != s.volume.names.end()) == s.changes.under_way);
+  if (s.changes.under_way) CHECK(!s.host.is_open(for_nobody->second));
+  CHECK(s.host.running() == 0);
+}
+
+TEST_CASE("a write whose program was let go holds up no drop of its pages") {
+  HostedSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644, 8192);
+  const sim::FileHandle file = s.open_file("/a");
+  s.wait_for(s.app.read(file, 0, 8192));
+  s.changes.go.reset();
+  s.changes.under_way = true;
+  auto& written = s.call(s.app.write(file, 100, "text"));
+  s.settle();
+  REQUIRE(s.changes.asked.size() == 1);
+  for (const std::uint64_t program : s.kernel().mounted()->programs()) {
+    s.kernel().ending.insert(static_cast<std::uint32_t>(program));
+    s.kernel().mounted()->signal(program);
+  }
+  s.settle(1s);
+  REQUIRE(written.has_value());
+  CHECK(written->error().posix == EINTR);
+  // It comes into force as any other change does: the kernel forgets before it is answered.
+  s.put(a, 100, "text");
+  wire::Drop pages;
+  pages.kind = wire::Drop::Kind::pages;
+  pages.inode = a;
+  pages.range = {100, 4};
+  bool dropped = false;
+  s.wait_for(s.app.read(file, 0, 8192));
+  s.process.spawn([](HostedSite& site, wire::Drop drop, bool& done) -> Task<void> {
+    std::vector<wire::Drop> drops{std::move(drop)};
+    co_await site.host.drop(std::move(drops));
+    done = true;
+  }(s, pages, dropped));
+  s.settle(1s);
+  CHECK(dropped);
+  CHECK(s.wait_for(s.app.read(file, 100, 4)) == "text");
+  s.changes.go.set();
+  s.settle(1s);
+  CHECK(s.host.running() == 0);
+}
+
 TEST_CASE("readers that were under way look again when hosts are served anew") {
   HostedSite s;
   const InodeId a = s.volume.add("a", S_IFREG | 0644, 4096);

@@ -213,13 +213,27 @@ class FakeChanges final : public controller::Changes {
   std::vector<InodeId> closed;
   int error = 0;
   bool in_line = false;  ///< locks have to wait
+  bool under_way = false;  ///< what is asked happens, be it that nobody waits for it any more
+  bool binds = false;      ///< what is asked is in force at once, be it that it is answered later
+  std::size_t went = 0;    ///< waiters
+  void waiter_went() override {
+    ++went;
+    go.notify_all();
+  }
   HostAttributes unlinked;  ///< what an unlink took a name of
   InodeId replaced;         ///< by a rename: it has other names
   std::function<void(InodeId)> made;  ///< a file was, and nobody was told yet
 
-  Task<wire::Outcome> change(wire::Operation o, Bytes payload, std::shared_ptr<Lease> lease) override {
+  Task<wire::Outcome> change(wire::Operation o, Bytes payload, std::shared_ptr<Lease> lease, controller::Waiter* waiter = nullptr) override {
     asked.push_back(o);
-    co_await go.wait();
+    if (waiter != nullptr && binds) waiter->bound = true;
+    const auto went_in_vain = [&] { return waiter != nullptr && waiter->gone && !under_way; };
+    while (!go.is_set() && !went_in_vain()) co_await go.wait();
+    if (went_in_vain()) {
+      wire::Outcome none;
+      none.error = EINTR;
+      co_return none;
+    }
     wire::Outcome out;
     out.error = error;
     if (error != 0) co_return out;

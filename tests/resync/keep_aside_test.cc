@@ -15,7 +15,8 @@ namespace {
 /// Of these tests only repair() is asked, and nothing can be repaired.
 class NoRepair final : public controller::Changes {
  public:
-  runtime::Task<wire::Outcome> change(wire::Operation, Bytes, std::shared_ptr<runtime::Lease>) override { std::abort(); }
+  runtime::Task<wire::Outcome> change(wire::Operation, Bytes, std::shared_ptr<runtime::Lease>, controller::Waiter*) override { std::abort(); }
+  void waiter_went() override { std::abort(); }
   [[nodiscard]] wire::LockOwner lock_owner(std::uint64_t) const override { std::abort(); }
   runtime::Task<void> wait_readable(InodeId, ByteRange) override { std::abort(); }
   void orphan_closed(InodeId) override { std::abort(); }

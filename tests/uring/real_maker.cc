@@ -21,6 +21,7 @@ class NoKernel final : public runtime::Kernel {
   std::optional<std::size_t> reply(std::uint64_t, const runtime::HostReply&) override { return std::nullopt; }
   bool in_place() const override { return false; }
   bool ends(std::uint32_t) override { return false; }
+  void give_up(std::uint64_t) override {}
   runtime::Dropped drop_attributes(InodeId) override { return runtime::Dropped::unknown; }
   runtime::Dropped drop_listing(InodeId) override { return runtime::Dropped::unknown; }
   runtime::Task<runtime::Dropped> drop_pages(InodeId, ByteRange) override { co_return runtime::Dropped::unknown; }

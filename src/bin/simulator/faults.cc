@@ -72,6 +72,7 @@ const std::vector<Faults::Kind> Faults::kAdded = {
     {"arbiter lost before a site", 250, &Faults::lose_arbiter_first, true},
     {"work without an area", 100, &Faults::work_without_area, true},
     {"a log filled", 120, &Faults::fill_log},
+    {"programs ended", 250, &Faults::end_programs},
 };
 
 Faults::Faults(Cluster& cluster, Stage& stage, Crowd& crowd, sim::Prng& prng, sim::Prng& added, sim::Prng& apart, std::map<std::string, std::uint64_t>& counts)
@@ -324,6 +325,20 @@ void Faults::lose_area() {
   crowd_.start(which);
   if (!cluster_.replace(which)) return stage_.fail(cluster_.problem());
   count("area lost and replaced");
+}
+
+/// Some of those who wait for an answer are ended by a signal, for others one comes that they handle.
+void Faults::end_programs() {
+  for (std::size_t i = 0; i < kSites.size(); ++i) {
+    const std::shared_ptr<sim::Mount>& mount = cluster_.machine(i).mount();
+    if (!cluster_.up(i) || mount == nullptr || mount->gone()) continue;
+    for (const std::uint64_t program : mount->programs()) {
+      if (!added_.chance(500)) continue;
+      if (added_.chance(800)) cluster_.process(i).kernel().ending.insert(static_cast<std::uint32_t>(program));
+      mount->signal(program);
+      count("program ended, or told");
+    }
+  }
 }
 
 void Faults::jump_of_calendar() {

@@ -73,6 +73,7 @@ class Faults {
   void lose_arbiter_first();
   void work_without_area();
   void fill_log();
+  void end_programs();
 
   // Of a fork: fork_faults.cc.
   bool part();

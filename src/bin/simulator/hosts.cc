@@ -266,7 +266,7 @@ std::string data_file(std::uint64_t n) { return fmt::format("/data{}", n); }
 
 std::size_t site_of(sim::Process& process) { return &process.machine() == process.universe().machines().front().get() ? 0 : 1; }
 
-bool lost(const Error& error) { return error.posix == ENOTCONN || error.code != Errc::posix; }
+bool lost(const Error& error) { return error.posix == ENOTCONN || error.posix == EINTR || error.code != Errc::posix; }
 
 std::string block_of(Value value) {
   std::string bytes(kBlockBytes, '\0');
