@@ -12,7 +12,7 @@ mkdir -p "$T/lower/folder/below" "$T/lower/gone" "$T/lower/anew"
 for name in file other folder/a folder/below/b gone/x anew/old; do echo "lower $name" >"$T/lower/$name"; done
 ln -s file "$T/lower/link"
 overlay_on "$E"
-cd "$T/merged"
+cd "$T/merged" || exit
 echo changed >>file
 rm other
 mv folder/a folder/renamed

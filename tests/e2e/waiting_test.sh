@@ -18,7 +18,7 @@ lockstep_at east reserve "$E/file" >/dev/null
 for site in east west; do lockstep_at $site reserve --list | grep -q file || fail "$site does not list the reservation"; done
 sh -c 'echo never >>"$1"' - "$W/file" &
 writer=$!
-HELPERS+=($writer)
+HELPERS+=("$writer")
 wait_until 10 is_held $writer || fail "a write to what the other site has reserved does not wait"
 kill -TERM $writer
 wait_until 5 ended $writer || fail "a program that waits for a reservation does not end"
@@ -84,7 +84,7 @@ os.stat(sys.argv[1])
 open(sys.argv[2], "w").write("done")
 END
 patient=$!
-HELPERS+=($patient)
+HELPERS+=("$patient")
 wait_until 10 is_held $patient || fail "a patient program does not wait"
 
 step "they are ended"
@@ -101,7 +101,7 @@ import os, signal, sys
 signal.signal(signal.SIGUSR1, lambda *_: None)
 os.stat(sys.argv[1])' "$W/file" &
 handles=$!
-HELPERS+=($handles)
+HELPERS+=("$handles")
 wait_until 10 is_held $handles || fail "a program does not wait"
 kill -USR1 $handles
 sleep 0.5
