@@ -367,15 +367,6 @@ runtime::Task<Primary::Made> Primary::execute(Request& request, wire::Outcome& r
   co_return made;
 }
 
-/// What stands beside a write that fills its blocks only in part is to be good.
-runtime::Task<Result<>> Primary::repair_edges(std::vector<wire::AreaWrite> writes) {
-  Result<> done;
-  for (const std::uint64_t block : area::edges_of(writes)) {
-    if (done) done = co_await repair({block, 1});
-  }
-  co_return done;
-}
-
 /// Gives the effect its seq and puts it into force here; nullopt: no room in the log or the in-flight ring, nothing changed.
 std::optional<Seq> Primary::commit(Request& request, wire::Effect& effect, area::Composed& composed, std::uint64_t cost) {
   if (replica_.failed() || replica_.must_say_stable(effect)) return std::nullopt;
@@ -535,33 +526,6 @@ Result<> Primary::mirrored(const wire::Mirrored& message) {
   }
   leave_if_done(message.seq);
   return {};
-}
-
-// --- objects without a name, times in memory --------------------------------------------------------------------------
-
-void Primary::note_orphans(const wire::Effect& effect) {
-  for (const InodeId inode : volume::orphans_made(effect)) {
-    if (const auto last = volume::attributes_in(effect, inode)) replica_.caches->lost_last_name(*last);
-    orphans_[inode] = {.here = replica_.caches->is_open(inode)};
-  }
-  for (const InodeId inode : volume::orphans_ended(effect)) orphans_.erase(inode);
-}
-
-void Primary::reap_if_closed(InodeId inode) {
-  const auto found = orphans_.find(inode);
-  if (found == orphans_.end()) return;
-  Orphan& orphan = found->second;
-  if (orphan.here || orphan.there || !orphan.answered || std::exchange(orphan.reaped, true)) return;
-  to_reap_.push_back(inode);
-  reaping_ = true;
-  reap_.notify_all();
-}
-
-void Primary::orphan_closed(InodeId inode) {
-  const auto found = orphans_.find(inode);
-  if (found == orphans_.end() || !found->second.here) return;
-  found->second.here = false;
-  reap_if_closed(inode);
 }
 
 // --- what people ask ---------------------------------------------------------------------------------------------------

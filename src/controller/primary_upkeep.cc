@@ -1,6 +1,7 @@
 // What a primary does by itself: times in memory are written, objects without a name removed, suspect bits cleared, bad blocks
 // repaired.
 #include <algorithm>
+#include <utility>
 
 #include "controller/primary.h"
 #include "core/log.h"
@@ -16,6 +17,31 @@ constexpr std::size_t kClearAtOnce = 16384;
 constexpr Duration kClearEvery = std::chrono::seconds(10);
 
 }  // namespace
+
+void Primary::note_orphans(const wire::Effect& effect) {
+  for (const InodeId inode : volume::orphans_made(effect)) {
+    if (const auto last = volume::attributes_in(effect, inode)) replica_.caches->lost_last_name(*last);
+    orphans_[inode] = {.here = replica_.caches->is_open(inode)};
+  }
+  for (const InodeId inode : volume::orphans_ended(effect)) orphans_.erase(inode);
+}
+
+void Primary::reap_if_closed(InodeId inode) {
+  const auto found = orphans_.find(inode);
+  if (found == orphans_.end()) return;
+  Orphan& orphan = found->second;
+  if (orphan.here || orphan.there || !orphan.answered || std::exchange(orphan.reaped, true)) return;
+  to_reap_.push_back(inode);
+  reaping_ = true;
+  reap_.notify_all();
+}
+
+void Primary::orphan_closed(InodeId inode) {
+  const auto found = orphans_.find(inode);
+  if (found == orphans_.end() || !found->second.here) return;
+  found->second.here = false;
+  reap_if_closed(inode);
+}
 
 runtime::Task<void> Primary::reap_loop() {
   while (!stop_.requested()) {
@@ -101,6 +127,15 @@ runtime::Task<void> Primary::clear_some() {
   at_end_of_pass();
   const Result<> cleared = co_await replica_.area.suspects().clear(granules);
   if (!cleared) log::warning("clearing suspect bits failed: {}", cleared.error().text);
+}
+
+/// What stands beside a write that fills its blocks only in part is to be good.
+runtime::Task<Result<>> Primary::repair_edges(std::vector<wire::AreaWrite> writes) {
+  Result<> done;
+  for (const std::uint64_t block : area::edges_of(writes)) {
+    if (done) done = co_await repair({block, 1});
+  }
+  co_return done;
 }
 
 runtime::Task<Result<>> Primary::repair(BlockRange blocks) {
