@@ -399,7 +399,8 @@ std::vector<std::string> Controller::losses_of_takeover() const {
   const Membership& membership = keeper_.membership();
   if (membership.fresh()) losses.push_back("this area was never used with the other site: if that one holds data, it is lost when this one becomes its source");
   if (!membership.has(options_.self)) {
-    losses.push_back(fmt::format("this site was not in sync in epoch {}: everything written at {} since then is missing here",
+    losses.push_back(fmt::format("this site was not in sync in epoch {}: what was written at {} since then is missing here. If it was being made equal, "
+                                 "it may be here in part: files may hold older data, or what stood in the area before",
                                  epoch().value, options_.peer_name));
   }
   if (keeper_.state().incomplete) losses.push_back("the metadata here are a mixture of two states: files may be missing or damaged");
