@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "fuse/host_side.h"
+#include "mounting.h"
 #include "real_world.h"
 #include "uring/fuse_kernel.h"
 
@@ -22,8 +23,6 @@ namespace lockstep::fuse {
 namespace {
 
 constexpr std::uint64_t kPages = 600;
-
-bool can_mount() { return ::geteuid() == 0 && ::access("/dev/fuse", R_OK | W_OK) == 0; }
 
 /// Begins every block of a file: which generation of its contents it is of.
 void fill(FakeArea& area, InodeId inode, std::uint64_t generation) {
@@ -325,10 +324,7 @@ Task<void> closed_again_and_again(RealSite& s) {
 }
 
 void run(Task<void> (*test)(RealSite&)) {
-  if (!can_mount()) {
-    WARN("needs root and /dev/fuse");
-    return;
-  }
+  require_mounting();
   RealSite s;
   s.run(test(s));
 }

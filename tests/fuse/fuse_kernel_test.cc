@@ -30,6 +30,7 @@ struct Fixture {
   TinyTree tree;
 
   Fixture() {
+    require_mounting();
     char name[] = "/tmp/lockstep-fuse-XXXXXX";
     REQUIRE(::mkdtemp(name) != nullptr);
     directory = name;
@@ -252,73 +253,41 @@ Task<void> second_mount(Fixture& f) {
 }  // namespace
 
 TEST_CASE("a mounted tree is listed, read and written") {
-  if (!can_mount()) {
-    WARN("needs root and /dev/fuse");
-    return;
-  }
   Fixture f;
   f.loop->run(serve_and_read(f));
 }
 
 TEST_CASE("notifications drop what the kernel keeps") {
-  if (!can_mount()) {
-    WARN("needs root and /dev/fuse");
-    return;
-  }
   Fixture f;
   f.loop->run(notify(f));
 }
 
 TEST_CASE("a read goes to the end that grow() told, whatever overtakes its attributes") {
-  if (!can_mount()) {
-    WARN("needs root and /dev/fuse");
-    return;
-  }
   Fixture f;
   f.loop->run(grown_elsewhere(f));
 }
 
 TEST_CASE("a read goes no further than shrink() made sure of, whatever overtakes its attributes") {
-  if (!can_mount()) {
-    WARN("needs root and /dev/fuse");
-    return;
-  }
   Fixture f;
   f.loop->run(cut_off_elsewhere(f));
 }
 
 TEST_CASE("a name that is held by a lookup is late, and blocks nothing else") {
-  if (!can_mount()) {
-    WARN("needs root and /dev/fuse");
-    return;
-  }
   Fixture f;
   f.loop->run(late_name(f));
 }
 
 TEST_CASE("a mount in use is cut off by unmount") {
-  if (!can_mount()) {
-    WARN("needs root and /dev/fuse");
-    return;
-  }
   Fixture f;
   f.loop->run(unmount_in_use(f));
 }
 
 TEST_CASE("a mount made anew takes the place of the old one") {
-  if (!can_mount()) {
-    WARN("needs root and /dev/fuse");
-    return;
-  }
   Fixture f;
   f.loop->run(mount_in_place(f));
 }
 
 TEST_CASE("what is mounted already is named") {
-  if (!can_mount()) {
-    WARN("needs root and /dev/fuse");
-    return;
-  }
   Fixture f;
   f.loop->run(second_mount(f));
 }

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "mounting.h"
 #include "uring/fuse_kernel.h"
 
 namespace lockstep::uring {
@@ -20,7 +21,6 @@ using namespace std::chrono_literals;
 
 inline constexpr InodeId kFile{2}, kTarget{3}, kSlow{4};
 
-inline bool can_mount() { return ::geteuid() == 0 && ::access("/dev/fuse", R_OK | W_OK) == 0; }
 
 class TinyTree final : public HostHandler {
  public:

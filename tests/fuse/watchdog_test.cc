@@ -177,6 +177,7 @@ struct OpenFile {
 
 struct MountPoint {
   MountPoint() {
+    require_mounting();
     char name[] = "/tmp/lockstep-watch-XXXXXX";
     REQUIRE(::mkdtemp(name) != nullptr);
     path = name;
@@ -217,10 +218,6 @@ void stopped_daemon_is_cut_off(const std::string& directory, Daemon& daemon) {
 }  // namespace
 
 TEST_CASE("a daemon that is stopped beyond its leave to serve is cut off, and can mount again") {
-  if (!can_mount()) {
-    WARN("needs root and /dev/fuse");
-    return;
-  }
   MountPoint at;
   Daemon daemon(at.path);
   stopped_daemon_is_cut_off(at.path, daemon);
@@ -228,10 +225,6 @@ TEST_CASE("a daemon that is stopped beyond its leave to serve is cut off, and ca
 }
 
 TEST_CASE("a watchdog that was killed is started again") {
-  if (!can_mount()) {
-    WARN("needs root and /dev/fuse");
-    return;
-  }
   MountPoint at;
   Daemon daemon(at.path);
   REQUIRE(daemon.tell(kill_watchdog) == kill_watchdog);
@@ -239,10 +232,6 @@ TEST_CASE("a watchdog that was killed is started again") {
 }
 
 TEST_CASE("a leave to serve that was withdrawn or renewed in time cuts nothing off") {
-  if (!can_mount()) {
-    WARN("needs root and /dev/fuse");
-    return;
-  }
   MountPoint at;
   Daemon daemon(at.path);
   const OpenFile file(at.path);
@@ -254,10 +243,6 @@ TEST_CASE("a leave to serve that was withdrawn or renewed in time cuts nothing o
 }
 
 TEST_CASE("when a daemon is killed the kernel stops serving what is open, too") {
-  if (!can_mount()) {
-    WARN("needs root and /dev/fuse");
-    return;
-  }
   MountPoint at;
   Daemon daemon(at.path);
   const OpenFile file(at.path);
@@ -271,10 +256,6 @@ TEST_CASE("when a daemon is killed the kernel stops serving what is open, too") 
 }
 
 TEST_CASE("a daemon that is killed while one of its threads waits for its answer ends, and its mount with it") {
-  if (!can_mount()) {
-    WARN("needs root and /dev/fuse");
-    return;
-  }
   MountPoint at;
   Daemon daemon(at.path);
   const OpenFile file(at.path);
@@ -285,10 +266,6 @@ TEST_CASE("a daemon that is killed while one of its threads waits for its answer
 }
 
 TEST_CASE("an unmount in use leaves nothing to be served") {
-  if (!can_mount()) {
-    WARN("needs root and /dev/fuse");
-    return;
-  }
   MountPoint at;
   Daemon daemon(at.path);
   const OpenFile file(at.path);

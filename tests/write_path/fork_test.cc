@@ -49,6 +49,13 @@ struct Parted : ServedSites {
     line(true);
     REQUIRE(run_until([&] { return cluster.site(kWest).ready() && state(kWest) == State::diverged && controller(kWest).serving(); }));
   }
+  /// Both go on apart, /data begins with 1 at east and with 2 at west, and they meet.
+  void diverge() {
+    go_on_apart();
+    write(kEast, 1);
+    write(kWest, 2);
+    meet_as_diverged();
+  }
   /// Gives the file, open.
   sim::FileHandle write(std::size_t site, std::uint64_t value, std::string path = "/data") {
     HostCall call;
@@ -77,11 +84,7 @@ TEST_CASE("a takeover by force that the arbiter is slow to take is recorded once
 
 TEST_CASE("a site that has diverged can be read for as long as it takes to decide, open files too", "[fork]") {
   Parted sites(701);
-  sites.go_on_apart();
-  sites.write(kEast, 1);
-  sites.write(kWest, 2);
-  // It has no lease, and needs none.
-  sites.meet_as_diverged();
+  sites.diverge();  // it has no lease, and needs none
   sim::FileHandle file;
   REQUIRE(!sites.call(kWest, [&](HostCall& call) { return open_it(*sites.hosts[kWest], "/data", file, call); }).error);
   sites.cluster.universe().run_for(std::chrono::minutes(1));
@@ -213,10 +216,7 @@ TEST_CASE("a forwarded request is answered whose last duty the primary has done 
 
 TEST_CASE("both sites are told to discard: the one that hears it of the other one refuses, and keeps what it has", "[fork]") {
   Parted sites(707);
-  sites.go_on_apart();
-  sites.write(kEast, 1);
-  sites.write(kWest, 2);
-  sites.meet_as_diverged();
+  sites.diverge();
   sites.medium(kEast).miss_permille = 1000;  // what is kept aside there takes a while
   sites.medium(kEast).slow = std::chrono::seconds(1);
   std::optional<json> east, west;
