@@ -11,9 +11,9 @@ namespace lockstep::cli {
 namespace {
 
 using nlohmann::json;
-constexpr const char* kNothing = "nothing";
-
 using control::is_true, control::member, control::number, control::text;
+
+constexpr std::string_view kNothing = "nothing";  // to do
 
 std::string or_dash(std::string value) { return value.empty() ? "-" : value; }
 
@@ -144,7 +144,7 @@ std::string what_to_do(const json& status) {
     if (const std::string why = why_not_alone(status); !why.empty()) return reason.empty() ? why : why + " (" + reason + ")";
   }
   if (!reason.empty()) return reason;
-  if (state == "in-sync") return kNothing;
+  if (state == "in-sync") return std::string(kNothing);
   if (state == "alone" && carries(status)) {
     return fmt::format("mend the medium of {}, then start its lockstepd again; it is made equal by itself", text(status, "peer"));
   }

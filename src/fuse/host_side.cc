@@ -106,7 +106,8 @@ Task<void> HostSide::mount_once(Result<>& done) {
 
 Task<Result<>> HostSide::mount() {
   if (leaving_.requested()) co_return fail(Errc::stopped, "this daemon is stopping");
-  if (mounting_.running() > 0 || state_.kernel.in_place()) co_return Result<>{};
+  if (mounted()) co_return Result<>{};
+  if (mounting_.running() > 0) co_return fail(Errc::refused, fmt::format("{}; that is tried again every second", mount_problem_));
   Result<> done;
   (void)mounting_.spawn(mount_once(done));
   co_await mounting_.join();

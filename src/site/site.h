@@ -77,6 +77,7 @@ class Site final : public control::Commands {
   runtime::Task<void> take_mount_away();
   runtime::Task<void> close_area();
   nlohmann::json status();
+  runtime::Task<nlohmann::json> mount();
   runtime::Task<nlohmann::json> switch_over(nlohmann::json request, control::Stream& stream);
   runtime::Task<nlohmann::json> after_switchover(nlohmann::json answer, control::Stream& stream);
   runtime::Task<nlohmann::json> take_over(nlohmann::json request);
@@ -93,7 +94,6 @@ class Site final : public control::Commands {
   // scrub_commands.cc
   runtime::Task<nlohmann::json> run_verify(nlohmann::json request, control::Stream& stream);
   runtime::Task<std::string> retake_keys(control::Stream& stream);
-  runtime::Task<nlohmann::json> mount();
   runtime::Task<nlohmann::json> mistrust_keys();
   runtime::Task<nlohmann::json> run_scrub(nlohmann::json request, control::Stream& stream);
   void say_integrity(nlohmann::json& status) const;

@@ -3,12 +3,18 @@
 #include "hosted_site.h"
 
 namespace lockstep::fuse {
+namespace {
+
+HostRequest by(HostRequest request, std::uint32_t pid) {
+  request.caller.pid = pid;
+  return request;
+}
+
+}  // namespace
 
 TEST_CASE("while the gate is closed requests wait; releases, forgets and write-backs do not") {
   HostedSite s;
-  const InodeId a = s.volume.add("a", S_IFREG | 0644, 8192);
-  s.lookup("a");
-  s.ask_for<OpenReply>(s.request(HostOp::open, a));
+  const InodeId a = s.add_open("a", 8192);
   s.close_now();
   std::vector<std::optional<OwnedReply>*> waiting;
   for (const HostOp op : {HostOp::getattr, HostOp::open, HostOp::opendir, HostOp::readdir, HostOp::statfs, HostOp::readlink,
@@ -41,9 +47,7 @@ TEST_CASE("a request waits for its site to serve as long as the patience lasts, 
   HostOptions options;
   options.patience = 60s;
   HostedSite s(1, options);
-  const InodeId a = s.volume.add("a", S_IFREG | 0644, 8192);
-  s.lookup("a");
-  s.ask_for<OpenReply>(s.request(HostOp::open, a));
+  const InodeId a = s.add_open("a", 8192);
   s.close_now();
   const std::string data = "text";
   std::vector<std::optional<OwnedReply>*> waiting = {&s.send(s.request(HostOp::getattr, a)), &s.send(s.read(a, 0, 100)),
@@ -66,19 +70,13 @@ TEST_CASE("a request waits for its site to serve as long as the patience lasts, 
 
 TEST_CASE("a program that a signal ends waits no longer for its site to serve, and nothing was changed for it") {
   HostedSite s;
-  const InodeId a = s.volume.add("a", S_IFREG | 0644, 8192);
-  s.lookup("a");
-  s.ask_for<OpenReply>(s.request(HostOp::open, a));
+  const InodeId a = s.add_open("a", 8192);
   s.close_now();
   const std::string data = "text";
-  const auto of = [](HostRequest request, std::uint32_t pid) {
-    request.caller.pid = pid;
-    return request;
-  };
   const auto ask_all = [&](std::uint32_t pid) {
-    return std::vector<std::optional<OwnedReply>*>{&s.send(of(s.request(HostOp::getattr, a), pid)), &s.send(of(s.read(a, 0, 100), pid)),
-                                                   &s.send(of(s.write(a, 0, data), pid)), &s.send(of(s.request(HostOp::create, kRootInode, "new"), pid)),
-                                                   &s.send(of(s.request(HostOp::statfs, a), pid))};
+    return std::vector<std::optional<OwnedReply>*>{&s.send(by(s.request(HostOp::getattr, a), pid)), &s.send(by(s.read(a, 0, 100), pid)),
+                                                   &s.send(by(s.write(a, 0, data), pid)), &s.send(by(s.request(HostOp::create, kRootInode, "new"), pid)),
+                                                   &s.send(by(s.request(HostOp::statfs, a), pid))};
   };
   const auto ended = ask_all(7), stays = ask_all(8);
   s.kernel().ending.insert(7);
@@ -93,7 +91,7 @@ TEST_CASE("a program that a signal ends waits no longer for its site to serve, a
   for (const auto* reply : stays) CHECK(!reply->has_value());
   CHECK(s.host.counters().let_go == ended.size());
   // A second signal to the same program is told to nobody.
-  const std::vector<std::optional<OwnedReply>*> later = {&s.send(of(s.request(HostOp::getattr, a), 9)), &s.send(of(s.request(HostOp::statfs, a), 9))};
+  const std::vector<std::optional<OwnedReply>*> later = {&s.send(by(s.request(HostOp::getattr, a), 9)), &s.send(by(s.request(HostOp::statfs, a), 9))};
   s.kernel().mounted()->signal();
   s.settle(1s);
   for (const auto* reply : later) CHECK(!reply->has_value());
@@ -116,17 +114,11 @@ TEST_CASE("a program that a signal ends waits no longer for its site to serve, a
 
 TEST_CASE("a program that a signal ends is let go from a change that nobody has answered yet") {
   HostedSite s;
-  const InodeId a = s.volume.add("a", S_IFREG | 0644, 8192);
-  s.lookup("a");
-  s.ask_for<OpenReply>(s.request(HostOp::open, a));
+  const InodeId a = s.add_open("a", 8192);
   const std::string data = "text";
-  const auto of = [](HostRequest request, std::uint32_t pid) {
-    request.caller.pid = pid;
-    return request;
-  };
   const auto ask_all = [&](std::uint32_t pid, const char* made) {
-    return std::vector<std::optional<OwnedReply>*>{&s.send(of(s.write(a, 0, data), pid)), &s.send(of(s.request(HostOp::unlink, kRootInode, "gone"), pid)),
-                                                   &s.send(of(s.request(HostOp::create, kRootInode, made), pid)), &s.send(of(s.request(HostOp::fsync, a), pid))};
+    return std::vector<std::optional<OwnedReply>*>{&s.send(by(s.write(a, 0, data), pid)), &s.send(by(s.request(HostOp::unlink, kRootInode, "gone"), pid)),
+                                                   &s.send(by(s.request(HostOp::create, kRootInode, made), pid)), &s.send(by(s.request(HostOp::fsync, a), pid))};
   };
   s.changes.go.reset();
   s.changes.under_way = GENERATE(false, true);
@@ -145,7 +137,7 @@ TEST_CASE("a program that a signal ends is let go from a change that nobody has 
   CHECK(s.host.counters().let_go == ended.size());
   // What is in force, and not answered, is waited for: the kernel learns of it from the answer.
   s.changes.binds = true;
-  auto& bound = s.send(of(s.request(HostOp::unlink, kRootInode, "bound"), 7));
+  auto& bound = s.send(by(s.request(HostOp::unlink, kRootInode, "bound"), 7));
   s.settle();
   s.kernel().mounted()->signal();
   s.settle(1s);
@@ -515,6 +507,43 @@ TEST_CASE("a daemon that is stopped beyond its deadline loses the mount, and mou
   s.settle();
   REQUIRE(opened.has_value());
   CHECK(opened->has_value());
+}
+
+TEST_CASE("a mount that somebody took away is made again when that is asked for, and what is in the way is said") {
+  HostedSite s;
+  CHECK(s.host.mounted());
+  const auto mount = [&s] {
+    std::optional<Result<>>& done = s.call(s.host.mount());
+    s.settle(10ms);
+    REQUIRE(done.has_value());
+    return *done;
+  };
+  CHECK(mount());
+  CHECK(s.host.counters().mounted_again == 0);  // it is there
+  s.kernel().mounted()->abort();
+  s.host.unmounted(false);
+  s.settle(5s);
+  CHECK(!s.host.mounted());  // nobody asked
+  s.kernel().refusal = "mount point /x: not a directory";
+  CHECK(mount().error().text == s.kernel().refusal);
+  CHECK(s.host.mount_problem() == s.kernel().refusal);
+  s.kernel().refusal.clear();
+  CHECK(mount());
+  CHECK(s.host.mounted());
+  CHECK(s.host.mount_problem().empty());
+  CHECK(s.host.counters().mounted_again == 1);
+  // Cut off, it is tried until it works: whoever asks meanwhile is told what is in the way.
+  s.kernel().refusal = "mount point /x: not a directory";
+  s.host.serve_until(s.process.world().clock.now());
+  s.settle(100ms);
+  CHECK(!s.host.mounted());
+  const Result<> refused = mount();
+  REQUIRE(!refused);
+  CHECK_THAT(refused.error().text, Catch::Contains(s.kernel().refusal) && Catch::Contains("tried again"));
+  s.kernel().refusal.clear();
+  s.settle(2s);
+  CHECK(s.host.mounted());
+  CHECK(s.host.counters().mounted_again == 2);
 }
 
 }  // namespace lockstep::fuse

@@ -46,6 +46,13 @@ struct HostedSite : FakeSite {
     REQUIRE(file.has_value());
     return *file;
   }
+  /// A file that the kernel knows, and has open.
+  InodeId add_open(const std::string& name, std::uint64_t size) {
+    const InodeId inode = volume.add(name, S_IFREG | 0644, size);
+    lookup(name);
+    ask_for<runtime::OpenReply>(request(runtime::HostOp::open, inode));
+    return inode;
+  }
   void put(InodeId inode, std::uint64_t offset, const std::string& text) {
     std::memcpy(area.bytes.data() + inode.value * FakeArea::kFileBytes + offset, text.data(), text.size());
   }
