@@ -18,10 +18,10 @@ inline constexpr std::uint64_t kElsewhereBlocksMax = 256;
 class Changes {
  public:
   /// Carries out `operation` exactly once. `payload` (write: operation.length bytes) lies in `lease`, which is held as
-  /// long as anybody may read it. This site has published the change when it returns. `waiter`, if there is one, outlives the call;
-  /// EINTR: it went, and nothing was done. Suspends.
+  /// long as anybody may read it. This site has published the change when it returns. `waiter` outlives the call; null: whoever
+  /// asks waits to the end. EINTR: it went, and nothing was done. Suspends.
   virtual runtime::Task<wire::Outcome> change(wire::Operation operation, Bytes payload,
-                                              std::shared_ptr<runtime::Lease> lease, Waiter* waiter = nullptr) = 0;
+                                              std::shared_ptr<runtime::Lease> lease, Waiter* waiter) = 0;
   /// One went: what it asked ends if that is not under way. Requires: it is not bound.
   virtual void waiter_went() = 0;
   /// Whom a lock of `owner`, as this site's kernel names it, belongs to.

@@ -79,7 +79,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
 
   // Changes
   runtime::Task<wire::Outcome> change(wire::Operation operation, Bytes payload,
-                                      std::shared_ptr<runtime::Lease> lease, Waiter* waiter = nullptr) override;
+                                      std::shared_ptr<runtime::Lease> lease, Waiter* waiter) override;
   void waiter_went() override;
   [[nodiscard]] wire::LockOwner lock_owner(std::uint64_t owner) const override { return {options_.self, boot_, owner}; }
   runtime::Task<void> wait_readable(InodeId inode, ByteRange range) override;

@@ -32,7 +32,7 @@ class RoleUser {
   virtual void other_serves_nobody() = 0;
   /// No request of this site's host below this number waits.
   [[nodiscard]] virtual std::uint64_t waits_from() const = 0;
-  /// A number for a request that the role makes itself as one of its host's, and its end.
+  /// A number for a request that the role makes itself as one of its host's, for `waiter` or (null) nobody who could go; and its end.
   virtual std::uint64_t next_request(Waiter* waiter) = 0;
   virtual void request_ended(std::uint64_t n) = 0;
   /// Request `id` comes into force here. True: it is of this site's host, who waits for the answer, and can't go any more: its kernel

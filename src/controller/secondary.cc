@@ -107,12 +107,16 @@ runtime::Task<Fate> Secondary::change(Asked& asked, wire::Outcome& outcome) {
     if (!pending.sent || pending.held_at != 0) passage = co_await replica_.pass(pending, pending.turns, pending.held_at, user_, stop_);
     if (pending.sent) pending.held_at = 0;
     asked.id = pending.id;
-    if (passage == Replica::Passage::busy || passage == Replica::Passage::damaged || passage == Replica::Passage::given_up) {
+    if (passage != Replica::Passage::free && passage != Replica::Passage::stopped) {
       outcome.error = Replica::error_of(passage);
       steps.note(Step::refused, pending.id, {}, pending.turns, Status::reserved);
       co_return Fate::answered;
     }
     co_await replica_.wait_until_neither(pending.turns);
+    if (pending.given_up() && !pending.sent) {
+      outcome.error = EINTR;
+      co_return Fate::answered;
+    }
     pending_.emplace(pending.id.n, &pending);
     if (ready_) forward_more();
     ended = stop_.requested() ? Ended::role_over : co_await pending.ended();

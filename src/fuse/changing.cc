@@ -162,7 +162,7 @@ Task<void> Changing::carry_out(HostRequest request) {
     Operation rest = operation_of(request);
     rest.offset += done;
     rest.length -= done;
-    outcome = co_await state_.changes.change(std::move(rest), Bytes(), request.lease);
+    outcome = co_await state_.changes.change(std::move(rest), Bytes(), request.lease, nullptr);
   }
   // The kernel does not expect that the mode has changed.
   if (takes_privileges) (void)state_.kernel.drop_attributes(request.inode);
@@ -183,9 +183,9 @@ bool Changing::may_have_privileges(InodeId inode) {
   return now.value() == nullptr || (now.value()->mode & (S_ISUID | S_ISGID)) != 0;
 }
 
-/// A file that was cut leaves more space behind than one effect gives back.
+/// A file that was cut leaves more space behind than one effect gives back; whoever cut it may have been let go.
 void Changing::trim_if_asked(InodeId inode, const Outcome& outcome) {
-  if (outcome.error == 0 && outcome.value == 1) (void)state_.scope.spawn(trim(inode));
+  if ((outcome.error == 0 || outcome.error == EINTR) && outcome.value == 1) (void)state_.scope.spawn(trim(inode));
 }
 
 Task<void> Changing::trim(InodeId inode) {
@@ -194,7 +194,7 @@ Task<void> Changing::trim(InodeId inode) {
     Operation o;
     o.kind = OpKind::trim;
     o.inode = inode;
-    outcome = co_await state_.changes.change(std::move(o), Bytes(), nullptr);
+    outcome = co_await state_.changes.change(std::move(o), Bytes(), nullptr, nullptr);
   } while (outcome.error == 0 && outcome.value == 1);
   // The kernel's count of blocks is out of date; nothing else is.
   if (outcome.error == 0 && state_.inodes.known(inode)) (void)state_.kernel.drop_attributes(inode);

@@ -109,10 +109,8 @@ void FileWrites::meet_drops(Activity& activity, PendingWrite& write) {
 void FileWrites::let_go(Activity& activity, PendingWrite& write, InodeId inode) {
   std::erase(activity.writes, &write);
   // The kernel took the pages back, but for mappings, which may show what was to be written.
-  if (write.buffered) (void)state_.scope.spawn(drop_dead(inode, write.range));
+  if (write.buffered) (void)state_.scope.spawn(drop_again(activity, inode, write.range));
 }
-
-Task<void> FileWrites::drop_dead(InodeId inode, ByteRange range) { (void)co_await state_.kernel.drop_pages(inode, range); }
 
 Task<void> FileWrites::drop_again(Activity& activity, InodeId inode, ByteRange range) {
   ++state_.counters.dropped_pages;
@@ -202,7 +200,7 @@ Task<Outcome> FileWrites::write_older(const HostRequest& request, std::vector<By
   for (const ByteRange& part : without({request.offset, request.data.size()}, newer)) {
     Operation o = write_of(request, request.inode, part);
     const Bytes bytes = request.data.subspan(part.offset - request.offset, part.length);
-    const Outcome written = co_await state_.changes.change(std::move(o), bytes, request.lease);
+    const Outcome written = co_await state_.changes.change(std::move(o), bytes, request.lease, nullptr);
     outcome.error = written.error;
     outcome.value += written.value;
     if (outcome.error != 0) break;
@@ -216,7 +214,7 @@ Task<void> FileWrites::write_copied(const HostRequest& request, Bytes bytes, std
     const ByteRange range{request.other_offset, bytes.size()};
     KnownInode& target = state_.inodes.pin(request.other);
     const bool grows = reaches_past_end(request.other, range);
-    outcome = co_await state_.changes.change(write_of(request, request.other, range), bytes, std::move(lease));
+    outcome = co_await state_.changes.change(write_of(request, request.other, range), bytes, std::move(lease), nullptr);
     if (grows && outcome.error == 0) ++target.growths;
     state_.inodes.unpin(request.other);
   }

@@ -48,7 +48,6 @@ class FileWrites {
   void answer_early(Activity& activity, PendingWrite& write);
   /// The program of `write` was ended, and its request answered: it holds no page any more.
   void let_go(Activity& activity, PendingWrite& write, InodeId inode);
-  runtime::Task<void> drop_dead(InodeId inode, ByteRange range);
   /// `write` begins: the same, and running drops are told that it locked pages they may be waiting for.
   void meet_drops(Activity& activity, PendingWrite& write);
   [[nodiscard]] bool reaches_past_end(InodeId inode, ByteRange range);

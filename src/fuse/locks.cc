@@ -111,7 +111,7 @@ Task<Outcome> Locks::ask(Key key, Operation operation) {
   holder.asking = true;
   const OpKind kind = operation.kind;
   const wire::LockRequest lock = operation.lock;
-  const Outcome outcome = co_await state_.changes.change(std::move(operation), Bytes(), nullptr);
+  const Outcome outcome = co_await state_.changes.change(std::move(operation), Bytes(), nullptr, nullptr);
   holder.asking = false;
   if (outcome.error == 0 && kind == OpKind::lock) {
     if (outcome.value == 0) {

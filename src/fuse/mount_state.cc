@@ -57,55 +57,57 @@ Task<bool> MountState::served(const HostRequest& request) {
   ++counters.held;
   const std::uint64_t mount = mounts;
   const Instant since = world.clock.now();
-  bool signal = false;
-  held[request.unique] = &signal;
+  Waiting mine{.pid = request.caller.pid, .signal = false, .waiter = nullptr, .let_go = nullptr};
+  waits(request.unique, mine);
   int error = 0;
   const bool waits_for_lock = request.op == HostOp::setlk && request.lock.wait && request.lock.type != HostLock::Type::unlock;
   const auto over = [&] { return gone || stop.requested() || mount != mounts; };
   while (over() || !serving.now()) {
     if (over() || out_of_patience(since)) {
       error = EIO;
-    } else if (signal && (waits_for_lock || kernel.ends(request.caller.pid))) {
+    } else if (mine.signal && (waits_for_lock || kernel.ends(mine.pid))) {
       error = EINTR;
       ++counters.let_go;
     }
     if (error != 0) break;
     co_await serving.change();
   }
-  held.erase(request.unique);
-  if (signal) --signalled;
+  waits_no_more(request.unique, mine);
   if (error != 0) answer_error(request, error);
   co_return error == 0;
 }
 
 Task<wire::Outcome> MountState::change(const HostRequest& request, wire::Operation operation, Bytes payload, std::shared_ptr<Lease> lease,
                                        std::function<void()> let_go) {
-  Asking mine{.pid = request.caller.pid, .signal = false, .waiter = {}, .let_go = std::move(let_go)};
-  CHECK(asking.emplace(request.unique, &mine).second);
-  wire::Outcome outcome = co_await changes.change(std::move(operation), payload, std::move(lease), &mine.waiter);
-  asking.erase(request.unique);
-  if (mine.signal) --signalled;
-  if (mine.waiter.gone) outcome.error = EINTR;
+  controller::Waiter waiter;
+  Waiting mine{.pid = request.caller.pid, .signal = false, .waiter = &waiter, .let_go = std::move(let_go)};
+  waits(request.unique, mine);
+  wire::Outcome outcome = co_await changes.change(std::move(operation), payload, std::move(lease), &waiter);
+  waits_no_more(request.unique, mine);
+  if (waiter.gone) outcome.error = EINTR;
   co_return outcome;
 }
 
-void MountState::interrupted(std::uint64_t unique) {
-  if (const auto found = held.find(unique); found != held.end() && !*found->second) {
-    *found->second = true;
-    ++signalled;
-    serving.wake();
-  }
-  if (const auto found = asking.find(unique); found != asking.end() && !found->second->signal) {
-    found->second->signal = true;
-    ++signalled;
-    let_go_if_ended(unique, *found->second);
-  }
-  if (signalled > 0 && !watching) watching = scope.spawn(watch_signalled());
+void MountState::waits(std::uint64_t unique, Waiting& its) { CHECK(waiting.emplace(unique, &its).second); }
+
+void MountState::waits_no_more(std::uint64_t unique, const Waiting& its) {
+  waiting.erase(unique);
+  if (its.signal) --signalled;
 }
 
-void MountState::let_go_if_ended(std::uint64_t unique, Asking& its) {
-  if (its.waiter.gone || its.waiter.bound || !kernel.ends(its.pid)) return;
-  its.waiter.gone = true;
+void MountState::interrupted(std::uint64_t unique) {
+  const auto found = waiting.find(unique);
+  if (found == waiting.end() || found->second->signal) return;
+  found->second->signal = true;
+  ++signalled;
+  look_after(unique, *found->second);
+  if (!watching) watching = scope.spawn(watch_signalled());
+}
+
+void MountState::look_after(std::uint64_t unique, Waiting& its) {
+  if (its.waiter == nullptr) return serving.wake();
+  if (its.waiter->gone || its.waiter->bound || !kernel.ends(its.pid)) return;
+  its.waiter->gone = true;
   ++counters.let_go;
   kernel.give_up(unique);
   if (its.let_go) its.let_go();
@@ -115,9 +117,8 @@ void MountState::let_go_if_ended(std::uint64_t unique, Asking& its) {
 Task<void> MountState::watch_signalled() {
   while (signalled > 0 && !stop.requested()) {
     (void)co_await world.clock.sleep_until(world.clock.now() + kLookAfterSignalled, stop);
-    serving.wake();
-    for (const auto& [unique, its] : asking) {
-      if (its->signal) let_go_if_ended(unique, *its);
+    for (const auto& [unique, its] : waiting) {
+      if (its->signal) look_after(unique, *its);
     }
   }
   watching = false;

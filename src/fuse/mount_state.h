@@ -67,19 +67,17 @@ struct MountState {
   runtime::Scope scope;
   runtime::Stop stop;   ///< waits for the kernel are given up
   HostCounters counters;
-  /// A change that was asked for a request.
-  struct Asking {
-    std::uint32_t pid = 0;
-    bool signal = false;  ///< one came
-    controller::Waiter waiter;
-    std::function<void()> let_go;  ///< called when its program has been let go; null: nothing is to be done then
-  };
-
   bool waking = false;  ///< wake_waiting() runs
-  std::map<std::uint64_t, bool*> held;       ///< requests in served(), by unique, and where it stands that a signal came for one
-  std::map<std::uint64_t, Asking*> asking;   ///< those in change()
-  std::size_t signalled = 0;                 ///< how many of both a signal came for
-  bool watching = false;                ///< watch_signalled() runs
+  /// A request in served() or in change().
+  struct Waiting {
+    std::uint32_t pid = 0;
+    bool signal = false;               ///< one came
+    controller::Waiter* waiter = nullptr;  ///< null: it is in served()
+    std::function<void()> let_go;      ///< called when its program has been let go; null: nothing is to be done then
+  };
+  std::map<std::uint64_t, Waiting*> waiting;  ///< by unique
+  std::size_t signalled = 0;           ///< how many of them a signal came for
+  bool watching = false;               ///< watch_signalled() runs
   bool gone = false;    ///< the mount is not there any more
   std::uint64_t mounts = 1;     ///< goes up when it is there again
   std::uint64_t files_opened = 0;
@@ -92,7 +90,8 @@ struct MountState {
   /// anything yet, was answered with an error.
   runtime::Task<bool> served(const runtime::HostRequest& request);
   /// Asks for a change on behalf of `request`, for which nothing was changed before. EINTR: its program was ended, and let go: the request is
-  /// answered. Whether the change came into force is not known then; if it did, or does, the kernel is told as of one of another site. Suspends.
+  /// answered. Whether the change came into force is not known then; if it did, the kernel was told as of one of another site, and the rest of
+  /// the outcome says what came of it. Suspends.
   runtime::Task<wire::Outcome> change(const runtime::HostRequest& request, wire::Operation operation, Bytes payload, std::shared_ptr<runtime::Lease> lease,
                                       std::function<void()> let_go = nullptr);
   /// A signal came for who waits for request `unique`. If that ends its program, and what was asked is not in force here, it waits no longer.
@@ -103,7 +102,10 @@ struct MountState {
   runtime::Task<void> wake_waiting();
   /// Further signals are told to nobody: looks after those for which one came.
   runtime::Task<void> watch_signalled();
-  void let_go_if_ended(std::uint64_t unique, Asking& its);
+  /// The same for one of them: it looks itself (served()), or is answered.
+  void look_after(std::uint64_t unique, Waiting& its);
+  void waits(std::uint64_t unique, Waiting& its);
+  void waits_no_more(std::uint64_t unique, const Waiting& its);
   /// The errno for a host; what is not the host's own error is logged, with `request`.
   [[nodiscard]] int errno_of(const Error& error, const runtime::HostRequest& request);
 

@@ -80,7 +80,7 @@ runtime::Task<bool> Verify::compare_keys(VerifyReport& report) {
   while (!replica_.volume.unsettled(1).empty()) {
     wire::Operation settle;
     settle.kind = wire::OpKind::settle;
-    const wire::Outcome outcome = co_await controller_.change(std::move(settle), {}, nullptr);
+    const wire::Outcome outcome = co_await controller_.change(std::move(settle), {}, nullptr, nullptr);
     if (outcome.error != 0) co_return false;
   }
   if (!in_sync()) co_return false;

@@ -80,7 +80,7 @@ runtime::Task<json> Site::break_locks(json request) {
       operation.kind = wire::OpKind::break_locks;
       operation.inode = *inode;
       operation.lock.owner.site = SiteId{static_cast<std::uint8_t>(i)};
-      outcome = co_await controller_->change(std::move(operation), Bytes(), nullptr);
+      outcome = co_await controller_->change(std::move(operation), Bytes(), nullptr, nullptr);
       if (outcome.error != 0) co_return json{{"error", fmt::format("after {} locks: errno {}", broken, outcome.error)}};
       broken += outcome.value;
     } while (outcome.value > 0);

@@ -61,7 +61,7 @@ runtime::Task<json> ReserveCommands::reserve(json request) {
   operation.text = path;
   operation.flags = busy ? volume::kReserveBusy : 0;
   const bool whole = operation.length == 0;
-  const wire::Outcome outcome = co_await controller_.change(std::move(operation), Bytes(), nullptr);
+  const wire::Outcome outcome = co_await controller_.change(std::move(operation), Bytes(), nullptr, nullptr);
   switch (outcome.error) {
     case 0:
       co_return json{{"ok", true}, {"text", fmt::format("{} has reserved {}{}: what other sites change there {}", name_of(self_),
@@ -87,7 +87,7 @@ runtime::Task<json> ReserveCommands::release(json request) {
   wire::Operation operation = operation_of(request, wire::OpKind::release);
   const bool any_site = control::is_true(request, "any_site");
   operation.flags = any_site ? volume::kReleaseBroken : 0;
-  const wire::Outcome outcome = co_await controller_.change(std::move(operation), Bytes(), nullptr);
+  const wire::Outcome outcome = co_await controller_.change(std::move(operation), Bytes(), nullptr, nullptr);
   switch (outcome.error) {
     case 0:
       co_return json{{"ok", true}, {"released", outcome.value},

@@ -53,7 +53,8 @@ for program in "${busy[@]}"; do
   kill -TERM "$program"
   wait_until 5 ended "$program" || fail "a program that made changes when the other site went does not end"
 done
-sleep 3 # as long as it may still serve: the read lease
+serves_nobody() { [[ $(status_of west 's["serving"]') == False ]]; }
+wait_until 10 serves_nobody || fail "west serves its hosts without the other site"
 waiters=()
 waits() { # SIGNAL COMMAND...
   local signal=$1
@@ -104,7 +105,7 @@ handles=$!
 HELPERS+=("$handles")
 wait_until 10 is_held $handles || fail "a program does not wait"
 kill -USR1 $handles
-sleep 0.5
+sleep 0.5 # it would have been let go by then
 is_held $handles || fail "a program that handles a signal waits no longer"
 kill -KILL $handles
 wait_until 5 ended $handles || fail "a program that was told a signal before can't be killed"

@@ -224,7 +224,7 @@ class FakeChanges final : public controller::Changes {
   InodeId replaced;         ///< by a rename: it has other names
   std::function<void(InodeId)> made;  ///< a file was, and nobody was told yet
 
-  Task<wire::Outcome> change(wire::Operation o, Bytes payload, std::shared_ptr<Lease> lease, controller::Waiter* waiter = nullptr) override {
+  Task<wire::Outcome> change(wire::Operation o, Bytes payload, std::shared_ptr<Lease> lease, controller::Waiter* waiter) override {
     asked.push_back(o);
     if (waiter != nullptr && binds) waiter->bound = true;
     const auto went_in_vain = [&] { return waiter != nullptr && waiter->gone && !under_way; };

@@ -320,7 +320,7 @@ TEST_CASE("a lock that is broken while both sites are there: its holder gets EIO
       operation.kind = wire::OpKind::break_locks;
       operation.inode = inode;
       operation.lock.owner.site = SiteId{kWest};
-      const wire::Outcome outcome = co_await controller.change(std::move(operation), Bytes(), nullptr);
+      const wire::Outcome outcome = co_await controller.change(std::move(operation), Bytes(), nullptr, nullptr);
       done = outcome.error == 0 && outcome.value == 1;
     }
   };

@@ -140,7 +140,7 @@ runtime::Task<void> look_at_files(sim::Process& process, Stage& stage, Look& loo
 [[nodiscard]] std::string data_file(std::uint64_t n);
 /// The one that `process` is a program of, 0 or 1.
 [[nodiscard]] std::size_t site_of(sim::Process& process);
-/// Nobody answers any more, or not here: the mount or the daemon is gone.
+/// Whether it happened is not known: the mount or the daemon is gone, or the program was ended meanwhile.
 [[nodiscard]] bool lost(const Error& error);
 
 }  // namespace lockstep::simulator
