@@ -28,9 +28,10 @@ void show_progress(void* options, std::uint64_t bytes) {
   std::fflush(stderr);
 }
 
-/// Formats the area and puts the keys of an empty volume into its store. `outcome` gets what happened. Suspends.
+/// Formats the area and puts the keys of an empty volume into its store, for which it sets `needed` bytes aside. `outcome` gets what happened.
+/// Suspends.
 runtime::Task<void> make_area(uring::Loop& loop, uring::Pool& pool, uring::DirectoryDisk& disk, area::FormatOptions options,
-                              Result<area::Identity>& outcome, runtime::KeyRoom& room) {
+                              Result<area::Identity>& outcome, std::uint64_t needed, runtime::KeyRoom& room) {
   uring::RealRandom random;
   const bool show = ::isatty(STDERR_FILENO) == 1;
   outcome = co_await area::Area::format(disk, random, options, show ? &show_progress : nullptr, &options);
@@ -41,7 +42,7 @@ runtime::Task<void> make_area(uring::Loop& loop, uring::Pool& pool, uring::Direc
   if (keys) {
     done = (*keys)->apply(volume::Volume::initial_keys(outcome->blocks));
     if (done) done = co_await (*keys)->flush();
-    const Result<runtime::KeyRoom> left = co_await (*keys)->room();
+    const Result<runtime::KeyRoom> left = co_await (*keys)->room(needed);
     if (left) room = *left;
   } else {
     done = std::unexpected(keys.error());
@@ -64,7 +65,7 @@ Result<area::Identity> format(const std::string& directory, area::FormatOptions 
   Result<area::Identity> outcome;
   runtime::KeyRoom room;
   const std::uint64_t needed = controller::room_needed(room.used, options.log_bytes);
-  (*loop)->run(make_area(**loop, pool, **disk, std::move(options), outcome, room));
+  (*loop)->run(make_area(**loop, pool, **disk, std::move(options), outcome, needed, room));
   if (outcome && room.free < needed) {
     fmt::print(stderr, "lockstep: the file system of {} has {} left, and metadata need {} free before anything can be made in the volume: until there "
                        "is room, both sites answer \"No space left on device\"\n", directory, human_bytes(room.free), human_bytes(needed));

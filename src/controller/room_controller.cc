@@ -18,11 +18,12 @@ runtime::Task<void> Controller::room_watch() {
   runtime::World& world = replica_.world;
   bool told = false;
   do {
-    const Result<runtime::KeyRoom> room = co_await world.keys.room();
+    const std::uint64_t log_bytes = replica_.area.log().bytes();
+    const Result<runtime::KeyRoom> room = co_await world.keys.room(room_needed(room_.used, log_bytes));
     if (!room && !std::exchange(told, true)) log::error("{}", room.error().text);
     if (!room) continue;
     room_ = *room;
-    const bool is_short = lacks_room(room_, replica_.area.log().bytes(), short_here_);
+    const bool is_short = lacks_room(room_, log_bytes, short_here_);
     if (is_short == short_here_) continue;
     if (is_short) {
       log::warning("{}", room_problem(options_.keeper.names.at(options_.self.value)));

@@ -66,8 +66,9 @@ class KeyValue {
   /// Begins with the call, not when it is awaited: after success every batch applied before the call is stable, and it makes
   /// none stable that is applied later. Errc::io. The task suspends.
   [[nodiscard]] virtual Task<Result<>> flush() = 0;
-  /// How much room there is on the medium. Errc::io. Suspends.
-  virtual Task<Result<KeyRoom>> room() = 0;
+  /// How much room there is on the medium. From now on up to `keep` bytes of it are set aside, so that nobody else can take what keys
+  /// that change will need; they count as free. Errc::io. Suspends.
+  virtual Task<Result<KeyRoom>> room(std::uint64_t keep) = 0;
 };
 
 }  // namespace lockstep::runtime

@@ -104,7 +104,7 @@ std::unique_ptr<runtime::KeySnapshot> SimKeyValue::snapshot() {
   return std::make_unique<SimKeySnapshot>(store_.keys());
 }
 
-runtime::Task<Result<runtime::KeyRoom>> SimKeyValue::room() {
+runtime::Task<Result<runtime::KeyRoom>> SimKeyValue::room(std::uint64_t) {
   co_await process_.delay(store_.weather.get_min);
   runtime::KeyRoom room{.free = store_.weather.free};
   for (const auto& [key, value] : store_.flushed_keys()) room.used += key.size() + value.size();

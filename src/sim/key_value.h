@@ -69,7 +69,7 @@ class SimKeyValue final : public runtime::KeyValue {
                                                             const runtime::KeySnapshot* snapshot) override;
   std::unique_ptr<runtime::KeySnapshot> snapshot() override;
   runtime::Task<Result<>> flush() override { return flushed(store_.begin_flush()); }
-  runtime::Task<Result<runtime::KeyRoom>> room() override;
+  runtime::Task<Result<runtime::KeyRoom>> room(std::uint64_t keep) override;
 
  private:
   runtime::Task<Result<>> flushed(std::uint64_t upto);

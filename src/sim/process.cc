@@ -72,7 +72,7 @@ void Process::wake() {
 
 void Process::pass() {
   pass_scheduled_ = false;
-  if (paused_until_ > universe_.now()) return wake();
+  if (paused()) return wake();
   in_pass_ = true;
   for (std::uint64_t resumed = 0; alive_ && !ready_.empty(); ++resumed) {
     if (resumed == kResumesPerPassMax)
@@ -92,7 +92,7 @@ void Process::spawn(runtime::Task<void> task) { tasks_.spawn(start_in_a_pass(*th
 void Process::pause(Duration time) { paused_until_ = std::max(paused_until_, universe_.now() + time); }
 
 void Process::when_running(std::function<void()> what) {
-  if (paused_until_ <= universe_.now()) return what();
+  if (!paused()) return what();
   universe_.after(paused_until_ - universe_.now(), this, [this, what = std::move(what)] { when_running(what); });
 }
 

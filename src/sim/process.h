@@ -61,6 +61,7 @@ class Process final : public runtime::Scheduler {
   [[nodiscard]] bool idle() const { return tasks_.running() == 0; }
   /// Gets no pass before `time` is over, as under SIGSTOP.
   void pause(Duration time);
+  [[nodiscard]] bool paused() const { return paused_until_ > universe_.now(); }
   /// Calls `what` as soon as it may run: at once unless it is paused. Not if it dies first.
   void when_running(std::function<void()> what);
 

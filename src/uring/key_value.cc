@@ -9,16 +9,20 @@
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
-#include <sys/statvfs.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <condition_variable>
-#include <cstring>
+#include <cstdarg>
+#include <cstdio>
 #include <mutex>
 #include <unordered_map>
 
+#include "core/log.h"
 #include "core/string_hash.h"
+#include "uring/key_files.h"
+#include "uring/spare_room.h"
 
 namespace lockstep::uring {
 namespace {
@@ -28,6 +32,11 @@ using runtime::KeyPair;
 using runtime::Peek;
 using runtime::Task;
 
+/// In the directory of the store, which RocksDB shares.
+constexpr const char* kSpareFile = "/spare";
+/// What is written when a store is opened; without room for it RocksDB would not answer, but end the program.
+constexpr std::uint64_t kToOpen = 1 << 20;
+
 rocksdb::Slice slice(std::string_view s) { return {s.data(), s.size()}; }
 
 std::unexpected<Error> failed(const rocksdb::Status& status, std::string_view what, const std::string& directory) {
@@ -36,6 +45,25 @@ std::unexpected<Error> failed(const rocksdb::Status& status, std::string_view wh
   if (status.IsCorruption()) return std::unexpected<Error>(Error{Errc::corrupt, error, std::move(text)});
   return fail_io(error, std::move(text));
 }
+
+/// RocksDB's log goes into the daemon's. A file of its own would be written on a file system that may be full, and what fails there ends the
+/// program where RocksDB's assertions are compiled in.
+class Complaints final : public rocksdb::Logger {
+ public:
+  Complaints() : Logger(rocksdb::ERROR_LEVEL) {}
+  using Logger::Logv;
+  void Logv(const char*, va_list) override {}  // what it was configured with
+  void Logv(rocksdb::InfoLogLevel level, const char* format, va_list values) override {
+    if (level < rocksdb::ERROR_LEVEL || level >= rocksdb::HEADER_LEVEL) return;
+    std::array<char, kLineBytesMax> line{};
+    std::vsnprintf(line.data(), line.size(), format, values);
+    const std::string_view text(line.data());
+    log::warning("keys: {}", text.substr(0, text.find_last_not_of('\n') + 1));
+  }
+
+ private:
+  static constexpr std::size_t kLineBytesMax = 512;
+};
 
 rocksdb::Options options_for(const KeyStoreOptions& o) {
   rocksdb::Options r;
@@ -55,9 +83,8 @@ rocksdb::Options options_for(const KeyStoreOptions& o) {
   r.level_compaction_dynamic_level_bytes = true;
   r.compression = rocksdb::kLZ4Compression;
   r.bytes_per_sync = 1 << 20;
-  r.info_log_level = rocksdb::WARN_LEVEL;
-  r.max_log_file_size = 1 << 20;
-  r.keep_log_file_num = 2;
+  r.info_log_level = rocksdb::ERROR_LEVEL;
+  r.info_log = std::make_shared<Complaints>();
   r.stats_dump_period_sec = 0;
   r.stats_persist_period_sec = 0;
   rocksdb::BlockBasedTableOptions table;
@@ -98,6 +125,8 @@ class Flushes final : public rocksdb::EventListener {
     if (failure_.ok()) failure_ = *error;
     changed_.notify_all();
   }
+  /// After a failure this store is not used any more; to wait for room, as RocksDB would, would hold up its end.
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* recover) override { *recover = false; }
   void begin_at(rocksdb::SequenceNumber number) { through_ = number; }
   void fail(rocksdb::Status error) { OnBackgroundError(rocksdb::BackgroundErrorReason::kFlush, &error); }
   /// Waits for the medium.
@@ -159,7 +188,8 @@ class Gathered {
 
 struct KeyStore::Rocks {
   std::string directory;
-  std::unique_ptr<rocksdb::Env> memory;  // in which all files are, if they are not on a medium; outlives `db`
+  std::shared_ptr<SpareRoom> spare;     // null if nothing is on a medium
+  std::unique_ptr<rocksdb::Env> files;  // outlives `db`
   std::shared_ptr<Flushes> flushes = std::make_shared<Flushes>();
   std::unique_ptr<rocksdb::DB> db;
   rocksdb::PinnableSlice found;   // of peek(), kept for its memory
@@ -205,17 +235,13 @@ struct KeyStore::Rocks {
     (void)db->GetIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &tables);
     return files + tables;
   }
-  Result<runtime::KeyRoom> room() {
+  Result<runtime::KeyRoom> room(std::uint64_t keep) {
     // What runs short in memory is this site's affair, and no reason to refuse anybody a file.
-    if (memory) return runtime::KeyRoom{.used = bytes_held(), .free = UINT64_MAX / 2};
-    struct statvfs below {};
-    if (::statvfs(directory.c_str(), &below) != 0) {
-      return fail_io(errno, fmt::format("cannot see how much room there is below {}: {}", directory, std::strerror(errno)));
-    }
-    runtime::KeyRoom room;
+    if (!spare) return runtime::KeyRoom{.used = bytes_held(), .free = UINT64_MAX / 2};
+    const Result<SpareRoom::Room> there = spare->keep(keep);
+    if (!there) return std::unexpected(there.error());
+    runtime::KeyRoom room{.free = there->free + there->spare};
     if (!db->GetIntProperty(rocksdb::DB::Properties::kTotalSstFilesSize, &room.used)) room.used = 0;
-    // What is kept for root is not counted: it is little, and the system may need it.
-    room.free = std::uint64_t{below.f_bavail} * below.f_frsize;
     return room;
   }
   Result<> wait_flushed(std::uint64_t through) {
@@ -238,9 +264,17 @@ Result<std::unique_ptr<KeyStore>> KeyStore::open(Loop& loop, Pool& pool, std::st
   rocksdb::Options settings = options_for(options);
   settings.listeners.push_back(rocks->flushes);
   if (options.in_memory_max != 0) {
-    rocks->memory.reset(rocksdb::NewMemEnv(rocksdb::Env::Default()));
-    settings.env = rocks->memory.get();
+    rocks->files.reset(rocksdb::NewMemEnv(rocksdb::Env::Default()));
+  } else {
+    rocks->spare = std::make_shared<SpareRoom>(rocks->directory + kSpareFile);
+    rocks->files = files_with_room(rocks->spare);
+    const Result<SpareRoom::Room> there = rocks->spare->there();
+    if (there && there->free + there->spare < kToOpen) {
+      return fail_io(ENOSPC, fmt::format("the keys in {} can't be opened: the file system is full; make {} MiB of room there", rocks->directory, kToOpen >> 20));
+    }
   }
+  settings.env = rocks->files.get();
+  (void)settings.env->CreateDirIfMissing(rocks->directory);  // that it had to be made would be a warning
   const rocksdb::Status status = rocksdb::DB::Open(settings, rocks->directory, &db);
   if (!status.ok()) return failed(status, "open", rocks->directory);
   rocks->db.reset(db);
@@ -326,8 +360,8 @@ std::unique_ptr<runtime::KeySnapshot> KeyStore::snapshot() {
   return std::make_unique<Snapshot>(*rocks_->db, std::move(complete));
 }
 
-Task<Result<runtime::KeyRoom>> KeyStore::room() {
-  auto work = [rocks = rocks_.get()] { return rocks->room(); };
+Task<Result<runtime::KeyRoom>> KeyStore::room(std::uint64_t keep) {
+  auto work = [rocks = rocks_.get(), keep] { return rocks->room(keep); };
   co_return co_await pool_.run(work);
 }
 

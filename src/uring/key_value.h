@@ -10,6 +10,8 @@
 // change of memtables that begins a flush. Seeks and reads of the medium run on the pool, flushes on a thread of RocksDB. Stalls of writers are switched off as far as RocksDB goes: apply() waits only if a flush is
 // late by `memtables_max` memtables, and that is counted (Statistics::stalled_applies).
 //
+// Room for its files is set aside (spare_room.h), and taken from there when the file system has none left.
+//
 // A store may be kept in memory altogether (in_memory_max): that of a site that works without an area.
 //
 // Memory: `cache_bytes` for blocks, indexes and filters, `gathered_bytes_max`, and at most memtables_max * memtable_bytes.
@@ -52,7 +54,7 @@ class KeyStore final : public runtime::KeyValue {
                                                             const runtime::KeySnapshot* snapshot) override;
   std::unique_ptr<runtime::KeySnapshot> snapshot() override;
   runtime::Task<Result<>> flush() override;
-  runtime::Task<Result<runtime::KeyRoom>> room() override;
+  runtime::Task<Result<runtime::KeyRoom>> room(std::uint64_t keep) override;
 
  private:
   struct Rocks;

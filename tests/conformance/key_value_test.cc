@@ -124,14 +124,14 @@ Task<void> flush_answers(WorldMaker& maker) {
 
 Task<void> room_is_told(WorldMaker& maker) {
   KeyValue& keys = maker.world().keys;
-  const auto before = co_await keys.room();
+  const auto before = co_await keys.room(0);
   REQUIRE(before.has_value());
   CHECK(before->free > 0);
   const KeyBatch batch{{"k", std::string(4000, 'v')}};
   REQUIRE(keys.apply(batch).has_value());
   const Result<> flushed = co_await keys.flush();
   REQUIRE(flushed.has_value());
-  const auto after = co_await keys.room();
+  const auto after = co_await keys.room(0);
   REQUIRE(after.has_value());
   CHECK(after->used > before->used);
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # room_test.sh: the file system below the area of one site fills, by somebody else and by the metadata of the volume: what needs room is refused with
 # ENOSPC at both sites alike, nothing is half done, both stay in sync and say why; the rest goes on, and everything does when there is room again.
+# So it is when somebody takes every byte as soon as it becomes free: the keys are written into the room that is set aside for them.
 . "$(dirname "$0")/lib.sh"
 
 AREA_SIZE=64MiB configure
@@ -12,8 +13,6 @@ MEDIA+=("$T/medium")
 mkdir "$T/medium/area"
 ln -s "$T/medium/area" "$T/area-west"
 for site in east west; do lockstep_at $site format >/dev/null; done
-for site in east west; do start_site $site; done
-wait_in_sync
 
 MIB=$((1 << 20))
 free_below() { stat -f -c '%a * %S' "$T/medium" | { read -r sum; echo $((sum)); }; }
@@ -32,9 +31,11 @@ still_in_sync() {
     same "$(status_of $site 's["epoch"]')" "$epoch" "epoch at $site"
   done
 }
+
+for site in east west; do start_site $site; done
+wait_in_sync
 epoch=$(status_of east 's["epoch"]')
 both_say ""
-
 for site in east west; do
   mkdir "$T/$site/of-$site"
   echo old >"$T/$site/of-$site/file"
@@ -42,8 +43,13 @@ for site in east west; do
   echo gone >"$T/$site/of-$site/to-delete"
 done
 
-step "somebody fills the file system below the area of west"
+step "somebody fills the file system below the area of west before room could be set aside there"
+stop_sites west
+rm "$T/medium/area/meta/spare"
 leave_free 24
+start_site west
+wait_in_sync
+epoch=$(status_of east 's["epoch"]')
 both_say west
 for site in east west; do
   status=$(lockstep_at $site status) || fail "status of $site says that not all is well: $status"
@@ -74,6 +80,44 @@ for site in east west; do
   echo new >"$T/$site/of-$site/new"
   same "$(cat "$W/of-$site/new")" new
 done
+still_in_sync
+
+cat >"$T/rename.py" <<'END'
+import os, sys
+folder, times = sys.argv[1], int(sys.argv[2])
+names = [os.path.join(folder, c * 200) for c in "ab"]
+for _ in range(times // 2 * 2):
+    os.rename(names[0], names[1])
+    names.reverse()
+END
+step "somebody takes every byte below west that becomes free"
+name=$(printf 'a%.0s' {1..200})
+for site in east west; do touch "$T/$site/of-$site/$name"; done
+set_aside() { stat -c %s "$T/medium/area/meta/spare"; }
+[[ $(set_aside) -ge $((28 * MIB)) ]] || fail "only $(set_aside) bytes are set aside for the keys of west"
+(while :; do dd if=/dev/zero bs=64K >>"$T/medium/filler" 2>/dev/null || true; done) & greedy=$!
+HELPERS+=("$greedy")
+nothing_left() { [[ $(free_below) -lt $MIB ]]; }
+wait_until 30 nothing_left || fail "the file system below west does not fill"
+keys_written() { find "$T/medium/area/meta" -name '*.sst' -newer "$T/marker" | grep -q .; }
+write_keys() { # changes that do not make metadata grow, and fill a log
+  touch "$T/marker"
+  timeout 300 python3 "$T/rename.py" "$E/of-east" 24000 & first=$!
+  HELPERS+=("$first")
+  timeout 300 python3 "$T/rename.py" "$W/of-west" 8000 || fail "renaming fails at west"
+  wait $first || fail "renaming fails at east"
+  wait_until 30 keys_written || fail "no keys were written at west: this shows nothing"
+  still_in_sync
+}
+write_keys
+kill "$greedy"
+wait "$greedy" 2>/dev/null || true
+stop_sites west
+start_site west # opening writes, too
+wait_in_sync
+epoch=$(status_of east 's["epoch"]')
+rm "$T/medium/filler"
+both_say ""
 still_in_sync
 
 # Files with long names and random attributes, until ENOSPC; what was acknowledged is there.

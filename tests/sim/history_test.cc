@@ -127,3 +127,18 @@ TEST_CASE("a record that was acknowledged stands in its file once", "[history]")
   CHECK(history.final_records("/records", {record, record}).has_value());
   CHECK(history.final_records("/records", {record, record + 1}).has_value());
 }
+
+TEST_CASE("a medium that failed in the middle of a write may have torn its block, and no other", "[history]") {
+  History history;
+  const History::Block other{"/data", 1};
+  const Value first = written(history, kEast, 10);
+  const Value second = history.write_began(kBlock, kEast, at(20));
+  const Value of_other = history.write_began(other, kEast, at(20));
+  history.write_ended(other, of_other, at(21));
+  history.write_failed();
+  CHECK_FALSE(history.read_torn(kBlock, {second, first}, kEast, at(30), at(31)).has_value());
+  CHECK_FALSE(history.read_torn(kBlock, {second, first}, kWest, at(30), at(31)).has_value());  // made equal to it
+  CHECK(history.read_torn(other, {of_other, 0}, kEast, at(30), at(31)).has_value());
+  const Value third = written(history, kWest, 40);
+  CHECK(history.read_torn(kBlock, {third, first}, kEast, at(50), at(51)).has_value());
+}

@@ -143,7 +143,7 @@ class HeldKeys final : public runtime::KeyValue {
   }
   std::unique_ptr<runtime::KeySnapshot> snapshot() override { return nullptr; }
   runtime::Task<Result<>> flush() override { co_return Result<>{}; }
-  runtime::Task<Result<runtime::KeyRoom>> room() override { co_return runtime::KeyRoom{}; }
+  runtime::Task<Result<runtime::KeyRoom>> room(std::uint64_t) override { co_return runtime::KeyRoom{}; }
 };
 
 }  // namespace

@@ -223,6 +223,13 @@ void History::tear(Site site) {
   }
 }
 
+void History::write_failed() {
+  for (auto& [block, writes] : writes_) {
+    if (!std::ranges::any_of(writes, [](const Write& w) { return !w.to && !w.refused; })) continue;
+    for (auto& torn : torn_) torn[block] = last_;
+  }
+}
+
 void History::power_lost() {
   CHECK(!apart_);
   lost_power_ = true;

@@ -83,6 +83,8 @@ class History {
   void power_lost();
   /// This one has lost what is not stable; what counts at the other one is still there. Requires: apart().
   void power_lost(Site site);
+  /// A medium failed in the middle of a write: of what is under way some sectors may be there, and stay when it is mended.
+  void write_failed();
   [[nodiscard]] bool lost_power() const { return lost_power_; }
 
   /// From `at` on `primary` may acknowledge what the other site never hears of. Requires: they are not apart.

@@ -194,7 +194,9 @@ class Runner {
   }
 
   bool wait_in_sync(const char* when) {
-    if (!wait_for([&] { return cluster_.in_sync(); })) {
+    // A daemon that is stopped (SIGSTOP) would say what was true before.
+    const auto said = [&] { return cluster_.in_sync() && !cluster_.process(0).paused() && !cluster_.process(1).paused(); };
+    if (!wait_for(said)) {
       std::string why;
       for (std::size_t i = 0; i < 2; ++i) {
         why += fmt::format("; {}: {}", kSites[i],
