@@ -38,12 +38,11 @@ runtime::Task<Result<>> Controller::open() {
     const Result<> anew = co_await replica_.begin_anew(replica_.volume.applied(), Replica::Anew::log_lost);
     if (!anew) co_return anew;
   }
-  // Written down before it went alone; if that did not come about, the other site may still have the last word on blocks in flight.
-  if (keeper_.membership().sole(options_.self)) {
-    const Result<> recalled = co_await recall_results(replica_.world.keys, replica_.results);
-    if (!recalled) co_return recalled;
-  }
-  if (!replica_.area.power_lost()) co_return Result<>{};
+  const Result<> noted = replica_.area.power_lost() ? co_await note_power_loss() : Result<>{};
+  co_return noted ? co_await recall_results() : noted;
+}
+
+runtime::Task<Result<>> Controller::note_power_loss() {
   // M6: what was acknowledged and not flushed may be missing here. The only member has nobody who could have it.
   const bool alone = keeper_.membership().sole(options_.self);
   log::warning("the machine lost power while this site was in use: {}",
@@ -65,6 +64,7 @@ void Controller::start(HostCaches& caches, HostGate& gate, peer::Link& link) {
   gate_ = &gate;
   link_ = &link;
   replica_.pulse_now = [this] { link_->ping_now(); };
+  replica_.keep_answers = [this](Seq through) { return keep_answers_to(through); };
   replica_.start();
   scope_.spawn(detach_watch());
   scope_.spawn(lone_watch());

@@ -204,7 +204,11 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   [[nodiscard]] AloneInput alone_input() const;
   runtime::Task<void> leave_own();
   /// What became of the other site's requests is stable when it returns: before anything is acknowledged alone. Suspends.
+  runtime::Task<Result<>> note_power_loss();
+  runtime::Task<Result<>> recall_results();
   runtime::Task<void> keep_answers();
+  runtime::Task<void> keep_answers_to(Seq through);
+  runtime::Task<void> write_answers(Seq through);
   /// Records an entry of which this site is the only member. Nothing may be committed meanwhile.
   runtime::Task<Keeper::Recorded> record_alone(bool consented, bool forced, Epoch above);
 
@@ -237,6 +241,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
 
   ControllerOptions options_;
   std::uint64_t boot_ = 0;
+  Seq answers_through_;  // what became of requests up to here is written down
   Replica replica_;
   Keeper keeper_;
   Lease lease_;

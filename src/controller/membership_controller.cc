@@ -136,10 +136,10 @@ runtime::Task<void> Controller::meet(peer::Link& link, peer::Session& session, w
     const Result<> marked = co_await replica_.area.suspects().mark_all();
     if (!marked) co_await replica_.halt("marking granules as suspect", marked.error());
   }
-  const Result<> dropped = co_await drop_results(replica_.world.keys);
-  if (!dropped) co_await replica_.halt("dropping what became of the other site's requests", dropped.error());
   co_await end_role();  // whatever was pending is looked up anew when this site has caught up
   co_await become_secondary();
+  const Result<> dropped = co_await drop_results(replica_.world.keys);  // from here on nothing is kept, see keep_answers_to()
+  if (!dropped) co_await replica_.halt("dropping what became of the other site's requests", dropped.error());
   co_await secondary_->serve_as_target(link, session, std::move(theirs), e.common);
 }
 
@@ -185,11 +185,33 @@ runtime::Task<void> Controller::become_secondary() {
 
 // --- what a session changes --------------------------------------------------------------------------------------------
 
+/// What an earlier start knew of the other site's requests.
+runtime::Task<Result<>> Controller::recall_results() {
+  Result<Seq> through = Seq{};
+  // Written down before it went alone; if that did not come about, the other site may still have the last word on blocks in flight.
+  if (keeper_.membership().sole(options_.self)) through = co_await recall_kept(replica_.world.keys, replica_.results, options_.peer);
+  if (!through) co_return std::unexpected(through.error());
+  const Seq lost = keeper_.state().data_lost;
+  const auto happened = [this, lost](const wire::Effect& effect) { return effect.seq > lost || !replica_.lost_data(effect); };
+  co_return co_await recall_logged(replica_.area.log(), replica_.results, options_.peer, *through, happened);
+}
+
 runtime::Task<void> Controller::keep_answers() {
   co_await replica_.make_stable();
   // What an earlier start kept, and did not go alone with: nobody has taken it back since.
-  const Result<> recalled = co_await recall_results(replica_.world.keys, replica_.results);
-  const Result<> kept = recalled ? co_await keep_results(replica_.world.keys, replica_.results, options_.peer) : recalled;
+  const Result<Seq> recalled = co_await recall_kept(replica_.world.keys, replica_.results, options_.peer);
+  if (!recalled) co_await replica_.halt("reading what became of the other site's requests", recalled.error());
+  co_await write_answers(replica_.last());
+}
+
+/// Of the only member, also when it stops: its log forgets what the other site may lack.
+runtime::Task<void> Controller::keep_answers_to(Seq through) {
+  if (!secondary_ && keeper_.membership().sole(options_.self)) co_await write_answers(through);
+}
+
+runtime::Task<void> Controller::write_answers(Seq through) {
+  answers_through_ = std::max(answers_through_, through);
+  const Result<> kept = co_await keep_results(replica_.world.keys, replica_.results, options_.peer, answers_through_);
   if (!kept) co_await replica_.halt("writing down what became of the other site's requests", kept.error());
 }
 

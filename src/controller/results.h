@@ -17,6 +17,11 @@ class Results {
     Seq seq;
     wire::Outcome outcome;
   };
+  /// What a site said last: no request of its start `boot` below `n` waits any more. boot 0: it said nothing.
+  struct From {
+    std::uint64_t boot = 0;
+    std::uint64_t n = 0;
+  };
 
   void note(const RequestId& id, Seq seq, const wire::Outcome& outcome) {
     if (id.boot != 0 && id.n != 0 && id.n >= from_[id.site].n && (id.boot == from_[id.site].boot || from_[id.site].boot == 0)) {
@@ -37,6 +42,10 @@ class Results {
       it = it->first.boot != boot || it->first.n < n ? entries_.erase(it) : std::next(it);
     }
   }
+  [[nodiscard]] From from(SiteId site) const {
+    const auto found = from_.find(site);
+    return found == from_.end() ? From{} : found->second;
+  }
   /// It did not happen.
   void forget(const RequestId& id) { entries_.erase(id); }
   /// Effects behind `seq` were taken back: they did not happen.
@@ -51,10 +60,6 @@ class Results {
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
 
  private:
-  struct From {
-    std::uint64_t boot = 0;
-    std::uint64_t n = 0;
-  };
   std::map<RequestId, Entry> entries_;  // by site, start, number
   std::map<SiteId, From> from_;
 };

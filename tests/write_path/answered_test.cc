@@ -8,6 +8,17 @@ using namespace lockstep::write_path;
 
 namespace {
 
+/// The first number of each block that is not an old one.
+std::string summary(const std::string& text) {
+  std::string all = std::to_string(text.size() / kBlockBytes) + " blocks";
+  for (std::size_t block = 0; (block + 1) * kBlockBytes <= text.size(); ++block) {
+    std::uint64_t value = 0;
+    std::memcpy(&value, text.data() + block * kBlockBytes, sizeof value);
+    if (value != kOld) all += ", block " + std::to_string(block) + ": " + std::to_string(value);
+  }
+  return all;
+}
+
 struct Sites : ServedSites {
   explicit Sites(std::uint64_t seed, bool arbiter = false) : ServedSites(seed, arbiter) {}
   /// Nothing that the primary says arrives.
@@ -35,7 +46,11 @@ struct Sites : ServedSites {
     line(true);
     REQUIRE(run_until([&] { return cluster.in_sync() && asked.ended; }));
     CHECK(!asked.error);
-    for (const std::size_t site : {kEast, kWest}) CHECK(content(site) == expected);
+    for (const std::size_t site : {kEast, kWest}) {
+      const std::string there = content(site);
+      INFO("at " << kSites[site] << ": " << summary(there));
+      CHECK((there == expected));
+    }
   }
 };
 
@@ -50,6 +65,7 @@ TEST_CASE("R5, a forwarded write whose primary went on alone and was restarted i
   const bool append = GENERATE(false, true);
   const int restarts = GENERATE(1, 2);
   const bool of_target = GENERATE(false, true);
+  const bool log_forgets = GENERATE(false, true);
   Sites sites(820);
   if (of_target) {
     sites.cluster.kill(kWest);
@@ -64,12 +80,44 @@ TEST_CASE("R5, a forwarded write whose primary went on alone and was restarted i
   sites.start(kEast, 0, 2, later);
   REQUIRE(sites.run_until([&] { return later.ended; }));
   REQUIRE(!later.error);
+  if (log_forgets) sites.fill_log(kEast);
   for (int i = 0; i < restarts; ++i) {
     sites.cluster.kill(kEast);
     sites.start_again(kEast);
     REQUIRE(sites.east_alone());
   }
   sites.settle(asked, append ? data_with({2}, {1}) : data_with({2}));
+}
+
+TEST_CASE("R5, an append of a target takes effect once although its source was restarted before it acknowledged anything alone", "[answered]") {
+  const bool in_order = GENERATE(false, true), log_forgets = GENERATE(false, true);
+  CAPTURE(in_order, log_forgets);
+  Sites sites(824);
+  sites.cluster.kill(kWest);
+  REQUIRE(sites.east_alone());
+  sites.start_again(kWest);
+  REQUIRE(sites.west_is_live_target());
+  Write asked;
+  sites.take_effect_unheard(std::nullopt, asked);
+  const auto& log = sites.controller(kEast).replica().area.log();
+  REQUIRE(sites.run_until([&] { return sites.controller(kEast).replica().logged() == sites.controller(kEast).seq(); }));
+  const Seq appended = log.last();
+  if (log_forgets) {
+    sites.cluster.process(kEast).spawn(sites.controller(kEast).replica().log_room());
+    REQUIRE(sites.run_until([&] { return log.forgotten() >= appended; }));
+  }
+  REQUIRE(sites.state(kEast) != Sites::State::alone);
+  if (in_order) {
+    REQUIRE(sites.cluster.stop(kEast));
+  } else {
+    sites.cluster.kill(kEast);
+  }
+  sites.start_again(kEast);
+  REQUIRE(sites.east_alone());
+  Write later;
+  sites.start(kEast, 0, 2, later);
+  REQUIRE(sites.run_until([&] { return later.ended; }));
+  sites.settle(asked, data_with({2}, {1}));
 }
 
 TEST_CASE("R5, a write whose data the only member lost with its power goes there again", "[answered]") {
