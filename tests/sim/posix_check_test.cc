@@ -128,6 +128,29 @@ TEST_CASE("a call whose answer is lost took effect at any time, or never") {
   }
 }
 
+TEST_CASE("a call whose answer is lost may be seen at one site and not yet at the other, until nothing is in flight") {
+  for (const bool settled : {false, true}) {
+    Judge j;
+    const auto made = j.check.began(make(What::create, {"a", "x"}));
+    CHECK(j.alone(make(What::look, {"a", "x"}), file(0)));
+    j.check.lost(made);
+    if (settled) j.check.seen_by_all();
+    CHECK(j.alone(make(What::look, {"a", "x"}), failed(ENOENT)) == !settled);
+  }
+}
+
+TEST_CASE("a change that somebody has seen may be undone only while it has no answer") {
+  for (const bool answered : {false, true}) {
+    Judge j;
+    const auto made = j.check.began(make(What::create, {"a", "x"}));
+    CHECK(j.alone(make(What::look, {"a", "x"}), file(0)));
+    if (answered) CHECK(j.ends(made, kDone));
+    j.check.may_be_undone();
+    CHECK(j.check.stopped() == !answered);
+    if (answered) CHECK_FALSE(j.alone(make(What::look, {"a", "x"}), failed(ENOENT)));
+  }
+}
+
 TEST_CASE("a call that was refused has done nothing") {
   Judge j;
   const auto made = j.check.began(make(What::create, {"a", "x"}));

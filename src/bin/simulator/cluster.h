@@ -42,6 +42,8 @@ class Cluster {
   /// The machine loses its power: its daemon and its hosts are gone, and what was not synced may be.
   void lose_power(std::size_t index);
   [[nodiscard]] bool up(std::size_t index) const { return daemons_[index].process != nullptr; }
+  /// Its daemon is up, and has read what its area says.
+  [[nodiscard]] bool running(std::size_t index) { return up(index) && !*daemons_[index].failed && site(index).ready(); }
   /// Its daemon is up, without its area.
   [[nodiscard]] bool without_area(std::size_t index) const { return up(index) && daemons_[index].without_area; }
   /// Both daemons are up and in sync.

@@ -22,7 +22,7 @@ void Faults::work_without_area() {
   cluster_.machine(which).storage().weather.write_error_permille = 1000;
   const auto failed = [&] { return cluster_.area_failed(which); };
   if (!cluster_.universe().run_until(failed, kFailingLimit)) return mend_disk(which);  // nobody wrote
-  stage_.history.write_failed();
+  stage_.write_failed();
   down_until_[which] = kNever;
   if (!cluster_.leave(which)) return stage_.fail(cluster_.problem());
   count("area failed, worked without");

@@ -301,6 +301,7 @@ void Faults::power_gone(std::size_t which) {
     taking_over_.reset();
   }
   if (!cluster_.in_sync()) stage_.power_lost(cluster_.universe().now());
+  stage_.names_may_be_undone();
   cluster_.lose_power(which);
   crowd_.start(which);
   down_for(which, draw_between({}, seconds(1)));
@@ -321,6 +322,7 @@ void Faults::lose_power_of_both() {
 void Faults::lose_area() {
   const std::size_t which = prng_.below(2);
   if (!cluster_.in_sync() || cluster_.replacing()) return;
+  stage_.names_may_be_undone();
   cluster_.lose_power(which);
   crowd_.start(which);
   if (!cluster_.replace(which)) return stage_.fail(cluster_.problem());

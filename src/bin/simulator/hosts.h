@@ -59,7 +59,9 @@ struct Stage {
   };
   std::vector<std::unique_ptr<Ground>> grounds;  ///< the last one is in use, the others may have calls under way
   std::uint64_t posix_hosts = 0;    ///< of each site
+  std::size_t ordered_by = 0;
   std::uint64_t tops = 0, posix_sizes = 0;  ///< that were given to directories and files so far
+  bool counter_may_be_torn = false;
   std::uint64_t losses = 0;         ///< how often something that was acknowledged may have gone
   sim::Prng posix_prng;
 
@@ -75,12 +77,33 @@ struct Stage {
     ++losses;
     holds.doubt_all(at);
   }
+  /// A medium failed in the middle of a write.
+  void write_failed() {
+    history.write_failed();
+    counter_may_be_torn = true;
+  }
   void part(std::size_t primary, Instant at) {
     history.part(primary, at);
     stop_judging_names();
     holds.doubt_all(at);
     counters[1] = counters[0];
     holder_before = counters[0].holder;
+  }
+  /// Set by who knows the sites. Whatever took effect so far stands at both sites, and their kernels keep nothing of what was before.
+  std::function<bool()> nothing_in_flight;
+  /// Which site orders what happens: another one may lack what the one before had in flight.
+  std::function<std::size_t()> orderer;
+  /// Before something about names begins or is judged.
+  void look_at_sites() {
+    if (const std::size_t now = orderer(); std::exchange(ordered_by, now) != now) {
+      names_may_be_undone();
+    } else if (nothing_in_flight()) {
+      for (const auto& ground : grounds) ground->check.seen_by_all();
+    }
+  }
+  /// What is in flight may be lost with the site that ordered it.
+  void names_may_be_undone() {
+    for (const auto& ground : grounds) ground->check.may_be_undone();
   }
   void stop_judging_names() {
     ++losses;

@@ -10,6 +10,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdlib>
+#include <filesystem>
 #include <map>
 
 #include "bin/simulator/children.h"
@@ -94,7 +95,8 @@ void begin_with_large_heap(char** argv) {
   if (::getenv("GLIBC_TUNABLES") != nullptr) return;
   ::setenv("GLIBC_TUNABLES",
            "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=4294967296:glibc.malloc.top_pad=67108864", 1);
-  ::execv("/proc/self/exe", argv);  // if it can't: it is slower
+  std::error_code none;
+  ::execv(std::filesystem::read_symlink("/proc/self/exe", none).c_str(), argv);  // if it can't: it is slower
 }
 
 int main(int argc, char** argv) {

@@ -267,7 +267,7 @@ bool Check::put_behind(std::vector<Step>& steps, std::size_t at, std::size_t las
 
 void Check::fold(World& world) const {
   std::size_t seen = 0;
-  while (seen + 1 < world.steps.size() && (world.steps[seen + 1].answered || gone_.contains(world.steps[seen + 1].by))) ++seen;
+  while (seen + 1 < world.steps.size() && world.steps[seen + 1].answered) ++seen;
   if (seen == 0) return;
   world.steps.erase(world.steps.begin(), world.steps.begin() + static_cast<std::ptrdiff_t>(seen));
   world.steps.front() = {0, {}, world.steps.front().after, false};
@@ -379,8 +379,18 @@ void Check::lost(Id id) {
   if (stopped_) return;
   if (calls_.at(id).reads()) return refused(id);
   ++lost_;
-  gone_.insert(id);
-  for (World& world : worlds_) fold(world);
+}
+
+void Check::seen_by_all() {
+  for (World& world : worlds_) {
+    for (std::size_t i = 1; i < world.steps.size(); ++i) world.steps[i].answered = true;
+    fold(world);
+  }
+}
+
+void Check::may_be_undone() {
+  const auto unanswered = [](const World& world) { return std::ranges::any_of(world.steps.begin() + 1, world.steps.end(), [](const Step& step) { return !step.answered; }); };
+  if (std::ranges::any_of(worlds_, unanswered)) stop();
 }
 
 void Check::refused(Id id) {

@@ -42,6 +42,11 @@ class Check {
   void lost(Id id);
   /// It has done nothing, for a reason that is not of POSIX: no space, a reservation.
   void refused(Id id);
+  /// Whatever took effect so far is seen by everybody, also where its answer never comes: nothing is in flight between the sites.
+  void seen_by_all();
+  /// What has no answer yet may be undone, also if somebody has seen it, who is lost as well or sees something else now: the site that had ordered it is
+  /// lost before the other one had it. Nothing more is judged if somebody has.
+  void may_be_undone();
   /// What was acknowledged may be gone: nothing more is judged.
   void stop() { stopped_ = true; }
 
@@ -115,7 +120,7 @@ class Check {
   [[nodiscard]] static bool leads(const Path& path, std::size_t without, Number where, std::span<const Step> steps);
   /// Moves the step at `at` behind the one at `last` where everything in between happens all the same. False: it can't be.
   bool put_behind(std::vector<Step>& steps, std::size_t at, std::size_t last) const;
-  /// What everybody sees, for it has its answer, or will have none, becomes the first step.
+  /// What everybody sees becomes the first step.
   void fold(World& world) const;
   void forget_calls();
   /// `id` has its answer.
@@ -124,7 +129,6 @@ class Check {
   [[nodiscard]] std::string explain(Id id, const std::string& said) const;
 
   std::map<Id, Call> calls_;  ///< without an answer, or before one that has none
-  std::set<Id> gone_;         ///< their answer never comes
   std::vector<World> worlds_;
   Id next_ = 1;
   std::uint64_t judged_ = 0, lost_ = 0, tries_ = 0, all_tries_ = 0;

@@ -97,6 +97,7 @@ runtime::Task<Result<>> change(Host& host, const Call& call) {
 /// One call; what it said is judged. Gives the names of a list. False: its daemon or mount is gone.
 runtime::Task<bool> make(sim::Process& process, Stage& stage, posix::Check& check, std::string who, Call call, std::set<std::string>& names) {
   Host host(process);
+  stage.look_at_sites();
   const posix::Check::Id id = check.began(call);
   const auto say = [&](const std::string& what) {
     if (stage.verbose) fmt::print("{:>12} {} {}{}\n", process.universe().now().ns / 1000, who, posix::text_of(call), what);
@@ -118,6 +119,7 @@ runtime::Task<bool> make(sim::Process& process, Stage& stage, posix::Check& chec
     const Result<> done = co_await change(host, call);
     if (!done) error = done.error();
   }
+  stage.look_at_sites();
   if (error && lost(*error)) {
     check.lost(id);
     say(": lost");

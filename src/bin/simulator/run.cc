@@ -49,6 +49,8 @@ class Runner {
         crowd_(cluster_, stage_, reserving_),
         faults_(cluster_, stage_, crowd_, prng_, added_, apart_, result_.faults) {
     stage_.verbose = options.verbose;
+    stage_.nothing_in_flight = [this] { return nothing_in_flight(); };
+    stage_.orderer = [this] { return orderer(); };
     rare_ = options.rare;
   }
 
@@ -121,6 +123,27 @@ class Runner {
     if (!wait_for([&] { return broken; })) return stage_.fail("what is reserved can't be broken");
     if (stage_.keeps) reserve_at_last();
     look();
+  }
+
+  bool nothing_in_flight() {
+    for (std::size_t i = 0; i < 2; ++i) {
+      if (cluster_.running(i) && cluster_.site(i).controller().primary() != nullptr) return cluster_.site(i).controller().load().effects == 0;
+    }
+    return false;
+  }
+
+  /// The primary of the last epoch that a site knows; the one before if none can be asked.
+  std::size_t orderer() {
+    Epoch last;
+    std::size_t primary = stage_.ordered_by;
+    for (std::size_t i = 0; i < 2; ++i) {
+      if (!cluster_.running(i)) continue;
+      const controller::EpochEntry& now = cluster_.site(i).controller().keeper().membership().in_force();
+      if (now.number < last) continue;
+      last = now.number;
+      primary = now.primary.value;
+    }
+    return primary;
   }
 
   /// Where an administrator of a site works at the end, apart from its hosts.
