@@ -64,7 +64,7 @@ void Controller::start(HostCaches& caches, HostGate& gate, peer::Link& link) {
   gate_ = &gate;
   link_ = &link;
   replica_.pulse_now = [this] { link_->ping_now(); };
-  replica_.keep_answers = [this](Seq through) { return keep_answers_to(through); };
+  replica_.put_answers = [this](Seq through) { return put_answers_to(through); };
   replica_.start();
   scope_.spawn(detach_watch());
   scope_.spawn(lone_watch());

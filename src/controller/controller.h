@@ -207,8 +207,8 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   runtime::Task<Result<>> note_power_loss();
   runtime::Task<Result<>> recall_results();
   runtime::Task<void> keep_answers();
-  runtime::Task<void> keep_answers_to(Seq through);
-  runtime::Task<void> write_answers(Seq through);
+  runtime::Task<bool> put_answers_to(Seq through);
+  runtime::Task<bool> put_answers(Seq through);
   /// Records an entry of which this site is the only member. Nothing may be committed meanwhile.
   runtime::Task<Keeper::Recorded> record_alone(bool consented, bool forced, Epoch above);
 

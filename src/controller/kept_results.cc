@@ -58,12 +58,12 @@ Result<std::vector<wire::Effect>> unpack(std::string_view packed) {
 
 }  // namespace
 
-runtime::Task<Result<>> keep_results(runtime::KeyValue& keys, const Results& results, SiteId site, Seq through) {
+runtime::Task<Result<bool>> put_results(runtime::KeyValue& keys, const Results& results, SiteId site, Seq through) {
   std::string packed = pack(results, site, through);
   if (packed.empty()) co_return co_await drop_results(keys);
   const runtime::KeyBatch batch{{std::string(volume::kAnsweredKey), std::move(packed)}};
-  if (const Result<> applied = keys.apply(batch); !applied) co_return applied;
-  co_return co_await keys.flush();
+  const Result<> applied = keys.apply(batch);
+  co_return applied ? Result<bool>(true) : std::unexpected(applied.error());
 }
 
 runtime::Task<Result<Seq>> recall_kept(runtime::KeyValue& keys, Results& results, SiteId site) {
@@ -99,13 +99,13 @@ runtime::Task<Result<>> recall_logged(area::Log& log, Results& results, SiteId s
   co_return Result<>{};
 }
 
-runtime::Task<Result<>> drop_results(runtime::KeyValue& keys) {
+runtime::Task<Result<bool>> drop_results(runtime::KeyValue& keys) {
   const Result<std::optional<std::string>> kept = co_await keys.get(std::string(volume::kAnsweredKey));
   if (!kept) co_return std::unexpected(kept.error());
-  if (!*kept) co_return Result<>{};
+  if (!*kept) co_return false;
   const runtime::KeyBatch batch{{std::string(volume::kAnsweredKey), std::nullopt}};
-  if (const Result<> applied = keys.apply(batch); !applied) co_return applied;
-  co_return co_await keys.flush();
+  const Result<> applied = keys.apply(batch);
+  co_return applied ? Result<bool>(true) : std::unexpected(applied.error());
 }
 
 }  // namespace lockstep::controller

@@ -16,15 +16,15 @@
 
 namespace lockstep::controller {
 
-/// What became of requests of `site` up to `through`, if of any, is stable when it returns; what was kept before is gone. Requires: what these requests
-/// changed is stable. Errc::io. Suspends.
-runtime::Task<Result<>> keep_results(runtime::KeyValue& keys, const Results& results, SiteId site, Seq through);
+/// Puts what became of requests of `site` up to `through`, if of any, into the keys, in place of what was kept before. True: the keys have changed, and are
+/// to be made stable, after what these requests changed. Errc::io. Suspends.
+runtime::Task<Result<bool>> put_results(runtime::KeyValue& keys, const Results& results, SiteId site, Seq through);
 /// Takes in what an earlier start kept of requests of `site`, beside what is known, and says up to which seq it goes; 0, with a warning, where that is
 /// damaged. Errc::io. Suspends.
 runtime::Task<Result<Seq>> recall_kept(runtime::KeyValue& keys, Results& results, SiteId site);
 /// Takes in the requests of `site` whose effects the log has behind `through`, if `happened` says so. Errc::io, Errc::corrupt. Suspends.
 runtime::Task<Result<>> recall_logged(area::Log& log, Results& results, SiteId site, Seq through, std::function<bool(const wire::Effect&)> happened);
-/// Nothing is kept any more, stable. Errc::io. Suspends.
-runtime::Task<Result<>> drop_results(runtime::KeyValue& keys);
+/// Nothing is kept any more. True: the keys have changed, and are to be made stable. Errc::io. Suspends.
+runtime::Task<Result<bool>> drop_results(runtime::KeyValue& keys);
 
 }  // namespace lockstep::controller

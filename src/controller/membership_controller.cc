@@ -138,8 +138,9 @@ runtime::Task<void> Controller::meet(peer::Link& link, peer::Session& session, w
   }
   co_await end_role();  // whatever was pending is looked up anew when this site has caught up
   co_await become_secondary();
-  const Result<> dropped = co_await drop_results(replica_.world.keys);  // from here on nothing is kept, see keep_answers_to()
+  const Result<bool> dropped = co_await drop_results(replica_.world.keys);  // from here on nothing is kept, see put_answers_to()
   if (!dropped) co_await replica_.halt("dropping what became of the other site's requests", dropped.error());
+  if (*dropped) co_await replica_.make_stable();
   co_await secondary_->serve_as_target(link, session, std::move(theirs), e.common);
 }
 
@@ -201,18 +202,21 @@ runtime::Task<void> Controller::keep_answers() {
   // What an earlier start kept, and did not go alone with: nobody has taken it back since.
   const Result<Seq> recalled = co_await recall_kept(replica_.world.keys, replica_.results, options_.peer);
   if (!recalled) co_await replica_.halt("reading what became of the other site's requests", recalled.error());
-  co_await write_answers(replica_.last());
+  const bool changed = co_await put_answers(replica_.last());
+  if (changed) co_await replica_.make_stable();
 }
 
-/// Of the only member, also when it stops: its log forgets what the other site may lack.
-runtime::Task<void> Controller::keep_answers_to(Seq through) {
-  if (!secondary_ && keeper_.membership().sole(options_.self)) co_await write_answers(through);
+/// Of the only member, also when it stops: its log forgets what the other site may lack. True: the keys have changed.
+runtime::Task<bool> Controller::put_answers_to(Seq through) {
+  if (secondary_ || !keeper_.membership().sole(options_.self)) co_return false;
+  co_return co_await put_answers(through);
 }
 
-runtime::Task<void> Controller::write_answers(Seq through) {
+runtime::Task<bool> Controller::put_answers(Seq through) {
   answers_through_ = std::max(answers_through_, through);
-  const Result<> kept = co_await keep_results(replica_.world.keys, replica_.results, options_.peer, answers_through_);
-  if (!kept) co_await replica_.halt("writing down what became of the other site's requests", kept.error());
+  const Result<bool> put = co_await put_results(replica_.world.keys, replica_.results, options_.peer, answers_through_);
+  if (!put) co_await replica_.halt("writing down what became of the other site's requests", put.error());
+  co_return *put;
 }
 
 runtime::Task<Keeper::Recorded> Controller::record_alone(bool consented, bool forced, Epoch above) {

@@ -146,8 +146,9 @@ runtime::Task<Result<>> Primary::catch_up(peer::Link& link, peer::Session& sessi
       co_await send_missing(session, theirs.logged, plan.window ? std::optional<Seq>(plan.window_after) : std::nullopt);
   if (!sent) co_return sent;
   if (!met_) {  // an overwrite that is taken back here has not taken effect, whatever was written down of it
-    const Result<> dropped = co_await drop_results(replica_.world.keys);
+    const Result<bool> dropped = co_await drop_results(replica_.world.keys);
     if (!dropped) co_await replica_.halt("dropping what became of the other site's requests", dropped.error());
+    if (*dropped) co_await replica_.make_stable();
   }
   if (plan.blocks != BlocksInFlight::none) {
     const Result<> settled = co_await settle_blocks(link, session, plan.blocks);

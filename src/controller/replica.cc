@@ -347,7 +347,9 @@ runtime::Task<void> Replica::checkpoint() {
   const bool noted = !peer_member_;
   if (noted) co_await note_own(through);
   co_await make_stable();
-  if (noted) co_await keep_answers(through);
+  // What is put there says that what these requests changed is stable.
+  const bool put = noted && co_await put_answers(through);
+  if (put) co_await make_stable();
   // An absent site that is too far behind gets a comparison of keys. One that was taken out meanwhile waits for the next time.
   const Seq forget = noted && !peer_member_ ? through : std::min(through, peer_stable_);
   if (!noted) co_await drop_own(forget);

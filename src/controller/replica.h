@@ -45,8 +45,9 @@ class Replica {
   Results results;
   runtime::Event changed;        ///< notified when the window, the space or the log may have room again
 
-  /// Writes down what became of requests up to `seq`, before the log forgets them and the other site may lack it; set before start().
-  std::function<runtime::Task<void>(Seq seq)> keep_answers;
+  /// Puts into the keys what became of requests up to `seq`, before the log forgets them and the other site may lack it; true: the keys have changed. Set
+  /// before start().
+  std::function<runtime::Task<bool>(Seq seq)> put_answers;
 
   /// Starts what runs by itself: the log becomes stable in bounded time.
   void start();
