@@ -91,7 +91,9 @@ runtime::Task<Result<>> Secondary::handle(peer::Session& session, peer::Incoming
   if (auto* mirror = std::get_if<wire::Mirror>(&message)) {
     if (!ready_) co_return fail(Errc::invalid, "a MIRROR before SYNCED");
     if (mirror->effect.seq <= replica_.applied()) co_return fail(Errc::invalid, "a MIRROR out of order");
-    replica_.results.waits_from(keeper_.membership().in_force().primary, mirror->effect.request.boot, mirror->waits_from);
+    const RequestId& request = mirror->effect.request;
+    const bool of_its_host = request.site == keeper_.membership().in_force().primary && request.boot != 0;  // else it says nothing of its host's
+    if (of_its_host) replica_.results.waits_from(request.site, request.boot, mirror->waits_from);
     steps.note(Step::mirror_received, mirror->effect.request, mirror->effect.seq, mirror->effect.turns, Status::neither);
     co_return co_await apply(std::move(mirror->effect), incoming.payload, false, true);
   }

@@ -159,3 +159,28 @@ TEST_CASE("R5, a forwarded write that a primary took back, which wanted to go al
   sites.start_again(kEast);
   sites.settle(asked, append ? data_with({}, {1}) : data_with({1}));
 }
+
+TEST_CASE("R5, what a primary does by itself does not make the other site forget its host's requests", "[answered]") {
+  Sites sites(880);
+  sim::Host host(*sites.hosts[kEast]);
+  sim::FileHandle file;
+  REQUIRE(!sites.call(kEast, [&](HostCall& call) { return open_it(*sites.hosts[kEast], "/records", file, call); }).error);
+  REQUIRE(!sites.call(kEast, [&](HostCall& call) { return end_with(host.unlink("/records"), call); }).error);
+  const auto known = [&] {
+    std::size_t count = 0;
+    sites.controller(kWest).replica().results.for_all(SiteId{0}, [&](const RequestId& id, const controller::Results::Entry&) { count += id.boot != 0; });
+    return count;
+  };
+  REQUIRE(sites.run_until([&] { return known() == 0; }));
+  // The other site has what is asked for now, and its word that it has does not arrive.
+  sites.cluster.universe().network().block(sites.cluster.machine(kWest), sites.cluster.machine(kEast), true);
+  Write asked;
+  sites.start(kEast, std::nullopt, 1, asked);
+  REQUIRE(sites.run_until([&] { return known() == 1; }));
+  HostCall closed;
+  sites.hosts[kEast]->spawn(end_with(host.close(file), closed));
+  const Seq before = sites.controller(kWest).replica().applied();
+  REQUIRE(sites.run_until([&] { return sites.controller(kWest).replica().applied() > before; }));  // the file is removed
+  REQUIRE_FALSE(asked.ended);
+  CHECK(known() == 1);
+}
