@@ -229,6 +229,7 @@ runtime::Task<Keeper::Recorded> Controller::record_alone(bool consented, bool fo
   const Keeper::Recorded done = co_await keeper_.record(entry, std::move(stores), consented, stop_);
   if (done == Keeper::Recorded::yes) {
     recorded_here_ = true;
+    replica_.volume.pass_over_lost_inodes();  // of the other site, which may have been ahead, or of this one before it lost its power
     log::warning("recorded: epoch {}, this site is the only member", epoch().value);
   }
   co_return done;

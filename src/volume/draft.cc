@@ -168,7 +168,7 @@ Draft::Object* Draft::make(std::uint32_t mode) {
   CHECK(!made_);
   made_ = true;
   Object& object = objects_.emplace_back();
-  object.id = InodeId{state.progress.next_inode};
+  object.id = InodeId{state.free_inode()};
   object.mode = mode;
   object.atime = object.mtime = object.ctime = object.btime = now;
   object.change();
@@ -301,8 +301,7 @@ Planned Draft::finish(wire::Outcome outcome, const Object* about) {
   for (const auto& [group, change] : group_change_) {
     if (change != 0) put(group_key(group), pack_u32(static_cast<std::uint32_t>(static_cast<std::int64_t>(state.free_space.free(group)) + change)));
   }
-  if (made_ && state.progress.next_inode >= state.inode_bound)
-    put(std::string(kNextInodeKey), pack_u64(state.progress.next_inode + kInodesPerBound));
+  if (made_ && state.free_inode() >= state.inode_bound) put(std::string(kNextInodeKey), pack_u64(state.free_inode() + kInodesPerBound));
   Planned planned;
   wire::Effect& effect = planned.effect;
   effect.batch = std::move(batch_);

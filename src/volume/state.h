@@ -23,6 +23,8 @@ inline constexpr std::size_t kKnownBytesMax = 64u << 20;
 inline constexpr std::size_t kLazyTimesMax = 16384;
 /// N is written once for so many new objects.
 inline constexpr std::uint64_t kInodesPerBound = 1024;
+/// More than can be made in what is lost at most: the window, or what a log gets before it is stable.
+inline constexpr std::uint64_t kInodesLostMax = 65536;
 
 struct State {
   State(runtime::KeyValue& store, area::Allocator allocator)
@@ -33,6 +35,9 @@ struct State {
   std::uint64_t blocks;                        ///< of the area
   Progress progress;                           ///< its next_inode is above every inode number ever used
   std::uint64_t inode_bound = 0;               ///< what N says; >= next_inode
+  std::uint64_t inode_floor = 0;               ///< no object that is made from here on has a lower number
+  /// What the next object is called.
+  [[nodiscard]] std::uint64_t free_inode() const { return std::max(progress.next_inode, inode_floor); }
   std::map<InodeId, wire::LazyTimes> lazy;     ///< at most kLazyTimesMax
   LockTable locks;                             ///< what the L keys say
   DirtyRanges dirty;

@@ -121,6 +121,7 @@ class FakeVolume final : public volume::Volume {
   }
 
   InodeId next_inode() const override { return InodeId{next}; }
+  void pass_over_lost_inodes() override {}
   Task<Result<>> load(volume::Miss miss) override {
     ++loads;
     REQUIRE(!miss.keys.empty());
