@@ -203,9 +203,9 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
   runtime::Task<void> publish_loop();
   [[nodiscard]] AloneInput alone_input() const;
   runtime::Task<void> leave_own();
-  /// What became of the other site's requests is stable when it returns: before anything is acknowledged alone. Suspends.
   runtime::Task<Result<>> note_power_loss();
   runtime::Task<Result<>> recall_results();
+  /// What became of the other site's requests is stable when it returns: before anything is acknowledged alone. Suspends.
   runtime::Task<void> keep_answers();
   runtime::Task<bool> put_answers_to(Seq through);
   runtime::Task<bool> put_answers(Seq through);
@@ -241,7 +241,7 @@ class Controller final : public Changes, public peer::LinkUser, private RoleUser
 
   ControllerOptions options_;
   std::uint64_t boot_ = 0;
-  Seq answers_through_;  // what became of requests up to here is written down
+  Seq answers_through_;  // what became of the other site's requests up to here is in the keys, or was
   Replica replica_;
   Keeper keeper_;
   Lease lease_;

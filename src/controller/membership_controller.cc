@@ -10,9 +10,6 @@
 namespace lockstep::controller {
 namespace {
 
-/// Losses one behind the other, each before anything made in between was stable, whose objects have numbers of their own.
-constexpr std::uint64_t kPartsOfLost = 16;
-
 Probe one_changed("sites met after a fork, and one had changed nothing");
 Probe none_changed("sites met after a fork, and neither had changed anything");
 Probe both_changed("sites met that had diverged");
@@ -232,9 +229,8 @@ runtime::Task<Keeper::Recorded> Controller::record_alone(bool consented, bool fo
   const Keeper::Recorded done = co_await keeper_.record(entry, std::move(stores), consented, stop_);
   if (done == Keeper::Recorded::yes) {
     recorded_here_ = true;
-    // Of the other site, which may have been ahead, or of this one before it lost its power: then what was passed over last time is forgotten, too, and
-    // each epoch has to pass over another part.
-    for (std::uint64_t part = 0; part <= epoch().value % kPartsOfLost; ++part) replica_.volume.pass_over_lost_inodes();
+    // What is lost is of the other site, which may have been ahead, or of this one before it lost its power.
+    replica_.volume.pass_over_lost_inodes(epoch());
     log::warning("recorded: epoch {}, this site is the only member", epoch().value);
   }
   co_return done;

@@ -19,7 +19,10 @@ class FileVolume final : public Volume {
 
   [[nodiscard]] Seq applied() const override { return state_.progress.applied; }
   [[nodiscard]] InodeId next_inode() const override { return InodeId{state_.progress.next_inode}; }
-  void pass_over_lost_inodes() override { state_.inode_floor = std::max(state_.free_inode(), state_.inode_bound) + kInodesLostMax; }
+  void pass_over_lost_inodes(Epoch epoch) override {
+    const std::uint64_t known = std::max(state_.progress.next_inode, state_.inode_bound);
+    state_.inode_floor = std::max(state_.inode_floor, known + kInodesLostMax * (1 + epoch.value % kInodePartsMax));
+  }
   runtime::Task<Result<>> load(Miss miss) override;
 
   Attempt<runtime::HostAttributes> attributes(InodeId inode) override;

@@ -25,6 +25,8 @@ inline constexpr std::size_t kLazyTimesMax = 16384;
 inline constexpr std::uint64_t kInodesPerBound = 1024;
 /// More than can be made in what is lost at most: the window, or what a log gets before it is stable.
 inline constexpr std::uint64_t kInodesLostMax = 65536;
+/// Epochs one behind the other, of which nothing that was made is stable, with numbers of their own.
+inline constexpr std::uint64_t kInodePartsMax = 16;
 
 struct State {
   State(runtime::KeyValue& store, area::Allocator allocator)

@@ -117,8 +117,9 @@ class Volume {
 
   /// What is made from now on has this number or a higher one: the next plan at the primary, the next effect elsewhere.
   [[nodiscard]] virtual InodeId next_inode() const = 0;
-  /// Effects may have been lost that made objects, which hosts of another site still have in their hands: nothing else gets their numbers.
-  virtual void pass_over_lost_inodes() = 0;
+  /// Effects may have been lost that made objects, which hosts of another site still have in their hands: nothing that is made in `epoch` gets their
+  /// numbers. Nor those of what was made in the epoch before and is lost, too: each epoch passes over another part.
+  virtual void pass_over_lost_inodes(Epoch epoch) = 0;
 
   /// Everything that `miss` names. Suspends. Errc::io.
   virtual runtime::Task<Result<>> load(Miss miss) = 0;

@@ -121,7 +121,7 @@ class FakeVolume final : public volume::Volume {
   }
 
   InodeId next_inode() const override { return InodeId{next}; }
-  void pass_over_lost_inodes() override {}
+  void pass_over_lost_inodes(Epoch) override {}
   Task<Result<>> load(volume::Miss miss) override {
     ++loads;
     REQUIRE(!miss.keys.empty());

@@ -33,6 +33,12 @@ struct Sites : ServedSites {
              !controller(kWest).secondary()->in_sync();
     });
   }
+  void make_west_a_target() {
+    cluster.kill(kWest);
+    REQUIRE(east_alone());
+    start_again(kWest);
+    REQUIRE(west_is_live_target());
+  }
   /// `asked` takes effect at the primary, and its sender does not hear of it.
   void take_effect_unheard(std::optional<std::uint64_t> block, Write& asked) {
     const Seq before = controller(kEast).seq();
@@ -78,10 +84,7 @@ TEST_CASE("R5, a forwarded write whose primary went on alone and was restarted i
   const bool log_forgets = GENERATE(false, true);
   Sites sites(820);
   if (of_target) {
-    sites.cluster.kill(kWest);
-    REQUIRE(sites.east_alone());
-    sites.start_again(kWest);
-    REQUIRE(sites.west_is_live_target());
+    sites.make_west_a_target();
   }
   Write asked, later;
   sites.take_effect_unheard(append ? std::nullopt : std::optional<std::uint64_t>(0), asked);
@@ -103,10 +106,7 @@ TEST_CASE("R5, an append of a target takes effect once although its source was r
   const bool in_order = GENERATE(false, true), log_forgets = GENERATE(false, true);
   CAPTURE(in_order, log_forgets);
   Sites sites(824);
-  sites.cluster.kill(kWest);
-  REQUIRE(sites.east_alone());
-  sites.start_again(kWest);
-  REQUIRE(sites.west_is_live_target());
+  sites.make_west_a_target();
   Write asked;
   sites.take_effect_unheard(std::nullopt, asked);
   const auto& log = sites.controller(kEast).replica().area.log();
@@ -135,10 +135,7 @@ TEST_CASE("R5, a write whose data the only member lost with its power goes there
   for (std::uint64_t seed = 840; seed < 856; ++seed) {
     INFO("seed " << seed);
     Sites sites(seed);
-    sites.cluster.kill(kWest);
-    REQUIRE(sites.east_alone());
-    sites.start_again(kWest);
-    REQUIRE(sites.west_is_live_target());
+    sites.make_west_a_target();
     Write asked;
     sites.take_effect_unheard(std::nullopt, asked);
     bool stable = false;

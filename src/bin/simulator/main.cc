@@ -87,8 +87,6 @@ int run_planted(std::uint64_t seeds, std::size_t jobs, bool all, const std::stri
 #endif
 }
 
-}  // namespace
-
 /// Large buffers stay in the heap, which lies in huge pages: half of the time of a seed would go into faulting pages in. The library reads this
 /// only when a program begins.
 void begin_with_large_heap(char** argv) {
@@ -98,6 +96,8 @@ void begin_with_large_heap(char** argv) {
   std::error_code none;
   ::execv(std::filesystem::read_symlink("/proc/self/exe", none).c_str(), argv);  // if it can't: it is slower
 }
+
+}  // namespace
 
 int main(int argc, char** argv) {
   begin_with_large_heap(argv);
