@@ -316,16 +316,24 @@ Task<void> Changing::create(HostRequest request) {
     if (!loaded) co_return;
     now = state_.volume.attributes(inode);
   }
-  // Removed meanwhile. What was there before is looked for again by the kernel; what was made here was made, and is open without a name.
-  if (now.value() == nullptr || (existed && now.value()->links == 0 && !state_.inodes.is_open(inode))) {
+  // Removed meanwhile. What was there before is looked for again by the kernel; what was made here was made, and is open without a name. While this
+  // site was away it may even have gone for good: then it is what a file that was open here at that time is.
+  const Error* error = now.error();
+  const bool gone = error != nullptr && error->code == Errc::posix && error->posix == ESTALE;
+  if (error != nullptr && !gone) {
+    state_.answer_error(request, state_.errno_of(*error, request));
+    co_return;
+  }
+  if (existed && (gone || (now.value()->links == 0 && !state_.inodes.is_open(inode)))) {
     state_.answer_error(request, ESTALE);
     co_return;
   }
-  outcome.attributes = *now.value();
+  if (!gone) outcome.attributes = *now.value();
   CreateReply reply{made(request, outcome), state_.open_of(request.flags)};
   // As with LINK: the kernel may know the object already.
   if (existed) reply.entry.attributes_valid = Duration::zero();
   state_.inodes.opened(inode);
+  if (gone) state_.inodes.lost_last_name(outcome.attributes);
   if (state_.hand_out(request, request.inode, reply, inode)) co_return;
   std::uint32_t growths = 0;
   (void)state_.inodes.closed(inode, growths);

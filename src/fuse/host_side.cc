@@ -233,9 +233,7 @@ void HostSide::unmounted(bool cut_off) {
   }
 }
 
-void HostSide::lost_last_name(const HostAttributes& last) {
-  if (KnownInode* node = state_.inodes.find(last.inode)) node->removed = std::make_unique<HostAttributes>(last);
-}
+void HostSide::lost_last_name(const HostAttributes& last) { state_.inodes.lost_last_name(last); }
 
 bool HostSide::is_open(InodeId inode) { return state_.inodes.is_open(inode) || changing_.may_be_opening(inode); }
 

@@ -103,6 +103,10 @@ class InodeTable {
   /// True: that was the last handle; `growths` then says how often the file grew.
   bool closed(InodeId inode, std::uint32_t& growths);
   [[nodiscard]] bool is_open(InodeId inode);
+  /// `last` is what its host is told of it from now on. Of what the kernel does not know nothing is kept.
+  void lost_last_name(const runtime::HostAttributes& last) {
+    if (KnownInode* node = find(last.inode)) node->removed = std::make_unique<runtime::HostAttributes>(last);
+  }
   /// In order of their numbers.
   [[nodiscard]] std::vector<InodeId> all_open() const;
   [[nodiscard]] std::vector<InodeId> all_known() const;

@@ -18,6 +18,14 @@ runtime::Task<void> close_it(sim::Process& process, sim::FileHandle file, HostCa
   call.ended = true;
 }
 
+/// Makes it, and leaves it open.
+runtime::Task<void> make_it(sim::Process& process, std::string path, sim::FileHandle& file, HostCall& call) {
+  const Result<sim::FileHandle> made = co_await sim::Host(process).open(path, O_RDWR | O_CREAT | O_EXCL, 0644);
+  if (made) file = *made;
+  if (!made) call.error = made.error().posix;
+  call.ended = true;
+}
+
 runtime::Task<void> count_nameless(site::Site& site, std::optional<std::size_t>& count) {
   const Result<std::vector<InodeId>> nameless = co_await site.volume().orphans();
   count = nameless ? nameless->size() : SIZE_MAX;
@@ -80,4 +88,25 @@ TEST_CASE("a file that only a site had open which died goes when that one is bac
   REQUIRE(sites.run_until([&] { return sites.cluster.in_sync(); }));
   sites.run_for(std::chrono::seconds(1));
   for (const std::size_t site : {kEast, kWest}) CHECK(sites.nameless(site) == 0);
+}
+
+TEST_CASE("a file that was removed while its maker was away, before that one had heard of it, was made", "[nameless]") {
+  Sites sites(892);
+  sim::Process& west = *sites.hosts[kWest];
+  sim::FileHandle file;
+  HostCall made;
+  const Seq before = sites.controller(kEast).seq();
+  west.spawn(make_it(west, "/new", file, made));
+  REQUIRE(sites.run_until([&] { return sites.controller(kEast).seq() > before; }));
+  sites.deafen(kWest, true);
+  REQUIRE(sites.run_until([&] { return sites.controller(kEast).state() == Sites::State::alone && sites.cluster.site(kEast).ready(); }));
+  REQUIRE_FALSE(made.ended);
+  sites.await(sites.call(kEast, [&](HostCall& call) { return unlink_it(*sites.hosts[kEast], "/new", call); }));
+  REQUIRE(sites.run_until([&] { return sites.nameless(kEast) == 0; }));
+  sites.deafen(kWest, false);
+  REQUIRE(sites.run_until([&] { return sites.cluster.in_sync(); }));
+  sites.await(made);
+  const HostCall written = sites.call(kWest, [&](HostCall& call) { return write_it(west, file, 1, call); });
+  CHECK(written.error == ESTALE);
+  sites.await(sites.call(kWest, [&](HostCall& call) { return close_it(west, file, call); }));
 }
