@@ -106,6 +106,7 @@ void Check::observe(Waiting& waiting, Id id, const Tree& tree) const {
 void Check::of_gone(Waiting& waiting, const Call& call) {
   // It was found before it went, and is still there for who did.
   if (call.what != What::look) waiting.may_say.insert({0, std::nullopt});
+  if (waiting.may_say.size() == waiting.said_of_gone) return;
   std::vector<Answer> last;
   for (const Answer& answer : waiting.may_say) {
     if (answer.attributes) last.push_back(answer);
@@ -114,6 +115,7 @@ void Check::of_gone(Waiting& waiting, const Call& call) {
     answer.attributes->links = 0;
     waiting.may_say.insert(answer);
   }
+  waiting.said_of_gone = waiting.may_say.size();
 }
 
 void Check::observe_names(Waiting& waiting, Number directory, const Tree& tree) {
@@ -147,7 +149,7 @@ Check::Id Check::began(const Call& call) {
 }
 
 std::optional<Check::World> Check::with_step(const World& world, Id id, Places places, std::size_t position) const {
-  static const auto done = std::make_shared<const Waiting>(Waiting{.done = true, .behind = 0, .first = {}, .second = {}, .directory = false, .may_say = {}, .lists = {}});
+  static const auto done = std::make_shared<const Waiting>(Waiting{.done = true, .behind = 0, .first = {}, .second = {}, .directory = false, .may_say = {}, .said_of_gone = 0, .lists = {}});
   std::vector<Step> steps = world.steps;
   steps.insert(steps.begin() + static_cast<std::ptrdiff_t>(position), Step{id, places, nullptr, false});
   for (std::size_t i = position; i < steps.size(); ++i) {  // what took effect before takes effect still

@@ -72,6 +72,7 @@ class Check {
     Walk first, second;                 ///< of its paths
     bool directory = false;             ///< the first one led to one
     std::set<Answer> may_say;           ///< while it has changed nothing
+    std::size_t said_of_gone = 0;       ///< so many answers were known when all that its object had been was added as what is left of it
     std::map<Number, Shown> lists;
     auto operator<=>(const Waiting&) const = default;
   };

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "core/check.h"
@@ -51,10 +52,37 @@ std::string text_of(const Answer& answer) {
   return fmt::format("{} mode {:o} links {} size {}", a.directory ? "directory" : "file", a.mode, a.links, a.size);
 }
 
-Tree::Tree() { objects_[kRoot] = {.directory = true, .mode = 0755, .size = 0, .names = 1, .entries = {}, .parent = kRoot}; }
+Tree::Tree() { add(kRoot, {.directory = true, .mode = 0755, .size = 0, .names = 1, .entries = {}, .parent = kRoot}); }
+
+const Tree::Object* Tree::look_up(Number object) const {
+  const auto found = std::ranges::lower_bound(objects_, object, {}, &decltype(objects_)::value_type::first);
+  return found == objects_.end() || found->first != object ? nullptr : found->second.get();
+}
+
+Tree::Object& Tree::change(Number object) {
+  const auto found = std::ranges::lower_bound(objects_, object, {}, &decltype(objects_)::value_type::first);
+  CHECK(found != objects_.end() && found->first == object);
+  if (found->second.use_count() > 1) found->second = std::make_shared<Object>(*found->second);
+  return *found->second;
+}
+
+void Tree::add(Number object, Object made) {
+  const auto place = std::ranges::lower_bound(objects_, object, {}, &decltype(objects_)::value_type::first);
+  objects_.emplace(place, object, std::make_shared<Object>(std::move(made)));
+}
+
+void Tree::erase(Number object) {
+  std::erase_if(objects_, [&](const auto& item) { return item.first == object; });
+}
+
+bool Tree::operator==(const Tree& other) const {
+  return std::ranges::equal(objects_, other.objects_, [](const auto& one, const auto& two) {
+    return one.first == two.first && (one.second == two.second || *one.second == *two.second);
+  });
+}
 
 std::optional<Number> Tree::find(Number directory, const std::string& name) const {
-  const auto& entries = objects_.at(directory).entries;
+  const auto& entries = at(directory).entries;
   const auto found = entries.find(name);
   return found == entries.end() ? std::nullopt : std::optional(found->second);
 }
@@ -71,13 +99,13 @@ std::optional<Number> Tree::walk(const Path& path, std::size_t without, int& err
 }
 
 const std::map<std::string, Number>* Tree::names_in(Number directory) const {
-  const auto found = objects_.find(directory);
-  return found == objects_.end() ? nullptr : &found->second.entries;
+  const Object* found = look_up(directory);
+  return found == nullptr ? nullptr : &found->entries;
 }
 
 bool Tree::is_directory(Number object) const {
-  const auto found = objects_.find(object);
-  return found != objects_.end() && found->second.directory;
+  const Object* found = look_up(object);
+  return found != nullptr && found->directory;
 }
 
 Attributes Tree::attributes_of(const Object& object) const {
@@ -90,24 +118,24 @@ Attributes Tree::attributes_of(const Object& object) const {
 }
 
 bool Tree::is_below(Number object, Number directory) const {
-  for (Number at = object;; at = objects_.at(at).parent) {
-    if (at == directory) return true;
-    if (at == kRoot) return false;
+  for (Number above = object;; above = at(above).parent) {
+    if (above == directory) return true;
+    if (above == kRoot) return false;
   }
 }
 
 void Tree::put(Number directory, const std::string& name, Number object) {
-  objects_.at(directory).entries[name] = object;
-  Object& it = objects_.at(object);
+  change(directory).entries[name] = object;
+  Object& it = change(object);
   ++it.names;
   if (it.directory) it.parent = directory;
 }
 
 void Tree::take(Number directory, const std::string& name) {
-  auto& entries = objects_.at(directory).entries;
+  auto& entries = change(directory).entries;
   const Number number = entries.at(name);
   entries.erase(name);
-  if (--objects_.at(number).names == 0) objects_.erase(number);
+  if (--change(number).names == 0) erase(number);
 }
 
 Tree::Outcome Tree::carry_out(const Call& call, Places places, Number made) {
@@ -133,7 +161,7 @@ Tree::Outcome Tree::make(const Call& call, Places places, Number made) {
   if (find(places.first, call.path.back())) return fails({EEXIST});
   CHECK(!has(made));
   const bool directory = call.what == What::make_directory;
-  objects_[made] = {.directory = directory, .mode = call.mode, .size = 0, .names = 0, .entries = {}, .parent = places.first};
+  add(made, {.directory = directory, .mode = call.mode, .size = 0, .names = 0, .entries = {}, .parent = places.first});
   put(places.first, call.path.back(), made);
   return succeeds(true);
 }
@@ -151,7 +179,7 @@ Tree::Outcome Tree::remove(const Call& call, Places places) {
   if (!is_directory(places.first)) return fails({ENOTDIR});
   const std::optional<Number> found = find(places.first, call.path.back());
   if (!found) return fails({ENOENT});
-  const Object& object = objects_.at(*found);
+  const Object& object = at(*found);
   if (call.what == What::remove && object.directory) return fails({EISDIR});
   if (call.what == What::remove_directory && !object.directory) return fails({ENOTDIR});
   if (!object.entries.empty()) return fails({ENOTEMPTY});
@@ -192,45 +220,43 @@ Tree::Outcome Tree::rename(const Call& call, Places places) {
   if (source && target && *source != *target && call.flags != kExchange) {
     if (is_directory(*source) && !is_directory(*target)) errors.push_back(ENOTDIR);
     if (!is_directory(*source) && is_directory(*target)) errors.push_back(EISDIR);
-    if (!objects_.at(*target).entries.empty()) errors.insert(errors.end(), {ENOTEMPTY, EEXIST});
+    if (!at(*target).entries.empty()) errors.insert(errors.end(), {ENOTEMPTY, EEXIST});
   }
   if (!errors.empty()) return fails(std::move(errors));
   if (target && *source == *target) return succeeds(false);
   // `names` must not fall to nothing in between: what moves is held by one name more.
-  Object& moved = objects_.at(*source);
-  ++moved.names;
+  ++change(*source).names;
   take(places.first, from);
   if (call.flags == kExchange) {
     put(places.first, from, *target);
   }
   if (target) take(places.second, to);
   put(places.second, to, *source);
-  --moved.names;
+  --change(*source).names;
   return succeeds(true);
 }
 
 Tree::Outcome Tree::of_object(const Call& call, Places places) {
-  const auto found = objects_.find(places.first);
-  if (found == objects_.end()) {
-    return fails({ENOENT, ESTALE});  // it has no name any more
-  }
-  Object& object = found->second;
+  if (!has(places.first)) return fails({ENOENT, ESTALE});  // it has no name any more
+  const Object& object = at(places.first);
   if (call.what == What::look) return {.errors = {}, .changes = false, .attributes = attributes_of(object)};
   if (call.what == What::list) return object.directory ? succeeds(false) : fails({ENOTDIR});
   if (call.what == What::truncate && object.directory) return fails({EISDIR});
-  const Object before = object;
-  if (call.what == What::truncate) object.size = call.size;
-  if (call.what == What::set_mode) object.mode = call.mode;
-  return succeeds(object != before);
+  Object changed = object;
+  if (call.what == What::truncate) changed.size = call.size;
+  if (call.what == What::set_mode) changed.mode = call.mode;
+  if (changed == object) return succeeds(false);
+  change(places.first) = std::move(changed);
+  return succeeds(true);
 }
 
 std::string Tree::text() const {
   std::string all;
   for (const auto& [number, object] : objects_) {
-    if (number != kRoot && object.entries.empty()) continue;
+    if (number != kRoot && object->entries.empty()) continue;
     all += fmt::format("{}{}:", all.empty() ? "" : " ", number);
-    for (const auto& [name, entry] : object.entries) {
-      const Attributes attributes = attributes_of(objects_.at(entry));
+    for (const auto& [name, entry] : object->entries) {
+      const Attributes attributes = attributes_of(at(entry));
       all += fmt::format(" {}={}({}{:o} {} {})", name, entry, attributes.directory ? 'd' : '-', attributes.mode, attributes.links, attributes.size);
     }
     all += ';';

@@ -7,9 +7,11 @@
 #include <compare>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace lockstep::simulator::posix {
@@ -74,10 +76,10 @@ class Tree {
 
   /// Null: it has no name any more.
   [[nodiscard]] const std::map<std::string, Number>* names_in(Number directory) const;
-  [[nodiscard]] bool has(Number object) const { return objects_.contains(object); }
+  [[nodiscard]] bool has(Number object) const { return look_up(object) != nullptr; }
   [[nodiscard]] bool is_directory(Number object) const;
   [[nodiscard]] std::string text() const;
-  bool operator==(const Tree&) const = default;
+  bool operator==(const Tree& other) const;
 
  private:
   struct Object {
@@ -88,6 +90,13 @@ class Tree {
     Number parent = kRoot;
     bool operator==(const Object&) const = default;
   };
+  /// Null: it has no name any more.
+  [[nodiscard]] const Object* look_up(Number object) const;
+  [[nodiscard]] const Object& at(Number object) const { return *look_up(object); }
+  /// The object, to be changed; other trees keep it as it is.
+  Object& change(Number object);
+  void add(Number object, Object made);
+  void erase(Number object);
   [[nodiscard]] Attributes attributes_of(const Object& object) const;
   [[nodiscard]] std::optional<Number> find(Number directory, const std::string& name) const;
   [[nodiscard]] bool is_below(Number object, Number directory) const;
@@ -100,7 +109,8 @@ class Tree {
   Outcome rename(const Call& call, Places places);
   Outcome of_object(const Call& call, Places places);
 
-  std::map<Number, Object> objects_;
+  /// In order of their numbers. Trees are copied all the time, and hardly differ: they share their objects.
+  std::vector<std::pair<Number, std::shared_ptr<Object>>> objects_;
 };
 
 }  // namespace lockstep::simulator::posix
