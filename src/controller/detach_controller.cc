@@ -33,7 +33,9 @@ runtime::Task<void> Controller::detach_watch() {
 }
 
 runtime::Task<void> Controller::hand_over_failing() {
-  const EpochEntry entry = keeper_.next(options_.peer, SiteSet{options_.peer}, primary_->last_given());
+  // What the other site was given, and has not said that it has, may never have arrived; nor will this entry then, before the two meet again.
+  const Seq base = std::max(primary_->logged_there(), Seq{first_seq_of(epoch()).value - 1});
+  const EpochEntry entry = keeper_.next(options_.peer, SiteSet{options_.peer}, base);
   const bool written = co_await keeper_.give_up(entry);
   if (!written) {
     log::error("this site can't hand over: that can't be written down here any more. {}", keeper_.has_arbiter()

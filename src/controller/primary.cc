@@ -520,6 +520,7 @@ Result<> Primary::mirrored(const wire::Mirrored& message) {
   if (found == window_.end() || found->second->mirrored) return {};  // of a record that had been answered before
   InFlight& entry = *found->second;
   entry.mirrored = true;
+  if (!entry.effect.batch.empty()) logged_there_ = std::max(logged_there_, message.seq);
   replica_.steps.note(Step::mirrored_received, entry.effect.request, message.seq, entry.effect.turns, Status::exclusive);
   for (const InodeId inode : message.orphans_open) {
     if (const auto orphan = orphans_.find(inode); orphan != orphans_.end()) orphan->second.there = true;
@@ -538,14 +539,6 @@ Primary::Load Primary::load() const {
     if (load.oldest == Instant{} || entry->since < load.oldest) load.oldest = entry->since;
   }
   return load;
-}
-
-Seq Primary::last_given() const {
-  Seq last = seq_;
-  for (const auto& [seq, entry] : window_) {
-    if (!entry->given && !entry->mirrored && seq <= last) last = Seq{seq.value - 1};
-  }
-  return last;
 }
 
 void Primary::complete_forward() {

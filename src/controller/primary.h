@@ -78,8 +78,8 @@ class Primary final : RoleHook {
   [[nodiscard]] bool alone() const { return alone_; }
   /// The area here has failed, and the other site has recorded that it goes on without this one: what was given to it is complete (C7).
   void complete_forward();
-  /// The last effect that the other site was given.
-  [[nodiscard]] Seq last_given() const;
+  /// The last effect that left a record, of which the other site has said that it has it.
+  [[nodiscard]] Seq logged_there() const { return logged_there_; }
   /// Waits until no effect is in flight. False: the session ended before. Suspends.
   runtime::Task<bool> drained();
   /// Waits until the other site has recorded epoch `number`. False: the session ended before. Suspends.
@@ -264,6 +264,7 @@ class Primary final : RoleHook {
   peer::Session* session_ = nullptr;
   std::uint64_t sessions_ = 0;
   std::uint64_t forwarded_in_work_ = 0;
+  Seq logged_there_;
   bool live_ = false;               // the session gets effects as they are made
   bool alone_ = false;
   bool held_ = false;

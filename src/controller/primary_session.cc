@@ -141,6 +141,7 @@ runtime::Task<Result<>> Primary::catch_up(peer::Link& link, peer::Session& sessi
     if (!fetched) co_return fetched;
   }
   seq_ = std::max({seq_, replica_.logged(), theirs.applied, theirs.logged});
+  logged_there_ = std::max(logged_there_, theirs.logged);
   co_await replica_.say_stable();  // before the records of which the secondary may keep no more
   const Result<> sent =
       co_await send_missing(session, theirs.logged, plan.window ? std::optional<Seq>(plan.window_after) : std::nullopt);

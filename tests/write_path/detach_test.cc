@@ -74,6 +74,25 @@ TEST_CASE("C7, the primary's medium fails for a moment: it hands over, and its h
   sites.mend(kEast, {1, 2});
 }
 
+TEST_CASE("C7, the primary's medium fails, and the other site hears nothing of it: the two go on when they meet", "[detach]") {
+  Sites sites(515);
+  simulator::Cluster& cluster = sites.cluster;
+  cluster.universe().network().block(cluster.machine(kEast), cluster.machine(kWest), true);
+  sim::Storage& storage = cluster.machine(kEast).storage();
+  unsigned writes = 0;
+  storage.before_write = [&](std::uint64_t) { sites.medium(kEast).write_error_permille = writes++ == 0 ? 1000 : 0; };
+  Write appended;
+  sites.start(kEast, std::nullopt, 1, appended);
+  REQUIRE(sites.run_until([&] { return sites.state(kEast) == State::detached; }));
+  REQUIRE(sites.run_until([&] { return cluster.site(kEast).controller().keeper().membership().sole(SiteId{1}); }));
+  CHECK_FALSE(appended.ended);
+  storage.before_write = nullptr;
+  cluster.kill(kWest);
+  sites.start_again(kWest);
+  cluster.universe().network().block(cluster.machine(kEast), cluster.machine(kWest), false);
+  sites.mend(kEast, {});
+}
+
 TEST_CASE("C7, the primary's medium fails for good: the other site goes on when it is told to", "[detach]") {
   Sites sites(520);
   sites.medium(kEast).write_error_permille = 1000;

@@ -73,7 +73,7 @@ std::optional<History::Origin> History::origin(const Block& block, Value value) 
   if (found == writes_.end()) return std::nullopt;
   const auto w = std::ranges::find(found->second, value, &Write::value);
   if (w == found->second.end()) return std::nullopt;
-  return Origin{w->site, w->from};
+  return Origin{w->site, w->from, w->to.has_value()};
 }
 
 std::optional<std::string> History::read(const Block& block, Value value, Site site, Instant from, Instant to) const {

@@ -55,6 +55,7 @@ class History {
   struct Origin {
     Site site;
     Instant from;
+    bool acknowledged;
   };
   /// Nullopt: nobody wrote it there.
   [[nodiscard]] std::optional<Origin> origin(const Block& block, Value value) const;
