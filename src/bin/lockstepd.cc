@@ -5,6 +5,8 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
@@ -12,6 +14,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "area/superblock_format.h"
 #include "area/superblocks.h"
 #include "config/config.h"
 #include "core/log.h"
@@ -27,6 +30,7 @@
 #include "uring/net.h"
 #include "uring/pool.h"
 #include "uring/signals.h"
+#include "wire/messages.h"
 
 namespace {
 
@@ -255,7 +259,7 @@ int main(int argc, char** argv) {
   app.add_option("--site", started.site, "name of this site in it")->envname("LOCKSTEP_SITE")->required();
   app.add_option("--without-area", started.without_area, "leave the area alone, and let hosts here work through the other site; why, for status")
       ->check([](const std::string& why) { return why.empty() ? std::string("say why: it is shown by lockstep status") : std::string(); });
-  app.set_version_flag("--version", std::string("lockstepd ") + LOCKSTEP_VERSION);
+  app.set_version_flag("--version", fmt::format("lockstepd {}, protocol {}, area format {}", LOCKSTEP_VERSION, wire::kProtocolVersion, area::kFormatVersion));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
