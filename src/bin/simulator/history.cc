@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "core/check.h"
@@ -11,6 +12,13 @@ namespace lockstep::simulator {
 namespace {
 
 constexpr Instant kNotYet{INT64_MAX};
+
+/// The one with this number, which are given in order; null: none.
+template <class All, class Number>
+auto* find_numbered(All& all, std::uint64_t number, Number of) {
+  const auto found = std::ranges::lower_bound(all, number, {}, of);
+  return found == all.end() || std::invoke(of, *found) != number ? nullptr : &*found;
+}
 
 }  // namespace
 
@@ -51,28 +59,25 @@ Value History::write_began(const Block& block, Site site, Instant at) {
 }
 
 void History::write_ended(const Block& block, Value value, Instant at) {
-  for (Write& w : writes_[block]) {
-    if (w.value != value) continue;
-    acknowledge(w, at, unstable_[block.first]);
-    // It began after what tore the block, and it is whole.
-    for (Site site = 0; site < 2; ++site) {
-      const auto torn = torn_[site].find(block);
-      if (torn != torn_[site].end() && w.from > torn->second && stands(w, site) == Stands::yes) torn_[site].erase(torn);
-    }
+  Write* const w = find_numbered(writes_[block], value, &Write::value);
+  if (w == nullptr) return;
+  acknowledge(*w, at, unstable_[block.first]);
+  // It began after what tore the block, and it is whole.
+  for (Site site = 0; site < 2; ++site) {
+    const auto torn = torn_[site].find(block);
+    if (torn != torn_[site].end() && w->from > torn->second && stands(*w, site) == Stands::yes) torn_[site].erase(torn);
   }
 }
 
 void History::write_refused(const Block& block, Value value) {
-  for (Write& w : writes_[block]) {
-    if (w.value == value) w.refused = true;
-  }
+  if (Write* const w = find_numbered(writes_[block], value, &Write::value)) w->refused = true;
 }
 
 std::optional<History::Origin> History::origin(const Block& block, Value value) const {
   const auto found = writes_.find(block);
   if (found == writes_.end()) return std::nullopt;
-  const auto w = std::ranges::find(found->second, value, &Write::value);
-  if (w == found->second.end()) return std::nullopt;
+  const Write* const w = find_numbered(found->second, value, &Write::value);
+  if (w == nullptr) return std::nullopt;
   return Origin{w->site, w->from, w->to.has_value()};
 }
 
@@ -84,8 +89,8 @@ std::optional<std::string> History::read(const Block& block, Value value, Site s
   bool has_end = true;
   const bool meanwhile = from <= parted_;  // the sites parted or met while it was under way
   if (value != 0) {
-    const auto w = std::ranges::find(writes, value, &Write::value);
-    if (w == writes.end()) return fmt::format("{} block {} holds {}, which nobody wrote there", block.first, block.second, value);
+    const Write* const w = find_numbered(writes, value, &Write::value);
+    if (w == nullptr) return fmt::format("{} block {} holds {}, which nobody wrote there", block.first, block.second, value);
     if (w->refused) return fmt::format("{} block {} holds {}, whose write was refused", block.first, block.second, value);
     if (w->from > to) return fmt::format("{} block {} holds {} before it was written", block.first, block.second, value);
     if (meanwhile) return std::nullopt;
@@ -99,11 +104,12 @@ std::optional<std::string> History::read(const Block& block, Value value, Site s
     if (has_end) acknowledged = *w->to;
   }
   if (!has_end || meanwhile) return std::nullopt;
-  for (const Write& other : writes) {
-    if (other.value == value || stands(other, site) != Stands::yes) continue;
-    if (other.from > acknowledged && *other.to < from) {
+  // They stand in the order in which they began.
+  for (auto other = std::ranges::upper_bound(writes, acknowledged, {}, &Write::from); other != writes.end() && other->from < from; ++other) {
+    if (other->value == value || stands(*other, site) != Stands::yes) continue;
+    if (*other->to < from) {
       return fmt::format("{} block {}: a read from {} to {} ns saw {}, acknowledged at {}, although {} was written from {} to {} ns",
-                         block.first, block.second, from.ns, to.ns, value, acknowledged.ns, other.value, other.from.ns, other.to->ns);
+                         block.first, block.second, from.ns, to.ns, value, acknowledged.ns, other->value, other->from.ns, other->to->ns);
     }
   }
   return std::nullopt;
@@ -124,15 +130,11 @@ std::uint64_t History::append_began(const std::string& file, Site site, Instant 
 }
 
 void History::append_ended(const std::string& file, std::uint64_t record, Instant at) {
-  for (Record& r : records_[file]) {
-    if (r.number == record) acknowledge(r, at, unstable_[file]);
-  }
+  if (Record* const r = find_numbered(records_[file], record, &Record::number)) acknowledge(*r, at, unstable_[file]);
 }
 
 void History::append_refused(const std::string& file, std::uint64_t record) {
-  for (Record& r : records_[file]) {
-    if (r.number == record) r.refused = true;
-  }
+  if (Record* const r = find_numbered(records_[file], record, &Record::number)) r->refused = true;
 }
 
 std::optional<std::string> History::final_records(const std::string& file, const std::vector<std::uint64_t>& records) const {
