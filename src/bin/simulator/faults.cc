@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "bin/simulator/checks.h"
 #include "bin/simulator/log_filler.h"
@@ -149,9 +150,13 @@ void Faults::heal() {
   network().weather.delay_max = delay_max_;
   for (std::size_t i = 0; i < 2; ++i) cluster_.machine(i).storage().weather.slow = {};
   stage_.resting = false;
-  const auto tended = [this] {
+  // A site whose area failed hands over first, which may take until the other one is heard again.
+  const auto leaving = [this] {
+    return std::ranges::any_of(std::array<std::size_t, 2>{0, 1}, [this](std::size_t i) { return cluster_.up(i) && cluster_.site(i).failed(); });
+  };
+  const auto tended = [&] {
     start_what_is_down();
-    return !failing_ && !taking_over_;
+    return !failing_ && !taking_over_ && !leaving();
   };
   for (int round = 0; !tended() && stage_.failure.empty(); ++round) {
     if (round == kTendingRounds) return stage_.fail("an administrator can't get a lost site replaced");
