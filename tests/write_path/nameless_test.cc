@@ -7,23 +7,13 @@ using namespace lockstep::write_path;
 namespace {
 
 runtime::Task<void> unlink_it(sim::Process& process, std::string path, HostCall& call) {
-  const Result<> done = co_await sim::Host(process).unlink(path);
-  if (!done) call.error = done.error().posix;
-  call.ended = true;
+  sim::Host host(process);
+  co_await end_with(host.unlink(path), call);
 }
 
 runtime::Task<void> close_it(sim::Process& process, sim::FileHandle file, HostCall& call) {
-  const Result<> done = co_await sim::Host(process).close(file);
-  if (!done) call.error = done.error().posix;
-  call.ended = true;
-}
-
-/// Makes it, and leaves it open.
-runtime::Task<void> make_it(sim::Process& process, std::string path, sim::FileHandle& file, HostCall& call) {
-  const Result<sim::FileHandle> made = co_await sim::Host(process).open(path, O_RDWR | O_CREAT | O_EXCL, 0644);
-  if (made) file = *made;
-  if (!made) call.error = made.error().posix;
-  call.ended = true;
+  sim::Host host(process);
+  co_await end_with(host.close(file), call);
 }
 
 runtime::Task<void> count_nameless(site::Site& site, std::optional<std::size_t>& count) {
@@ -96,7 +86,7 @@ TEST_CASE("a file that was removed while its maker was away, before that one had
   sim::FileHandle file;
   HostCall made;
   const Seq before = sites.controller(kEast).seq();
-  west.spawn(make_it(west, "/new", file, made));
+  west.spawn(open_it(west, "/new", file, made, O_RDWR | O_CREAT | O_EXCL));
   REQUIRE(sites.run_until([&] { return sites.controller(kEast).seq() > before; }));
   sites.deafen(kWest, true);
   REQUIRE(sites.run_until([&] { return sites.controller(kEast).state() == Sites::State::alone && sites.cluster.site(kEast).ready(); }));

@@ -85,9 +85,9 @@ inline runtime::Task<void> write_it(sim::Process& process, sim::FileHandle file,
   call.ended = true;
 }
 
-inline runtime::Task<void> open_it(sim::Process& process, std::string path, sim::FileHandle& file, HostCall& call) {
+inline runtime::Task<void> open_it(sim::Process& process, std::string path, sim::FileHandle& file, HostCall& call, std::uint32_t flags = O_RDWR) {
   sim::Host host(process);
-  const Result<sim::FileHandle> opened = co_await host.open(path, O_RDWR, 0);
+  const Result<sim::FileHandle> opened = co_await host.open(path, flags, 0644);
   if (opened) file = *opened;
   if (!opened) call.error = opened.error().posix;
   call.ended = true;
