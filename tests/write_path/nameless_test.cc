@@ -81,6 +81,8 @@ TEST_CASE("a file that only a site had open which died goes when that one is bac
 }
 
 TEST_CASE("a file that was removed while its maker was away, before that one had heard of it, was made", "[nameless]") {
+  const bool log_forgets = GENERATE(false, true);
+  CAPTURE(log_forgets);
   Sites sites(892);
   sim::Process& west = *sites.hosts[kWest];
   sim::FileHandle file;
@@ -93,6 +95,7 @@ TEST_CASE("a file that was removed while its maker was away, before that one had
   REQUIRE_FALSE(made.ended);
   sites.await(sites.call(kEast, [&](HostCall& call) { return unlink_it(*sites.hosts[kEast], "/new", call); }));
   REQUIRE(sites.run_until([&] { return sites.nameless(kEast) == 0; }));
+  if (log_forgets) sites.fill_log(kEast);
   sites.deafen(kWest, false);
   REQUIRE(sites.run_until([&] { return sites.cluster.in_sync(); }));
   sites.await(made);
