@@ -139,6 +139,17 @@ TEST_CASE("a call whose answer is lost may be seen at one site and not yet at th
   }
 }
 
+TEST_CASE("a change that stands everywhere is not known to the kernel that made it before its answer") {
+  for (const bool answered : {false, true}) {
+    Judge j;
+    const auto made = j.check.began(make(What::create, {"a", "x"}));
+    CHECK(j.alone(make(What::look, {"a", "x"}), file(0)));
+    j.check.seen_by_all();
+    if (answered) CHECK(j.ends(made, kDone));
+    CHECK(j.alone(make(What::look, {"a", "x"}), failed(ENOENT)) == !answered);
+  }
+}
+
 TEST_CASE("a change that somebody has seen may be undone only while it has no answer") {
   for (const bool answered : {false, true}) {
     Judge j;

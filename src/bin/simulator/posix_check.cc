@@ -380,12 +380,12 @@ std::optional<std::string> Check::listed(Id id, const std::set<std::string>& nam
 void Check::lost(Id id) {
   if (stopped_) return;
   if (calls_.at(id).reads()) return refused(id);
-  ++lost_;
+  lost_.insert(id);
 }
 
 void Check::seen_by_all() {
   for (World& world : worlds_) {
-    for (std::size_t i = 1; i < world.steps.size(); ++i) world.steps[i].answered = true;
+    for (std::size_t i = 1; i < world.steps.size(); ++i) world.steps[i].answered = world.steps[i].answered || lost_.contains(world.steps[i].by);
     fold(world);
   }
 }

@@ -42,7 +42,8 @@ class Check {
   void lost(Id id);
   /// It has done nothing, for a reason that is not of POSIX: no space, a reservation.
   void refused(Id id);
-  /// Whatever took effect so far is seen by everybody, also where its answer never comes: nothing is in flight between the sites.
+  /// Whatever took effect so far, and has an answer or will never get one, is seen by everybody: nothing is in flight between the sites. The kernel of
+  /// who waits for his answer knows of it when that comes.
   void seen_by_all();
   /// What has no answer yet may be undone, also if somebody has seen it, who is lost as well or sees something else now: the site that had ordered it is
   /// lost before the other one had it. Nothing more is judged if somebody has.
@@ -53,7 +54,7 @@ class Check {
   [[nodiscard]] bool stopped() const { return stopped_; }
   [[nodiscard]] bool gave_up() const { return gave_up_; }
   /// It is better to begin with another tree: there is little left to judge in this one, or nothing.
-  [[nodiscard]] bool spent() const { return stopped_ || lost_ >= kLostMax; }
+  [[nodiscard]] bool spent() const { return stopped_ || lost_.size() >= kLostMax; }
   [[nodiscard]] std::uint64_t judged() const { return judged_; }
   [[nodiscard]] std::size_t worlds() const { return worlds_.size(); }
 
@@ -132,7 +133,8 @@ class Check {
   std::map<Id, Call> calls_;  ///< without an answer, or before one that has none
   std::vector<World> worlds_;
   Id next_ = 1;
-  std::uint64_t judged_ = 0, lost_ = 0, tries_ = 0, all_tries_ = 0;
+  std::set<Id> lost_;
+  std::uint64_t judged_ = 0, tries_ = 0, all_tries_ = 0;
   bool stopped_ = false, gave_up_ = false;
 };
 
