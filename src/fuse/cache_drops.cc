@@ -138,6 +138,7 @@ bool CacheDrops::now(const Drop& drop) {
       if (state_.inodes.may_keep_pages(drop.inode, drop.range) || must_grow(drop.inode, drop.range) || must_shrink(drop.inode)) return false;
       return attributes_now(drop.inode, false);
     case Drop::Kind::name:
+      state_.changed_names.changed(drop.inode, drop.name);
       if (state_.inodes.may_keep_names(drop.inode)) return false;
       ++state_.counters.drops_needless;
       return true;
@@ -179,7 +180,7 @@ Task<void> CacheDrops::attributes(InodeId inode, bool listing) {
     if (now >= deadline || state_.stop.requested()) {
       // With every name looked up again the kernel is told again, too.
       log::warning("inode {}: the kernel was told of it and still does not know it; all names are dropped", inode.value);
-      all_names();
+      state_.drop_all_names();
       co_return;
     }
     (void)co_await state_.world.clock.sleep_until(now + pause, state_.stop);
@@ -268,11 +269,11 @@ Task<void> CacheDrops::name(InodeId directory, std::string name) {
   if (outcome != Dropped::late) co_return;
   ++state_.counters.names_late;
   state_.inodes.contended(directory, state_.world.clock.now() + state_.options.names_contended);
-  all_names();
+  state_.drop_all_names();
 }
 
 Task<void> CacheDrops::everything() {
-  all_names();
+  state_.drop_all_names();
   const std::vector<InodeId> known = state_.inodes.all_known();
   std::vector<InodeId> used;
   Scope scope(state_.world.scheduler);
@@ -297,7 +298,7 @@ Task<void> CacheDrops::everything() {
   const Instant taken = state_.listing_answered_at + kPatienceForReply;
   if (state_.listing_answered_at == Instant{} || state_.world.clock.now() >= taken) co_return;
   (void)co_await state_.world.clock.sleep_until(taken, state_.stop);
-  all_names();
+  state_.drop_all_names();
   for (const InodeId inode : known) {
     if (state_.inodes.is_listed(inode)) (void)attributes_now(inode, true);
   }
@@ -323,12 +324,6 @@ Task<void> CacheDrops::unused(std::vector<InodeId> inodes) {
   for (const InodeId inode : unknown) {
     if (state_.inodes.known(inode)) co_await attributes(inode, state_.inodes.is_listed(inode));
   }
-}
-
-void CacheDrops::all_names() {
-  ++state_.counters.epochs;
-  state_.inodes.all_names_dropped();
-  state_.kernel.drop_all_names();
 }
 
 }  // namespace lockstep::fuse

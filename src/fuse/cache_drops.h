@@ -60,7 +60,6 @@ class CacheDrops {
   [[nodiscard]] std::optional<std::uint64_t> size_of(InodeId inode);
   runtime::Task<void> load_size(InodeId inode);
   runtime::Task<void> name(InodeId directory, std::string name);
-  void all_names();
 
   MountState& state_;
   FileWrites& writes_;

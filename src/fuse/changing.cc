@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/check.h"
@@ -149,11 +150,44 @@ Task<void> Changing::reserve(HostRequest request) {
   state_.answer_error(request, outcome.error);
 }
 
+Task<bool> Changing::expect(const HostRequest& request, Operation& operation) {
+  volume::Miss miss;
+  const auto look = [&](InodeId directory, std::string_view name) {
+    if (state_.changed_names.is_changed(directory, name)) return wire::kSomethingElse;
+    auto found = state_.volume.lookup(directory, name);
+    if (found.miss() != nullptr) miss = std::move(*found.miss());
+    return found.value() == nullptr ? kNoInode : found.value()->inode;
+  };
+  for (;;) {
+    operation.expects = look(request.inode, request.name);
+    if (operation.kind == OpKind::rename && miss.empty()) operation.other_expects = look(request.other, request.other_name);
+    if (miss.empty()) break;
+    const bool loaded = co_await load_or_answer(state_, request, std::exchange(miss, {}));
+    if (!loaded) co_return false;
+  }
+  if (state_.serving.now()) co_return true;
+  co_return co_await state_.served(request);
+}
+
+void Changing::mistook(OpKind kind, InodeId expected, InodeId other_expected) {
+  ++state_.counters.names_mistaken;
+  // What it moves it believes under the new name, unless all that it was told before counts for nothing.
+  if (kind == OpKind::rename) state_.drop_all_names();
+  for (const InodeId counted_down : {expected, other_expected}) {
+    if (counted_down != kNoInode && counted_down != wire::kSomethingElse) (void)state_.kernel.drop_attributes(counted_down);
+  }
+}
+
 Task<void> Changing::carry_out(HostRequest request) {
-  std::optional<Move> move;
-  if (request.op == HostOp::rename) move.emplace(state_, request);
   Operation operation = operation_of(request);
   const OpKind kind = operation.kind;
+  if (kind == OpKind::unlink || kind == OpKind::rmdir || kind == OpKind::rename) {
+    const bool known = co_await expect(request, operation);
+    if (!known) co_return;
+  }
+  const InodeId expected = operation.expects, other_expected = operation.other_expects;
+  std::optional<Move> move;
+  if (request.op == HostOp::rename) move.emplace(state_, request);
   const bool takes_privileges = kind == OpKind::allocate && operation.kill_suid_gid && may_have_privileges(request.inode);
   Outcome outcome = co_await state_.change(request, std::move(operation), Bytes(), request.lease);
   // One effect allocates only so much: the rest is asked for again. It can't be let go any more.
@@ -166,6 +200,7 @@ Task<void> Changing::carry_out(HostRequest request) {
   }
   // The kernel does not expect that the mode has changed.
   if (takes_privileges) (void)state_.kernel.drop_attributes(request.inode);
+  if (outcome.unexpected) mistook(kind, expected, other_expected);
   answer(request, outcome);
   recount_links(request, outcome);
   if (kind == OpKind::set_attributes) trim_if_asked(request.inode, outcome);

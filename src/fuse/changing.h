@@ -28,6 +28,10 @@ class Changing {
  private:
   runtime::Task<void> reserve(runtime::HostRequest request);
   runtime::Task<void> carry_out(runtime::HostRequest request);
+  /// Says in `operation` what the kernel takes its names for (changed_names.h). False: the request was answered.
+  runtime::Task<bool> expect(const runtime::HostRequest& request, wire::Operation& operation);
+  /// The kernel is about to take these for what was removed or moved, and one of them was not.
+  void mistook(wire::OpKind kind, InodeId expected, InodeId other_expected);
   void recount_links(const runtime::HostRequest& request, const wire::Outcome& outcome);
   runtime::Task<void> open_truncated(runtime::HostRequest request);
   runtime::Task<void> create(runtime::HostRequest request);

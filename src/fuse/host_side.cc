@@ -129,7 +129,10 @@ void HostSide::handle(HostRequest request) {
     case HostOp::flush:
     case HostOp::setlk:  // waits where a signal finds it
     case HostOp::read:   // these two wait with what they hold locked
-    case HostOp::write: return dispatch(std::move(request));
+    case HostOp::write:
+    case HostOp::unlink:  // and these three with what the kernel has under their names
+    case HostOp::rmdir:
+    case HostOp::rename: return dispatch(std::move(request));
     default: break;
   }
   if (state_.serving.now()) return dispatch(std::move(request));
@@ -222,6 +225,7 @@ void HostSide::unmounted(bool cut_off) {
   // No handle will be closed any more.
   const std::vector<InodeId> open = state_.inodes.all_open();
   state_.inodes.clear();
+  state_.changed_names.clear();
   listings_.clear();
   locks_.unmounted();
   for (const InodeId inode : open) changing_.last_handle_closed(inode, 0);

@@ -152,8 +152,14 @@ Listings::Step Listings::answer(const HostRequest& request, InodeId parent, cons
   state_.inodes.listed(request.inode);
   state_.listing_answered_at = state_.world.clock.now();
   const std::size_t taken = state_.kernel.reply(request.unique, reply).value_or(0);
-  for (std::size_t i = taken; i < reply.entries.size(); ++i) {
-    if (counted(reply.entries[i])) state_.inodes.forget(reply.entries[i].entry.attributes.inode, 1);
+  for (std::size_t i = 0; i < reply.entries.size(); ++i) {
+    const ListedEntry& entry = reply.entries[i];
+    if (!counted(entry)) continue;
+    if (i < taken) {
+      state_.changed_names.told(request.inode, entry.name);
+    } else {
+      state_.inodes.forget(entry.entry.attributes.inode, 1);
+    }
   }
   return Step::answered;
 }

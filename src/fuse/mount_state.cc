@@ -124,6 +124,12 @@ Task<void> MountState::watch_signalled() {
   watching = false;
 }
 
+void MountState::drop_all_names() {
+  ++counters.epochs;
+  inodes.all_names_dropped();
+  kernel.drop_all_names();
+}
+
 EntryReply MountState::entry_of(const HostAttributes& attributes, InodeId directory) {
   if (!serving.now()) return {attributes, Duration::zero(), Duration::zero()};
   return {attributes, options.attributes_valid, is_contended(directory) ? Duration::zero() : options.entries_valid};

@@ -11,6 +11,7 @@
 
 #include "area/area.h"
 #include "controller/changes.h"
+#include "fuse/changed_names.h"
 #include "fuse/inode_table.h"
 #include "fuse/serving.h"
 #include "runtime/world.h"
@@ -36,6 +37,7 @@ struct HostCounters {
   std::uint64_t drops_needless = 0;   ///< the kernel keeps nothing of it
   std::uint64_t helper_hops = 0;      ///< drops that waited for a thread
   std::uint64_t names_late = 0, epochs = 0, retries = 0;
+  std::uint64_t names_mistaken = 0;   ///< removals and renames by names that another site had changed since the kernel looked them up
   std::uint64_t shrinks_late = 0;     ///< sizes that the kernel did not ask for in time: asked for again before the next drop
   std::uint64_t answered_early = 0;   ///< write-backs that a drop waited for
   std::uint64_t bad_reads = 0;        ///< answered with EIO
@@ -63,6 +65,7 @@ struct MountState {
   controller::Changes& changes;
   const HostOptions options;
   InodeTable inodes;
+  ChangedNames changed_names;
   Serving serving;
   runtime::Scope scope;
   runtime::Stop stop;   ///< waits for the kernel are given up
@@ -109,6 +112,7 @@ struct MountState {
   /// The errno for a host; what is not the host's own error is logged, with `request`.
   [[nodiscard]] int errno_of(const Error& error, const runtime::HostRequest& request);
 
+  void drop_all_names();
   /// An object as the kernel is told of it. While hosts are not served without validity: the answer to a change goes out
   /// whenever it is done, and what it says may be old then.
   /// `directory`: where it has the name that is handed out with it; kNoInode: it comes without one.

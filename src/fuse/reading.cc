@@ -63,9 +63,14 @@ bool Reading::has_value(volume::Attempt<T>& attempt, const HostRequest& request,
 bool Reading::lookup(const HostRequest& request, volume::Miss& miss) {
   if (request.name == "." || request.name == "..") return find_again(request, miss);
   auto found = state_.volume.lookup(request.inode, request.name);
+  const bool absent = found.error() != nullptr && found.error()->posix == ENOENT;
   bool done = false;
-  if (!has_value(found, request, miss, done)) return done;
-  state_.hand_out(request, request.inode, state_.entry_of(*found.value(), request.inode), found.value()->inode);
+  if (!has_value(found, request, miss, done)) {
+    if (absent) state_.changed_names.told(request.inode, request.name);
+    return done;
+  }
+  const bool told = state_.hand_out(request, request.inode, state_.entry_of(*found.value(), request.inode), found.value()->inode);
+  if (told) state_.changed_names.told(request.inode, request.name);
   return true;
 }
 

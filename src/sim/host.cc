@@ -1,4 +1,4 @@
-// host.cc - system calls on names; those on open files are in host_file.cc.
+// host.cc - system calls on names; those on open files are in host_file.cc, rename(2) in host_rename.cc.
 #include "sim/host.h"
 
 #include <fcntl.h>
@@ -28,6 +28,11 @@ Result<> done_or_error(const OwnedReply& reply) {
   return {};
 }
 
+bool is_directory(Mount& mount, InodeId inode) {
+  const KnownInode* known = mount.find(inode);
+  return known != nullptr && S_ISDIR(known->type);
+}
+
 }  // namespace
 
 Task<OwnedReply> Host::ask(std::shared_ptr<Mount> mount, Request request) {
@@ -35,7 +40,9 @@ Task<OwnedReply> Host::ask(std::shared_ptr<Mount> mount, Request request) {
   co_return co_await answer;
 }
 
-Task<Result<InodeId>> Host::find_locked(std::shared_ptr<Mount> mount, InodeId directory, std::string name) {
+Task<Result<InodeId>> Host::find_locked(std::shared_ptr<Mount> mount, InodeId directory, std::string name, bool again) {
+  if (mount->is_dead(directory)) co_return fail_posix(ENOENT);
+  if (again) mount->drop_cached_name(directory, name);
   if (const auto cached = mount->cached_name(directory, name)) co_return *cached;
   co_return co_await look_up(mount, directory, std::move(name));
 }
@@ -64,7 +71,7 @@ Task<Result<InodeId>> Host::find(std::shared_ptr<Mount> mount, InodeId directory
   co_return found;
 }
 
-Task<Result<InodeId>> Host::walk(std::shared_ptr<Mount> mount, std::string path) {
+Task<Result<InodeId>> Host::walk(std::shared_ptr<Mount> mount, std::string path, bool again) {
   if (mount == nullptr) co_return fail_posix(ENOTCONN);
   InodeId at = kRootInode;
   std::size_t from = 0;
@@ -73,6 +80,7 @@ Task<Result<InodeId>> Host::walk(std::shared_ptr<Mount> mount, std::string path)
     const std::string name = path.substr(from, slash - from);
     from = slash + 1;
     if (name.empty()) continue;
+    if (again) mount->drop_cached_name(at, name);
     const auto next = co_await find(mount, at, name);
     if (!next.has_value()) co_return next;
     at = *next;
@@ -80,12 +88,12 @@ Task<Result<InodeId>> Host::walk(std::shared_ptr<Mount> mount, std::string path)
   co_return at;
 }
 
-Task<Result<Host::Place>> Host::walk_to_parent(std::string path) {
+Task<Result<Host::Place>> Host::walk_to_parent(std::string path, bool again) {
   Place place;
   place.mount = process_.machine().mount();
   const std::size_t slash = path.rfind('/');
   place.name = path.substr(slash + 1);
-  const auto directory = co_await walk(place.mount, path.substr(0, slash));
+  const auto directory = co_await walk(place.mount, path.substr(0, slash), again);
   if (!directory.has_value()) co_return std::unexpected(directory.error());
   place.directory = *directory;
   if (place.mount->find(place.directory) == nullptr) co_return fail_posix(ESTALE);
@@ -145,7 +153,7 @@ Task<Result<FileHandle>> Host::create(Place place, std::uint32_t flags, std::uin
   const auto lock = place.mount->find(place.directory)->lock;
   co_await LockTurn(process_, lock, true);
   const auto found = co_await find_locked(place.mount, place.directory, place.name);
-  if (found.has_value() || found.error().posix != ENOENT) {
+  if (found.has_value() || found.error().posix != ENOENT || place.mount->is_dead(place.directory)) {
     lock->unlock(true);
     if (!found.has_value()) co_return std::unexpected(found.error());
     if ((flags & O_EXCL) != 0) co_return fail_posix(EEXIST);
@@ -225,20 +233,18 @@ Task<Result<>> Host::truncate(std::string path, std::uint64_t size) {
   co_return co_await setattr(std::move(path), what);
 }
 
-/// Takes the locks of those objects that are no directories, as Linux does behind the locks of the directories whose names change. In the
-/// order of their numbers, so that two calls do not wait for each other.
-Task<std::vector<std::shared_ptr<KernelLock>>> Host::lock_objects(std::shared_ptr<Mount> mount, std::set<InodeId> inodes) {
-  std::vector<std::shared_ptr<KernelLock>> locks;
+Task<Host::Locks> Host::lock_objects(std::shared_ptr<Mount> mount, std::vector<InodeId> inodes) {
+  Locks locks;
   for (const InodeId inode : inodes) {
     const KnownInode* known = mount->find(inode);
-    if (known == nullptr || known->type == 0 || known->type == S_IFDIR) continue;
+    if (known == nullptr) continue;
     locks.push_back(known->lock);
     co_await LockTurn(process_, locks.back(), true);
   }
   co_return locks;
 }
 
-void Host::unlock(const std::vector<std::shared_ptr<KernelLock>>& locks) {
+void Host::unlock(const Locks& locks) {
   for (const auto& lock : locks) lock->unlock(true);
 }
 
@@ -248,12 +254,13 @@ Task<Result<>> Host::make(HostOp op, std::string path, std::uint32_t mode, std::
   const auto lock = place->mount->find(place->directory)->lock;
   co_await LockTurn(process_, lock, true);
   const auto found = co_await find_locked(place->mount, place->directory, place->name);
-  if (found.has_value() || found.error().posix != ENOENT) {
+  if (found.has_value() || found.error().posix != ENOENT || place->mount->is_dead(place->directory)) {
     lock->unlock(true);
     if (found.has_value()) co_return fail_posix(EEXIST);
     co_return std::unexpected(found.error());
   }
-  const auto locks = co_await lock_objects(place->mount, {other});
+  // What gets another name. A directory gets none: the daemon says so.
+  const auto locks = co_await lock_objects(place->mount, is_directory(*place->mount, other) ? std::vector<InodeId>{} : std::vector{other});
   Request request;
   request.op = op;
   request.inode = place->directory;
@@ -283,11 +290,17 @@ Task<Result<>> Host::link(std::string old_path, std::string new_path) {
 }
 
 Task<Result<>> Host::take_away(HostOp op, std::string path) {
-  const auto place = co_await walk_to_parent(path);
+  const Result<> done = co_await take_away_once(op, path, false);
+  if (done || done.error().posix != ESTALE) co_return done;
+  co_return co_await take_away_once(op, path, true);
+}
+
+Task<Result<>> Host::take_away_once(HostOp op, std::string path, bool again) {
+  const auto place = co_await walk_to_parent(path, again);
   if (!place.has_value()) co_return std::unexpected(place.error());
   const auto lock = place->mount->find(place->directory)->lock;
   co_await LockTurn(process_, lock, true);
-  const auto found = co_await find_locked(place->mount, place->directory, place->name);
+  const auto found = co_await find_locked(place->mount, place->directory, place->name, again);
   if (!found.has_value()) {
     lock->unlock(true);
     co_return std::unexpected(found.error());
@@ -298,6 +311,7 @@ Task<Result<>> Host::take_away(HostOp op, std::string path) {
   request.inode = place->directory;
   request.name = place->name;
   const OwnedReply reply = co_await ask(place->mount, request);
+  if (op == HostOp::rmdir && reply.error() == 0) place->mount->bury(*found);
   unlock(locks);
   lock->unlock(true);
   co_return done_or_error(reply);
@@ -306,46 +320,6 @@ Task<Result<>> Host::take_away(HostOp op, std::string path) {
 Task<Result<>> Host::unlink(std::string path) { co_return co_await take_away(HostOp::unlink, std::move(path)); }
 
 Task<Result<>> Host::rmdir(std::string path) { co_return co_await take_away(HostOp::rmdir, std::move(path)); }
-
-Task<Result<>> Host::rename(std::string old_path, std::string new_path, std::uint32_t flags) {
-  const auto from = co_await walk_to_parent(old_path);
-  if (!from.has_value()) co_return std::unexpected(from.error());
-  const auto to = co_await walk_to_parent(new_path);
-  if (!to.has_value()) co_return std::unexpected(to.error());
-  // Both directories, in one order, so that two renames do not wait for each other.
-  const InodeId first = std::min(from->directory, to->directory);
-  const InodeId second = std::max(from->directory, to->directory);
-  const KnownInode* first_known = from->mount->find(first);
-  const KnownInode* second_known = from->mount->find(second);
-  if (from->mount != to->mount || first_known == nullptr || second_known == nullptr) co_return fail_posix(ESTALE);
-  const auto first_lock = first_known->lock;
-  const auto second_lock = second_known->lock;
-  co_await LockTurn(process_, first_lock, true);
-  if (first != second) co_await LockTurn(process_, second_lock, true);
-  Result<> result;
-  const auto source = co_await find_locked(from->mount, from->directory, from->name);
-  if (source.has_value()) {
-    // What has the name is asked for, whatever is kept, as in Linux; it has a link less afterwards, whoever replaces it meanwhile.
-    const auto replaced = co_await look_up(from->mount, to->directory, to->name);
-    const auto locks = co_await lock_objects(from->mount, replaced.has_value() ? std::set<InodeId>{*source, *replaced} : std::set<InodeId>{*source});
-    Request request;
-    request.op = HostOp::rename;
-    request.inode = from->directory;
-    request.name = from->name;
-    request.other = to->directory;
-    request.other_name = to->name;
-    request.flags = flags;
-    const OwnedReply reply = co_await ask(from->mount, request);
-    result = done_or_error(reply);
-    if (result && replaced.has_value()) from->mount->distrust(*replaced);
-    unlock(locks);
-  } else {
-    result = std::unexpected(source.error());
-  }
-  if (first != second) second_lock->unlock(true);
-  first_lock->unlock(true);
-  co_return result;
-}
 
 Task<Result<std::vector<std::string>>> Host::list(std::string path) {
   const auto mount = process_.machine().mount();
@@ -369,7 +343,8 @@ Task<Result<std::vector<std::string>>> Host::list(std::string path) {
     const auto lock = known->lock;
     co_await LockTurn(process_, lock, false);
     request.op = HostOp::readdir;
-    const OwnedReply reply = co_await ask(mount, request);
+    OwnedReply reply{runtime::ErrorReply{ENOENT}, nullptr};
+    if (!mount->is_dead(*inode)) reply = co_await ask(mount, request);
     lock->unlock(false);
     const auto* listing = std::get_if<runtime::ListingReply>(&reply.reply);
     if (listing == nullptr) error = reply.error();

@@ -5,13 +5,14 @@
 //   directory, shared      LOOKUP, READDIR
 //   directory, exclusive   what changes it, with the LOOKUP before it
 //   file, exclusive        WRITE, SETATTR, and behind the directory what gives it a name or takes one away; shared for a direct write that may be parallel
+//   directory as a file    the same for what removes or replaces it, or moves it to another one: a call that waits in it sees then that it is gone
 //   page                   READ until answered; WRITE of a part of a page that is not there
 // Written data goes through at once, pages that were stored through a mapping at msync(), fsync(), close() or a drop.
 // Names are absolute paths without symlinks in between. Errors are Errc::posix; ENOTCONN: the mount is gone.
 #pragma once
 
 #include <memory>
-#include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -70,22 +71,35 @@ class Host {
   };
   runtime::Task<OwnedReply> ask(std::shared_ptr<Mount> mount, Request request);
   /// LOOKUP if need be; the caller holds the directory's lock.
-  runtime::Task<Result<InodeId>> find_locked(std::shared_ptr<Mount> mount, InodeId directory, std::string name);
+  runtime::Task<Result<InodeId>> find_locked(std::shared_ptr<Mount> mount, InodeId directory, std::string name, bool again = false);
   /// LOOKUP; the same.
   runtime::Task<Result<InodeId>> look_up(std::shared_ptr<Mount> mount, InodeId directory, std::string name);
   runtime::Task<Result<InodeId>> find(std::shared_ptr<Mount> mount, InodeId directory, std::string name);
-  runtime::Task<Result<InodeId>> walk(std::shared_ptr<Mount> mount, std::string path);
+  /// `again`: every name is asked for again, as behind ESTALE.
+  runtime::Task<Result<InodeId>> walk(std::shared_ptr<Mount> mount, std::string path, bool again = false);
   /// Behind ESTALE, as the kernel does: once more, with its last name asked for again.
   runtime::Task<Result<InodeId>> walk_again(std::shared_ptr<Mount> mount, std::string path);
-  runtime::Task<Result<Place>> walk_to_parent(std::string path);
+  runtime::Task<Result<Place>> walk_to_parent(std::string path, bool again = false);
   runtime::Task<Result<runtime::HostAttributes>> attributes(std::shared_ptr<Mount> mount, InodeId inode);
   runtime::Task<Result<FileHandle>> open_inode(std::shared_ptr<Mount> mount, InodeId inode, std::uint32_t flags);
   runtime::Task<Result<FileHandle>> create(Place place, std::uint32_t flags, std::uint32_t mode);
   runtime::Task<Result<>> make(runtime::HostOp op, std::string path, std::uint32_t mode, std::string target,
                                InodeId other);
-  runtime::Task<std::vector<std::shared_ptr<KernelLock>>> lock_objects(std::shared_ptr<Mount> mount, std::set<InodeId> inodes);
-  static void unlock(const std::vector<std::shared_ptr<KernelLock>>& locks);
+  using Locks = std::vector<std::shared_ptr<KernelLock>>;
+  /// One after the other, exclusive; those that this kernel knows.
+  runtime::Task<Locks> lock_objects(std::shared_ptr<Mount> mount, std::vector<InodeId> inodes);
+  static void unlock(const Locks& locks);
+  /// The directories of a rename, locked, and what it would make lie below itself.
+  struct Ends {
+    Locks locks;
+    std::optional<InodeId> between;  ///< the directory in one of both that is the other or leads to it
+  };
+  runtime::Task<Ends> lock_ends(std::shared_ptr<Mount> mount, InodeId from, InodeId to);
+  runtime::Task<Result<>> rename_once(std::string old_path, std::string new_path, std::uint32_t flags, bool again);
+  /// The lookups and the call, under those locks.
+  runtime::Task<Result<>> rename_locked(Place from, Place to, std::uint32_t flags, std::optional<InodeId> between, bool again);
   runtime::Task<Result<>> take_away(runtime::HostOp op, std::string path);
+  runtime::Task<Result<>> take_away_once(runtime::HostOp op, std::string path, bool again);
   runtime::Task<Result<>> change(std::shared_ptr<Mount> mount, InodeId inode, runtime::AttributeChange what);
   /// The bytes of one page, read if they are not kept.
   runtime::Task<Result<std::string>> page(FileHandle file, std::uint64_t number);

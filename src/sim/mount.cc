@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 
 #include "core/check.h"
 #include "sim/storage.h"
@@ -133,6 +134,39 @@ std::shared_ptr<KernelLock> Mount::page_lock(InodeId inode, std::uint64_t page) 
   return lock;
 }
 
+std::optional<InodeId> Mount::step_down(InodeId above, InodeId below) {
+  InodeId at = below;
+  for (const KnownInode* known = find(at); known != nullptr && known->parent != kNoInode; known = find(at)) {
+    if (known->parent == above) return at;
+    at = known->parent;
+  }
+  return std::nullopt;
+}
+
+bool Mount::put(InodeId inode, InodeId parent) {
+  KnownInode& known = inodes_[inode];
+  if (!S_ISDIR(known.type) || known.parent == parent) return true;
+  if (known.parent != kNoInode) {
+    const KnownInode* before = find(known.parent);
+    if (rename_lock_->held() || (before != nullptr && !before->lock->readable())) return false;
+  }
+  if (inode == parent || step_down(inode, parent).has_value()) return false;
+  std::erase_if(names_, [&](const auto& entry) { return entry.second.inode == inode; });
+  known.parent = parent;
+  return true;
+}
+
+void Mount::move(const std::optional<InodeId>& inode, InodeId parent) {
+  KnownInode* known = inode ? find(*inode) : nullptr;
+  if (known != nullptr && S_ISDIR(known->type)) known->parent = parent;
+}
+
+std::optional<InodeId> Mount::name_of(InodeId directory, const std::string& name) const {
+  const auto it = names_.find({directory, name});
+  if (it == names_.end()) return std::nullopt;
+  return it->second.inode;
+}
+
 void Mount::distrust(InodeId inode) {
   KnownInode* known = find(inode);
   if (known == nullptr) return;
@@ -160,6 +194,11 @@ bool Mount::forget(InodeId inode) {
   for (const auto& [unique, pending] : pending_) {
     if (pending.request.inode == inode || pending.request.other == inode) return false;
   }
+  std::vector<InodeId> below;
+  for (const auto& [other, child] : inodes_) {
+    if (child.parent == inode) below.push_back(other);
+  }
+  if (!std::ranges::all_of(below, [this](InodeId child) { return forget(child); })) return false;
   // A directory stays as long as names in it are kept.
   std::erase_if(names_, [&](const auto& entry) { return entry.second.inode == inode || entry.first.first == inode; });
   const std::uint64_t count = known->lookups;
@@ -179,7 +218,9 @@ bool Mount::forget(InodeId inode) {
 std::size_t Mount::forget_all() {
   std::vector<InodeId> all;
   for (const auto& [inode, known] : inodes_) all.push_back(inode);
-  return static_cast<std::size_t>(std::count_if(all.begin(), all.end(), [&](InodeId inode) { return forget(inode); }));
+  const std::size_t before = inodes_.size();
+  for (const InodeId inode : all) forget(inode);
+  return before - inodes_.size();
 }
 
 std::size_t Mount::fitting(const runtime::ListingReply& listing) {
@@ -212,8 +253,9 @@ std::optional<std::size_t> Mount::reply(std::uint64_t unique, const runtime::Hos
     listing->entries.resize(taken);
   }
   universe_.after(prng_.between(Duration::zero(), kEffectMax), nullptr, [self = shared_from_this(), asked, owned] {
-    self->take_effect(*asked, owned);
-    if (asked->caller == nullptr || asked->caller->alive()) asked->answered(owned);
+    const int error = self->take_effect(*asked, owned);
+    if (asked->caller != nullptr && !asked->caller->alive()) return;
+    asked->answered(error == 0 ? owned : OwnedReply{runtime::ErrorReply{error}, nullptr});
   });
   return taken;
 }
@@ -235,26 +277,28 @@ void Mount::take_attributes(const runtime::HostAttributes& attributes, Duration 
   if (attributes.size < size_before) std::fill(from, last->second.bytes.end(), '\0');
 }
 
-void Mount::take_entry(const Pending& asked, const runtime::EntryReply& entry, InodeId directory,
-                       const std::string& name, bool versioned) {
+int Mount::take_entry(const Pending& asked, const runtime::EntryReply& entry, InodeId directory,
+                      const std::string& name, bool versioned) {
   const InodeId inode = entry.attributes.inode;
-  if (inode == kNoInode) return;
+  if (inode == kNoInode) return 0;
   ++inodes_[inode].lookups;
   inodes_[inode].type = entry.attributes.mode & S_IFMT;
   take_attributes(entry.attributes, entry.attributes_valid, asked.version, versioned);
-  if (name.empty()) return;
+  if (name.empty() || name == "." || name == "..") return 0;  // none that the kernel keeps
+  if (!put(inode, directory)) return ELOOP;
   names_[{directory, name}] = CachedName{inode, universe_.now() + entry.entry_valid, asked.epoch};
+  return 0;
 }
 
-void Mount::take_effect(const Pending& asked, const OwnedReply& reply) {
+int Mount::take_effect(const Pending& asked, const OwnedReply& reply) {
   const runtime::HostRequest& request = asked.request;
   const std::string name(request.name);
   if (const auto* entry = std::get_if<runtime::EntryReply>(&reply.reply)) {
     const bool lookup = request.op == HostOp::lookup;
     if (lookup) drop_cached_name(request.inode, name);
-    const bool link = request.op == HostOp::link;
-    take_entry(asked, *entry, link ? request.inode : request.inode, name, lookup);
+    const int error = take_entry(asked, *entry, request.inode, name, lookup);
     if (!lookup) distrust(request.inode);
+    return error;
   } else if (const auto* created = std::get_if<runtime::CreateReply>(&reply.reply)) {
     take_entry(asked, created->entry, request.inode, name, false);
     distrust(request.inode);
@@ -271,7 +315,7 @@ void Mount::take_effect(const Pending& asked, const OwnedReply& reply) {
       // Names of a listing are as old as the moment at which they are made, as in Linux.
       Pending made = asked;
       made.epoch = epoch_;
-      take_entry(made, listed.entry, request.inode, listed.name, true);
+      (void)take_entry(made, listed.entry, request.inode, listed.name, true);  // what can't be put there is listed all the same
     }
   } else if (reply.error() == 0) {
     if (request.op == HostOp::unlink || request.op == HostOp::rmdir) {
@@ -281,17 +325,23 @@ void Mount::take_effect(const Pending& asked, const OwnedReply& reply) {
     } else if (request.op == HostOp::rename) {
       const std::string new_name(request.other_name);
       // What moved, and what made room for it or went the other way, have other links or another time of change.
-      for (const auto& place : {std::pair(request.inode, name), std::pair(request.other, new_name)}) {
-        if (const auto it = names_.find(place); it != names_.end()) distrust(it->second.inode);
-      }
-      drop_cached_name(request.inode, name);
-      drop_cached_name(request.other, new_name);
+      const auto moved = name_of(request.inode, name), other = name_of(request.other, new_name);
+      if (moved) distrust(*moved);
+      if (other) distrust(*other);
+      move(moved, request.other);
+      const bool exchange = (request.flags & RENAME_EXCHANGE) != 0;
+      if (exchange) move(other, request.inode);
+      // What the kernel had under the names changes places there, without being looked up, and is believed as long as it was.
+      auto from = names_.extract({request.inode, name}), to = names_.extract({request.other, new_name});
+      if (from) names_[{request.other, new_name}] = from.mapped();
+      if (to && exchange) names_[{request.inode, name}] = to.mapped();
       distrust(request.inode);
       distrust(request.other);
     }
   } else if (request.op == HostOp::lookup && reply.error() == ENOENT) {
     drop_cached_name(request.inode, name);
   }
+  return 0;
 }
 
 void Mount::cut_off() {
@@ -312,7 +362,7 @@ void Mount::abort() {
       answered(OwnedReply{runtime::ErrorReply{ENOTCONN}, nullptr});
     });
   }
-  std::vector<std::shared_ptr<KernelLock>> locks;
+  std::vector<std::shared_ptr<KernelLock>> locks{rename_lock_};
   for (const auto& [inode, known] : inodes_) {
     locks.push_back(known.lock);
     for (const auto& [page, lock] : known.page_locks) locks.push_back(lock);

@@ -8,9 +8,13 @@
 // An answer takes effect some microseconds after reply(): until then an inode that it hands out is unknown, and a
 // notification of it finds nothing, as in Linux.
 //
+// A directory has one place. Found elsewhere, because the other site moved it, it goes there, and its old name is kept no longer; not while a
+// rename between directories is under way or its old place is locked: then who asked gets ELOOP, as he does where it would come to lie below
+// itself (Linux says ESTALE in the first two cases).
+//
 // Locks, held until the request is answered: of the directory, shared in LOOKUP and READDIR, exclusive in whatever
 // changes it; of each page in READ, and in a WRITE of a part of a page that is not there. drop_name takes the first,
-// drop_pages the second. (SimHost takes them; a bare send() takes none.)
+// drop_pages the second. (Host takes them, and more; a bare send() takes none.)
 #pragma once
 
 #include <sys/stat.h>
@@ -49,6 +53,8 @@ class KernelLock {
   /// Its mount is gone: whoever waits goes on, and nobody waits any more. A daemon that was killed may have held it.
   void end();
   [[nodiscard]] bool held() const { return !ended_ && (readers_ != 0 || writer_); }
+  /// lock(false) would not wait.
+  [[nodiscard]] bool readable() const { return ended_ || (!writer_ && waiting_.empty()); }
 
  private:
   void grant();
@@ -67,6 +73,8 @@ struct KnownInode {
   std::uint64_t lookups = 0;
   std::uint64_t references = 0;  ///< open files and calls under way
   std::uint32_t type = 0;        ///< S_IFMT of its mode, which never changes; 0: no name led to it, as to the root
+  InodeId parent;                ///< of a directory: its place; kNoInode of the root
+  bool dead = false;             ///< a directory that a call on this mount removed or replaced: nothing is found or made in it any more
   bool has_attributes = false;
   runtime::HostAttributes attributes;
   Instant valid_until;
@@ -129,6 +137,19 @@ class Mount : public std::enable_shared_from_this<Mount> {
     const KnownInode* known = find(inode);
     return known != nullptr && known->type != 0 && !S_ISDIR(known->type);
   }
+  /// A directory that a call on this mount has removed.
+  [[nodiscard]] bool is_dead(InodeId inode) {
+    const KnownInode* known = find(inode);
+    return known != nullptr && known->dead;
+  }
+  /// The directory in `above` that is `below` or leads to it; nullopt where none does.
+  [[nodiscard]] std::optional<InodeId> step_down(InodeId above, InodeId below);
+  /// Held by a rename from one directory to another: no directory changes its place but by that.
+  [[nodiscard]] const std::shared_ptr<KernelLock>& rename_lock() const { return rename_lock_; }
+  /// A call has removed or replaced it.
+  void bury(InodeId directory) {
+    if (KnownInode* known = find(directory); known != nullptr && S_ISDIR(known->type)) known->dead = true;
+  }
   /// Null: unknown to this kernel.
   [[nodiscard]] KnownInode* find(InodeId inode);
   [[nodiscard]] const std::map<InodeId, KnownInode>& inodes() const { return inodes_; }
@@ -137,7 +158,7 @@ class Mount : public std::enable_shared_from_this<Mount> {
   void distrust(InodeId inode);
   /// Its size becomes `size` if it is smaller; then as distrust().
   void grow(InodeId inode, std::uint64_t size);
-  /// Memory is short: gives the inode back, unless something is open or changed. False then.
+  /// Memory is short: gives the inode back, of a directory behind those that lie in it, unless something is open or changed. False then.
   bool forget(InodeId inode);
   /// forget() for each; how many were forgotten.
   std::size_t forget_all();
@@ -158,9 +179,15 @@ class Mount : public std::enable_shared_from_this<Mount> {
     std::uint64_t epoch;
     std::uint64_t version;
   };
-  void take_effect(const Pending& asked, const OwnedReply& reply);
-  void take_entry(const Pending& asked, const runtime::EntryReply& entry, InodeId directory, const std::string& name,
-                  bool versioned);
+  /// What the caller gets instead of the reply, or 0.
+  int take_effect(const Pending& asked, const OwnedReply& reply);
+  /// The same.
+  int take_entry(const Pending& asked, const runtime::EntryReply& entry, InodeId directory, const std::string& name, bool versioned);
+  /// A directory was found in `parent`. False: it can't be put there now.
+  bool put(InodeId inode, InodeId parent);
+  /// A rename has moved what was known at `place`, if that is a directory.
+  void move(const std::optional<InodeId>& inode, InodeId parent);
+  [[nodiscard]] std::optional<InodeId> name_of(InodeId directory, const std::string& name) const;
   void take_attributes(const runtime::HostAttributes& attributes, Duration valid, std::uint64_t version,
                        bool versioned);
   static std::size_t fitting(const runtime::ListingReply& listing);
@@ -176,6 +203,7 @@ class Mount : public std::enable_shared_from_this<Mount> {
   std::map<std::uint64_t, Pending> pending_;
   std::map<std::uint64_t, std::uint64_t> sent_;
   std::map<InodeId, KnownInode> inodes_;
+  std::shared_ptr<KernelLock> rename_lock_ = std::make_shared<KernelLock>();
   std::map<std::pair<InodeId, std::string>, CachedName> names_;
 };
 

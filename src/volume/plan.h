@@ -41,6 +41,9 @@ Step<Planned> plan_release(Draft& draft, const wire::Operation& operation);
 Step<bool> walk_up(Draft& draft, InodeId directory, const std::function<bool(InodeId)>& each);
 /// The name may stand in a directory: EINVAL, ENAMETOOLONG, ENOENT (empty).
 Step<> check_name(std::string_view name);
+/// The asker's kernel, which takes a name for `expects`, is about to take that for removed: it is not what is. ESTALE where it is a directory that is
+/// there: nothing could be made in it any more at that site. Else true if it is something else at all.
+Step<bool> is_mistaken(Draft& draft, InodeId expects, InodeId removed);
 /// What a new object takes from the operation and, with setgid, from its directory.
 void set_owner(Draft::Object& object, const Draft::Object& directory, const wire::Operation& operation);
 /// `directory` gets (entries 1) or loses (-1) an entry now.

@@ -152,6 +152,16 @@ Step<Planned> plan_link(Draft& draft, const wire::Operation& operation) {
   return draft.finish({}, &it);
 }
 
+Step<bool> is_mistaken(Draft& draft, InodeId expects, InodeId removed) {
+  if (expects == kNoInode || expects == removed) return false;
+  if (expects == wire::kSomethingElse) return refuse(ESTALE);
+  const auto known = draft.inode(expects);
+  if (!known && known.error().error == ESTALE) return true;  // it went
+  if (!known) return std::unexpected(known.error());
+  if ((*known)->is_directory() && (*known)->links > 0) return refuse(ESTALE);
+  return true;
+}
+
 Step<Planned> plan_unlink(Draft& draft, const wire::Operation& operation) {
   if (const auto good = check_name(operation.name); !good) return std::unexpected(good.error());
   const auto directory = directory_of(draft, operation.inode);
@@ -168,7 +178,9 @@ Step<Planned> plan_unlink(Draft& draft, const wire::Operation& operation) {
   draft.drop_name(operation.inode, operation.name);
   draft.drop_listing(operation.inode);
   lose_name(draft, **object, operation.inode);
-  return draft.finish({}, *object);
+  wire::Outcome outcome;
+  outcome.unexpected = operation.expects != kNoInode && operation.expects != (*object)->id;
+  return draft.finish(outcome, *object);
 }
 
 Step<Planned> plan_rmdir(Draft& draft, const wire::Operation& operation) {
@@ -182,6 +194,8 @@ Step<Planned> plan_rmdir(Draft& draft, const wire::Operation& operation) {
   const auto object = draft.inode((*entry)->inode);
   if (!object) return std::unexpected(object.error());
   if ((*object)->size > 0) return refuse(ENOTEMPTY);
+  const auto mistaken = is_mistaken(draft, operation.expects, (*object)->id);
+  if (!mistaken) return std::unexpected(mistaken.error());
 
   draft.erase(entry_key(operation.inode, operation.name));
   --(*directory)->links;
@@ -189,7 +203,9 @@ Step<Planned> plan_rmdir(Draft& draft, const wire::Operation& operation) {
   draft.drop_name(operation.inode, operation.name);
   draft.drop_listing(operation.inode);
   lose_name(draft, **object, operation.inode);
-  return draft.finish({}, *object);
+  wire::Outcome outcome;
+  outcome.unexpected = *mistaken;
+  return draft.finish(outcome, *object);
 }
 
 }  // namespace lockstep::volume

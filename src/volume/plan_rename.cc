@@ -72,6 +72,16 @@ Step<> check_ends(Draft& draft, const Ends& ends, std::uint32_t flags) {
   return {};
 }
 
+/// The asker's kernel takes one of the names for something else: true, or ESTALE (is_mistaken()).
+Step<bool> is_mistaken_for(Draft& draft, const Ends& ends, const wire::Operation& op) {
+  const bool source = op.expects != kNoInode && op.expects != ends.source->id;
+  const InodeId target = ends.target == nullptr ? kNoInode : ends.target->id;
+  if (op.flags == kExchange) return source || op.other_expects != target;
+  const auto mistaken = is_mistaken(draft, op.other_expects, target);
+  if (!mistaken) return mistaken;
+  return source || *mistaken;
+}
+
 /// `object` now stands in `to` instead of `from`.
 void move(Draft& draft, Draft::Object& object, Draft::Object& from, Draft::Object& to) {
   object.ctime = draft.now;
@@ -100,10 +110,15 @@ Step<Planned> plan_rename(Draft& draft, const wire::Operation& op) {
   const auto looked = look_at_ends(draft, op);
   if (!looked) return std::unexpected(looked.error());
   const Ends& ends = *looked;
-  if (ends.target == ends.source && (op.flags & kNoReplace) == 0) return Draft::answer({}, ends.source);
-  if (const auto good = check_ends(draft, ends, op.flags); !good) return std::unexpected(good.error());
+  const bool nothing = ends.target == ends.source && (op.flags & kNoReplace) == 0;
+  const auto good = nothing ? Step<>() : check_ends(draft, ends, op.flags);
+  if (!good) return std::unexpected(good.error());
+  const auto mistaken = is_mistaken_for(draft, ends, op);
+  if (!mistaken) return std::unexpected(mistaken.error());
 
   wire::Outcome outcome;
+  outcome.unexpected = *mistaken;
+  if (nothing) return Draft::answer(outcome, ends.source);
   draft.put(entry_key(op.other, op.text), pack_entry({ends.source->id, ends.source->type()}));
   if (op.flags == kExchange) {
     draft.put(entry_key(op.inode, op.name), pack_entry({ends.target->id, ends.target->type()}));

@@ -69,6 +69,9 @@ struct LockRequest {
 inline constexpr std::uint64_t kLockLastMax = (std::uint64_t{1} << 63) - 1;
 
 /// A change that a host (or the primary itself) asks for. Which fields count is said at OpKind.
+/// What a kernel takes a name for that it does not know: another site has changed the name since that was told of it.
+inline constexpr InodeId kSomethingElse{~std::uint64_t{0}};
+
 struct Operation {
   OpKind kind{};
   InodeId inode;
@@ -89,6 +92,8 @@ struct Operation {
   bool data_only = false;    ///< sync: fdatasync
   AttributeChange change;
   LockRequest lock;
+  InodeId expects;        ///< unlink, rmdir, rename: what the asker's kernel takes `name` for; kNoInode: not known
+  InodeId other_expects;  ///< rename: the same of `text`; kNoInode: nothing has it
 };
 
 /// What became of it: `error` is an errno, 0 is success.
@@ -98,6 +103,7 @@ struct Outcome {
   std::uint64_t value = 0;             ///< bytes written; rename: the object that was replaced, if it has other names; see plan()
   std::uint64_t offset = 0;            ///< write: where the data came to stand
   bool existed = false;                ///< create: the object was there before
+  bool unexpected = false;             ///< unlink, rmdir, rename: a name was not what the asker's kernel takes it for
 };
 
 // --- what it changes -------------------------------------------------------------------------------------------------
@@ -191,7 +197,7 @@ struct SiteState {
 
 // --- messages --------------------------------------------------------------------------------------------------------
 
-inline constexpr std::uint16_t kProtocolVersion = 5;
+inline constexpr std::uint16_t kProtocolVersion = 6;
 
 /// First message each way. What does not match closes the connection, with the reason.
 struct Hello {

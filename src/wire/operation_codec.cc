@@ -139,6 +139,8 @@ Packed<schema::Operation> pack(Builder& builder, const Operation& operation) {
   b.add_data_only(operation.data_only);
   b.add_change(change);
   if (!lock.IsNull()) b.add_lock(lock);
+  b.add_expects(operation.expects.value);
+  b.add_other_expects(operation.other_expects.value);
   return b.Finish();
 }
 
@@ -163,6 +165,8 @@ void unpack(const schema::Operation& packed, Operation& into, Faults& faults) {
   into.data_only = packed.data_only();
   unpack(packed.change(), into.change, faults);
   unpack(packed.lock(), into.lock, faults);
+  into.expects = InodeId(packed.expects());
+  into.other_expects = InodeId(packed.other_expects());
   faults.require(is_about_locks(into.kind) == (packed.lock() != nullptr), "operation.lock", "of another operation, or missing");
 
   // Each at most 2^63 - 1, so that no sum of two of them overflows.
@@ -182,6 +186,7 @@ Packed<schema::Outcome> pack(Builder& builder, const Outcome& outcome) {
   b.add_value(outcome.value);
   b.add_offset(outcome.offset);
   b.add_existed(outcome.existed);
+  b.add_unexpected(outcome.unexpected);
   return b.Finish();
 }
 
@@ -192,6 +197,7 @@ void unpack(const schema::Outcome* packed, Outcome& into, Faults& faults) {
   into.value = packed->value();
   into.offset = packed->offset();
   into.existed = packed->existed();
+  into.unexpected = packed->unexpected();
   faults.require(into.error >= 0 && into.error <= kErrnoMax, "outcome.error", "not an errno");
 }
 

@@ -223,6 +223,7 @@ class FakeChanges final : public controller::Changes {
   }
   HostAttributes unlinked;  ///< what an unlink took a name of
   InodeId replaced;         ///< by a rename: it has other names
+  bool unexpected = false;  ///< of what asks by a name
   std::function<void(InodeId)> made;  ///< a file was, and nobody was told yet
 
   Task<wire::Outcome> change(wire::Operation o, Bytes payload, std::shared_ptr<Lease> lease, controller::Waiter* waiter) override {
@@ -263,8 +264,12 @@ class FakeChanges final : public controller::Changes {
       case wire::OpKind::unlink:
         volume_.names.erase({o.inode, o.name});
         out.attributes = unlinked;
+        out.unexpected = unexpected;
         break;
-      case wire::OpKind::rename: out.value = replaced.value; break;
+      case wire::OpKind::rename:
+        out.value = replaced.value;
+        out.unexpected = unexpected;
+        break;
       case wire::OpKind::set_attributes: {
         HostAttributes& a = volume_.objects.at(o.inode);
         if (o.change.size_set) a.size = o.change.size;

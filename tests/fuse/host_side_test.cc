@@ -3,6 +3,14 @@
 #include "fake_site.h"
 
 namespace lockstep::fuse {
+namespace {
+
+Task<void> close_and_say(HostSide& host, bool& closed) {
+  co_await host.close();
+  closed = true;
+}
+
+}  // namespace
 
 TEST_CASE("names are found, absent ones are not kept, what is missing is loaded") {
   FakeSite s;
@@ -392,6 +400,120 @@ TEST_CASE("what lost one of its names has its links counted anew") {
   CHECK(counted_anew(HostOp::rename) == kNoInode);
   s.changes.error = EIO;
   CHECK(counted_anew(HostOp::unlink) == kNoInode);
+}
+
+TEST_CASE("a name that another site has changed since it was looked up is for the kernel something else", "[changed-names]") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644), b = s.volume.add("b", S_IFREG | 0644);
+  const auto renaming = [&] {
+    HostRequest request = s.request(HostOp::rename, kRootInode, "a");
+    request.other = kRootInode;
+    request.other_name = "b";
+    return request;
+  };
+  const auto expected = [&](HostRequest request) {
+    CHECK(s.ask(std::move(request)).error() == 0);
+    return std::pair(s.changes.asked.back().expects, s.changes.asked.back().other_expects);
+  };
+  const auto changed = [&](std::string name) { (void)s.host.drop_now(std::vector{wire::Drop{wire::Drop::Kind::name, kRootInode, {}, std::move(name)}}); };
+  // As the kernel knows them.
+  s.lookup("a");
+  s.lookup("b");
+  CHECK(expected(renaming()) == std::pair(a, b));
+
+  // The drop waits for the kernel's lock, or is not needed.
+  changed("a");
+  CHECK(expected(s.request(HostOp::rmdir, kRootInode, "a")).first == wire::kSomethingElse);
+  CHECK(expected(renaming()) == std::pair(wire::kSomethingElse, b));
+  s.lookup("a");
+  changed("b");
+  CHECK(expected(renaming()) == std::pair(a, wire::kSomethingElse));
+  s.lookup("b");
+  CHECK(expected(renaming()) == std::pair(a, b));
+
+  // So does a listing.
+  changed("a");
+  HostRequest listing = s.request(HostOp::readdir, kRootInode);
+  listing.handle = s.ask_for<OpenReply>(s.request(HostOp::opendir, kRootInode)).handle;
+  listing.size = 4096;
+  listing.plus = true;
+  s.ask_for<ListingReply>(listing);
+  CHECK(expected(renaming()) == std::pair(a, b));
+
+  // That it is gone says as much.
+  s.volume.names.erase({kRootInode, "b"});
+  changed("b");
+  CHECK(s.ask(s.request(HostOp::lookup, kRootInode, "b")).error() == ENOENT);
+  CHECK(expected(renaming()) == std::pair(a, kNoInode));
+}
+
+TEST_CASE("the kernel is not left with what it took names for", "[changed-names]") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644), b = s.volume.add("b", S_IFREG | 0644);
+  s.lookup("a");
+  s.lookup("b");
+  const auto dropped = [&] {
+    std::vector<InodeId> inodes;
+    for (const Notification& n : s.notifications(Notification::Kind::attributes)) inodes.push_back(n.inode);
+    return inodes;
+  };
+  HostRequest renaming = s.request(HostOp::rename, kRootInode, "a");
+  renaming.other = kRootInode;
+  renaming.other_name = "b";
+  CHECK(s.ask(renaming).error() == 0);
+  CHECK(s.notifications(Notification::Kind::all_names).empty());
+  CHECK(dropped().empty());
+  s.changes.unexpected = true;
+  CHECK(s.ask(renaming).error() == 0);
+  CHECK(s.notifications(Notification::Kind::all_names).size() == 1);
+  CHECK(dropped() == std::vector{a, b});
+  CHECK(s.ask(s.request(HostOp::unlink, kRootInode, "a")).error() == 0);
+  CHECK(s.notifications(Notification::Kind::all_names).size() == 1);
+  CHECK(dropped() == std::vector{a, b, a});
+  CHECK(s.host.counters().names_mistaken == 2);
+}
+
+TEST_CASE("what the kernel takes a name for counts from when it asks, however long that waits", "[changed-names]") {
+  FakeSite s;
+  const InodeId a = s.volume.add("a", S_IFREG | 0644), b = s.volume.add("b", S_IFREG | 0644);
+  s.lookup("a");
+  s.changes.go.reset();
+  auto& waits = s.send(s.request(HostOp::unlink, kRootInode, "a"));
+  s.settle();
+  REQUIRE(!waits.has_value());
+  CHECK(s.changes.asked.back().expects == a);
+  s.changes.go.set();
+  s.settle();
+
+  // While hosts are not served the site is made what the other one is.
+  s.volume.names[{kRootInode, "a"}] = a;
+  s.lookup("a");
+  bool closed = false;
+  s.process.spawn(close_and_say(s.host, closed));
+  s.settle();
+  REQUIRE(closed);
+  auto& held = s.send(s.request(HostOp::unlink, kRootInode, "a"));
+  s.settle();
+  REQUIRE(!held.has_value());
+  s.volume.names[{kRootInode, "a"}] = b;
+  s.host.open();
+  s.settle();
+  CHECK(held.has_value());
+  CHECK(s.changes.asked.back().expects == a);
+}
+
+TEST_CASE("of names that another site has changed only so many are kept, the last ones", "[changed-names]") {
+  ChangedNames names;
+  for (std::size_t i = 0; i < ChangedNames::kMax + 2; ++i) names.changed(kRootInode, std::to_string(i));
+  names.changed(kRootInode, "2");
+  CHECK(names.size() == ChangedNames::kMax);
+  CHECK_FALSE(names.is_changed(kRootInode, "1"));
+  CHECK(names.is_changed(kRootInode, "2"));
+  CHECK_FALSE(names.is_changed(InodeId{2}, "2"));
+  names.told(kRootInode, "2");
+  names.told(kRootInode, "2");
+  CHECK_FALSE(names.is_changed(kRootInode, "2"));
+  CHECK(names.size() == ChangedNames::kMax - 1);
 }
 
 TEST_CASE("errors of a change reach the host") {

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 
+#include <cstdio>
+
 #include "catch.h"
 #include "small_daemon.h"
 #include "worlds.h"
@@ -10,6 +12,7 @@ using namespace lockstep;
 using namespace lockstep::sim;
 using runtime::Dropped;
 using runtime::HostOp;
+using runtime::HostRequest;
 using runtime::Task;
 using namespace std::chrono_literals;
 
@@ -193,6 +196,98 @@ TEST_CASE("a drop of attributes while a write is under way is not undone by its 
   m.universe.run_for(Duration(1ms));
   REQUIRE(found.has_value());
   CHECK(m.machine.mount()->cached_attributes(InodeId{2}) == nullptr);
+}
+
+TEST_CASE("who waits in a directory that is being removed finds that it is gone, or holds the removal up", "[locks]") {
+  Mounted m;
+  REQUIRE(m.get(m.host.mkdir("/dir", 0755)));
+  m.daemon.held = {HostOp::rmdir};
+  std::optional<Result<>> removed, made;
+  std::optional<Result<std::vector<std::string>>> listed;
+  m.applications.spawn(keep(m.host.rmdir("/dir"), removed));
+  m.universe.run_for(Duration(1ms));
+  m.applications.spawn(keep(m.host.mkdir("/dir/a", 0755), made));
+  m.applications.spawn(keep(m.host.list("/dir"), listed));
+  m.universe.run_for(Duration(1ms));
+  CHECK_FALSE((removed || made || listed));
+  m.daemon.let_go();
+  m.universe.run_for(Duration(1ms));
+  REQUIRE((removed && made && listed));
+  CHECK(removed->has_value());
+  CHECK(made->error().posix == ENOENT);
+  CHECK(listed->error().posix == ENOENT);
+  CHECK(m.sent(HostOp::mkdir) == 1);
+
+  REQUIRE(m.get(m.host.mkdir("/dir", 0755)));
+  m.daemon.held = {HostOp::mkdir};
+  std::optional<Result<>> later;
+  made.reset();
+  m.applications.spawn(keep(m.host.mkdir("/dir/a", 0755), made));
+  m.universe.run_for(Duration(1ms));
+  m.applications.spawn(keep(m.host.rmdir("/dir"), later));
+  m.universe.run_for(Duration(1ms));
+  CHECK(m.sent(HostOp::rmdir) == 1);
+  m.daemon.let_go();
+  m.universe.run_for(Duration(1ms));
+  CHECK((made->has_value() && later.has_value()));
+}
+
+TEST_CASE("renames between directories take turns, the upper directory first, and none puts a directory below itself", "[locks]") {
+  Mounted m;
+  for (const char* path : {"/a", "/b", "/a/sub", "/a/sub/low", "/b/empty"}) REQUIRE(m.get(m.host.mkdir(path, 0755)));
+  CHECK(m.get(m.host.rename("/a", "/a/sub/a", 0)).error().posix == EINVAL);
+  CHECK(m.get(m.host.rename("/a/sub/low", "/a", 0)).error().posix == ENOTEMPTY);
+  CHECK(m.get(m.host.rename("/a/sub/low", "/a", RENAME_EXCHANGE)).error().posix == EINVAL);
+  CHECK(m.sent(HostOp::rename) == 0);
+  // Up and down at once, in both orders of the directories' numbers.
+  for (const bool first_down : {false, true}) {
+    m.daemon.held = {HostOp::rename};
+    std::optional<Result<>> one, other;
+    m.applications.spawn(keep(m.host.rename("/a/sub/low", "/low", 0), first_down ? other : one));
+    m.applications.spawn(keep(m.host.rename("/b/empty", "/a/sub/empty", 0), first_down ? one : other));
+    m.universe.run_for(Duration(1ms));
+    CHECK(m.daemon.waiting.size() == 1);
+    m.daemon.let_go();
+    m.universe.run_for(Duration(1ms));
+    REQUIRE((one && other));
+    CHECK((one->has_value() && other->has_value()));
+    REQUIRE(m.get(m.host.rename("/low", "/a/sub/low", 0)));
+    REQUIRE(m.get(m.host.rename("/a/sub/empty", "/b/empty", 0)));
+  }
+  // What moved is known where it lies now, and was not looked up there.
+  const std::uint64_t lookups = m.sent(HostOp::lookup);
+  CHECK(m.get(m.host.stat("/b/empty")));
+  CHECK(m.sent(HostOp::lookup) == lookups);
+  CHECK(m.get(m.host.rename("/a/sub", "/b/empty", 0)));
+  CHECK(m.get(m.host.mkdir("/b/empty/new", 0755)));
+}
+
+TEST_CASE("a directory that the other site has moved goes where it is found, but not behind the back of a rename", "[locks]") {
+  Mounted m;
+  for (const char* path : {"/a", "/b", "/c", "/a/dir", "/b/other", "/c/third"}) REQUIRE(m.get(m.host.mkdir(path, 0755)));
+  const auto number = [&](std::uint64_t in, const char* name) { return m.daemon.nodes[in].names.at(name); };
+  const std::uint64_t a = number(1, "a"), b = number(1, "b");
+  auto moved = m.daemon.nodes[a].names.extract("dir");
+  m.daemon.nodes[b].names.insert(std::move(moved));
+  // The kernel knows its old name still; meanwhile it is renaming something else.
+  m.daemon.held = {HostOp::rename};
+  std::optional<Result<>> renamed;
+  m.applications.spawn(keep(m.host.rename("/c/third", "/b/third", 0), renamed));
+  m.universe.run_for(Duration(1ms));
+  HostRequest look;
+  look.op = HostOp::lookup;
+  look.inode = InodeId{b};
+  look.name = "dir";
+  std::optional<OwnedReply> found;
+  m.machine.mount()->send(look, nullptr, [&](OwnedReply r) { found = std::move(r); });
+  m.universe.run_for(Duration(1ms));
+  REQUIRE(found);
+  CHECK(found->error() == ELOOP);
+  m.daemon.let_go();
+  m.universe.run_for(Duration(1ms));
+  CHECK(renamed->has_value());
+  CHECK(m.get(m.host.stat("/b/dir")));
+  CHECK(m.get(m.host.rename("/b", "/b/dir/b", 0)).error().posix == EINVAL);
 }
 
 TEST_CASE("when the daemon dies every call of a host ends, and works on the next mount") {

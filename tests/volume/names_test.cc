@@ -227,6 +227,50 @@ TEST_CASE("rename of directories moves links and the parent") {
   REQUIRE(pair.attributes(sub).links == 0);
 }
 
+TEST_CASE("a directory that is there is not taken for one that was removed", "[expects]") {
+  Pair pair;
+  const InodeId f = pair.file("f"), g = pair.file("g");
+  const InodeId d = pair.directory(kRootInode, "d"), e = pair.directory(kRootInode, "e"), full = pair.directory(kRootInode, "full");
+  REQUIRE(pair.create(full, "x").error == 0);
+  wire::Outcome outcome;
+  const auto change = [&](wire::OpKind kind, const std::string& name, InodeId expects, const std::string& text = "", InodeId other = kNoInode,
+                          std::uint32_t flags = 0) {
+    wire::Operation it = pair.op(kind, kRootInode, name);
+    it.expects = expects;
+    it.text = text;
+    if (kind == wire::OpKind::rename) it.other = kRootInode;
+    it.other_expects = other;
+    it.flags = flags;
+    outcome = pair.change(it);
+    return outcome.error;
+  };
+  using enum wire::OpKind;
+  // What it is counts before what it is taken for.
+  CHECK(change(rmdir, "none", d) == ENOENT);
+  CHECK(change(rmdir, "f", d) == ENOTDIR);
+  CHECK(change(rmdir, "full", d) == ENOTEMPTY);
+  CHECK(change(rename, "d", d, "full", e) == ENOTEMPTY);
+
+  CHECK(change(rmdir, "d", e) == ESTALE);
+  CHECK(change(rmdir, "d", wire::kSomethingElse) == ESTALE);
+  CHECK(change(rename, "d", d, "e", full) == ESTALE);
+  CHECK(change(rename, "d", d, "e", wire::kSomethingElse) == ESTALE);
+  CHECK(change(rename, "d", d, "free", full) == ESTALE);
+  CHECK(change(rename, "f", f, "f", e) == ESTALE);  // also where nothing happens
+
+  // An exchange removes nothing; what went may be taken for removed.
+  CHECK((change(rename, "d", d, "e", full, 2) == 0 && outcome.unexpected));
+  CHECK((change(rename, "d", e, "e", d, 2) == 0 && !outcome.unexpected));
+  CHECK((change(rmdir, "e", kNoInode) == 0 && !outcome.unexpected));
+  CHECK((change(rmdir, "d", e) == 0 && outcome.unexpected));
+
+  // Of files only links are counted.
+  CHECK((change(rename, "f", g, "new", f) == 0 && outcome.unexpected));
+  CHECK((change(rename, "new", f, "g", g) == 0 && !outcome.unexpected));
+  CHECK(pair.attributes(g).links == 0);
+  CHECK((change(unlink, "g", g) == 0 && outcome.unexpected));
+}
+
 TEST_CASE("rename: what it refuses") {
   Pair pair;
   const InodeId d = pair.directory(kRootInode, "d"), e = pair.directory(kRootInode, "e");

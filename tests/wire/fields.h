@@ -40,7 +40,7 @@ constexpr std::size_t count() {
 template <class T>
 constexpr auto tie(T& t) {
   constexpr std::size_t n = count<std::remove_const_t<T>>();
-  static_assert(n >= 1 && n <= 20, "add a line for as many fields");
+  static_assert(n >= 1 && n <= 21, "add a line for as many fields");
   // clang-format off
   if constexpr (n == 1) { auto& [a] = t; return std::tie(a); }
   else if constexpr (n == 2) { auto& [a, b] = t; return std::tie(a, b); }
@@ -61,7 +61,8 @@ constexpr auto tie(T& t) {
   else if constexpr (n == 17) { auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, o, p, q, r] = t; return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, o, p, q, r); }
   else if constexpr (n == 18) { auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, o, p, q, r, s] = t; return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, o, p, q, r, s); }
   else if constexpr (n == 19) { auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, o, p, q, r, s, u] = t; return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, o, p, q, r, s, u); }
-  else { auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, o, p, q, r, s, u, v] = t; return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, o, p, q, r, s, u, v); }
+  else if constexpr (n == 20) { auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, o, p, q, r, s, u, v] = t; return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, o, p, q, r, s, u, v); }
+  else { auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, o, p, q, r, s, u, v, w] = t; return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, o, p, q, r, s, u, v, w); }
   // clang-format on
 }
 

@@ -120,14 +120,16 @@ runtime::Task<bool> make(sim::Process& process, Stage& stage, posix::Check& chec
     if (!done) error = done.error();
   }
   stage.look_at_sites();
-  if (error && lost(*error)) {
+  // A directory that moved could not be put where its name was found: nothing was done, but a directory that was made stays.
+  const bool nowhere = error && error->posix == ELOOP;
+  if (error && (lost(*error) || (nowhere && call.what == What::make_directory))) {
     check.lost(id);
     say(": lost");
     co_return false;
   }
   if (error) answer.error = error->posix;
   say(": " + posix::text_of(answer));
-  if ((stage.may_be_full() && answer.error == ENOSPC) || (stage.reserves && answer.error == EBUSY)) {
+  if (nowhere || (stage.may_be_full() && answer.error == ENOSPC) || (stage.reserves && answer.error == EBUSY)) {
     check.refused(id);
   } else if (const auto wrong = call.what == What::list && !error ? check.listed(id, names) : check.ended(id, answer)) {
     stage.fail(*wrong);
