@@ -63,6 +63,12 @@ runtime::Task<Result<>> Site::start() {
   Result<std::unique_ptr<volume::Volume>> volume = co_await volume::Volume::open(world_, *area_);
   if (!volume) co_return std::unexpected(volume.error());
   volume_ = std::move(*volume);
+  // The two sites take what is in force as answered, once they meet: also what was to be stable first, and was being made so when the last process ended.
+  if (area_->unclean()) {
+    std::vector<ByteRange> everything{{0, identity.blocks * kBlockBytes}};
+    const Result<> stable = co_await area_->sync(std::move(everything), true);
+    if (!stable) co_return fail(stable.error().code, "making the area stable: " + stable.error().text);
+  }
 
   const SiteId other = config_.other(self_);
   controller_.emplace(world_, *volume_, *area_, controller_options());

@@ -217,3 +217,34 @@ TEST_CASE("what is made after a loss of power has no number of something that wa
   }
   CHECK(lost > 0);
 }
+
+TEST_CASE("what was being made stable when a daemon was killed is stable when that is answered", "[answered]") {
+  const std::size_t killed = GENERATE(kEast, kWest), asker = 1 - killed;
+  INFO("killed: " << kSites[killed]);
+  ServedSites sites(910 + killed, false, false);
+  for (const std::size_t site : {kEast, kWest}) sites.medium(site).write_back_permille = 0;
+  sim::Host host(*sites.hosts[asker]);
+  sim::FileHandle file;
+  REQUIRE(!sites.call(asker, [&](HostCall& call) { return open_it(*sites.hosts[asker], "/data", file, call); }).error);
+  REQUIRE(!sites.call(asker, [&](HostCall& call) { return write_it(*sites.hosts[asker], file, 1, call); }).error);
+  sites.medium(killed).slow = std::chrono::seconds(1);
+  HostCall synced;
+  sites.hosts[asker]->spawn(end_with(host.fsync(file, false), synced));
+  sites.run_for(std::chrono::milliseconds(500));
+  REQUIRE_FALSE(synced.ended);
+  sites.cluster.kill(killed);
+  sites.medium(killed).slow = {};
+  sites.start_again(killed);
+  REQUIRE(sites.run_until([&] { return sites.cluster.in_sync() && synced.ended; }));
+  CHECK(!synced.error);
+  for (const std::size_t site : {kEast, kWest}) sites.cluster.lose_power(site);
+  for (const std::size_t site : {kEast, kWest}) {
+    const Bytes extents = sites.cluster.machine(site).storage().peek("extents");
+    const std::string written = text_of(1, kBlockBytes);
+    INFO("at " << kSites[site]);
+    CHECK(::memmem(extents.data(), extents.size(), written.data(), written.size()) != nullptr);
+  }
+  for (const std::size_t site : {kEast, kWest}) sites.start_again(site);
+  REQUIRE(sites.run_until([&] { return sites.cluster.in_sync(); }));
+  for (const std::size_t site : {kEast, kWest}) CHECK((sites.content(site) == data_with({1})));
+}

@@ -149,7 +149,9 @@ runtime::Task<void> append_record(sim::Process& process, Stage& stage, FileHandl
 runtime::Task<void> sync(sim::Process& process, Stage& stage, FileHandle file, std::string path) {
   Host host(process);
   const Instant from = now(process);
+  say(stage, process, fmt::format("fsync {}", path));
   const Result<> synced = co_await host.fsync(file, stage.prng.chance(500));
+  if (synced) say(stage, process, fmt::format("fsync {} done", path));
   if (synced) stage.history.synced(path, site_of(process), from);
   if (!synced && !lost(synced.error()) && !has_gone(stage, process, synced.error(), path)) stage.fail(fmt::format("fsync failed with errno {}", synced.error().posix));
 }
