@@ -17,6 +17,10 @@ constexpr Duration kFirstPause = std::chrono::microseconds(50);
 constexpr Duration kPauseMax = std::chrono::milliseconds(2);
 /// A drop that was disturbed once may have been so by the first of many.
 constexpr Duration kAfterDisturbance = std::chrono::milliseconds(1);
+/// A directory that could not be put at its new place: so often again, after pauses that get longer, and no more than so many at once.
+constexpr int kPutTries = 12;
+constexpr Duration kFirstPutPause = std::chrono::milliseconds(1);
+constexpr std::size_t kPutLaterMax = 64;
 constexpr Duration kAfterDisturbanceMax = std::chrono::milliseconds(16);
 /// When everything is dropped: objects in use at a time, and others in one go.
 constexpr std::size_t kDropsAtOnce = 8;
@@ -120,7 +124,7 @@ bool CacheDrops::now(std::span<const Drop> drops) {
   if (state_.gone) return true;
   bool all = true;
   for (const Drop& drop : drops) all = now(drop) && all;
-  return all;
+  return all && moved(drops).empty();
 }
 
 bool CacheDrops::now(const Drop& drop) {
@@ -138,7 +142,7 @@ bool CacheDrops::now(const Drop& drop) {
       if (state_.inodes.may_keep_pages(drop.inode, drop.range) || must_grow(drop.inode, drop.range) || must_shrink(drop.inode)) return false;
       return attributes_now(drop.inode, false);
     case Drop::Kind::name:
-      state_.changed_names.changed(drop.inode, drop.name);
+      state_.changed_names.changed(drop.inode, drop.name, state_.world.clock.now());
       if (state_.inodes.may_keep_names(drop.inode)) return false;
       ++state_.counters.drops_needless;
       return true;
@@ -154,6 +158,11 @@ bool CacheDrops::attributes_now(InodeId inode, bool listing) {
 
 Task<void> CacheDrops::wait(std::vector<Drop> drops) {
   ++state_.counters.helper_hops;
+  const std::vector<InodeId> directories = moved(drops);
+  std::vector<std::pair<InodeId, std::string>> names;
+  for (const Drop& drop : drops) {
+    if (!directories.empty() && drop.kind == Drop::Kind::name) names.emplace_back(drop.inode, drop.name);
+  }
   for (Drop& drop : drops) {
     if (state_.gone || !state_.inodes.known(drop.inode)) continue;
     switch (drop.kind) {
@@ -169,6 +178,50 @@ Task<void> CacheDrops::wait(std::vector<Drop> drops) {
       case Drop::Kind::name: co_await name(drop.inode, std::move(drop.name)); break;
     }
   }
+  for (const InodeId directory : directories) {
+    const bool there = co_await put(directory, names);
+    if (there || later_ == kPutLaterMax) continue;
+    ++later_;
+    if (!state_.scope.spawn(put_later(directory, names))) --later_;
+  }
+}
+
+std::vector<InodeId> CacheDrops::moved(std::span<const Drop> drops) {
+  std::vector<InodeId> directories;
+  if (std::ranges::count(drops, Drop::Kind::name, &Drop::kind) < 2) return directories;  // no rename
+  for (const Drop& drop : drops) {
+    const KnownInode* node = drop.kind == Drop::Kind::attributes ? state_.inodes.find(drop.inode) : nullptr;
+    if (node != nullptr && node->directory && node->lookups > 0) directories.push_back(drop.inode);
+  }
+  return directories;
+}
+
+Task<bool> CacheDrops::put(InodeId directory, const std::vector<std::pair<InodeId, std::string>>& names) {
+  for (const auto& [parent, name] : names) {
+    if (state_.gone || !state_.serving.now() || !state_.inodes.known(directory)) co_return true;
+    auto found = state_.volume.lookup(parent, name);
+    while (found.miss() != nullptr) {
+      const Result<> loaded = co_await state_.volume.load(std::move(*found.miss()));
+      if (!loaded) co_return true;  // whoever looks for it is told so
+      found = state_.volume.lookup(parent, name);
+    }
+    if (found.value() == nullptr || found.value()->inode != directory) continue;
+    ++state_.counters.directories_put;
+    const Dropped outcome = co_await state_.kernel.look_up(parent, name, state_.options.name_patience);
+    co_return outcome != Dropped::late;
+  }
+  co_return true;  // it was moved on, or removed
+}
+
+Task<void> CacheDrops::put_later(InodeId directory, std::vector<std::pair<InodeId, std::string>> names) {
+  Duration pause = kFirstPutPause;
+  for (int i = 0; i < kPutTries; ++i, pause *= 2) {
+    const bool slept = co_await state_.world.clock.sleep_until(state_.world.clock.now() + pause, state_.stop);
+    if (!slept) break;
+    const bool there = co_await put(directory, names);
+    if (there) break;
+  }
+  --later_;
 }
 
 Task<void> CacheDrops::attributes(InodeId inode, bool listing) {
@@ -265,8 +318,12 @@ Task<void> CacheDrops::part(Task<Dropped> notification, std::shared_ptr<RunningD
 Task<void> CacheDrops::name(InodeId directory, std::string name) {
   if (!state_.inodes.may_keep_names(directory)) co_return;
   ++state_.counters.dropped_names;
-  const Dropped outcome = co_await state_.kernel.drop_name(directory, std::move(name), state_.options.name_patience);
-  if (outcome != Dropped::late) co_return;
+  const std::uint64_t change = state_.changed_names.last(directory, name);
+  const Dropped outcome = co_await state_.kernel.drop_name(directory, name, state_.options.name_patience);
+  if (outcome != Dropped::late) {
+    state_.changed_names.dropped(directory, name, change);
+    co_return;
+  }
   ++state_.counters.names_late;
   state_.inodes.contended(directory, state_.world.clock.now() + state_.options.names_contended);
   state_.drop_all_names();

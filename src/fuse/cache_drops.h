@@ -13,11 +13,16 @@
 //                          contended then: its names are handed out for one use, and need not be dropped, for a while. To drop all names
 //                          again and again would not do: a directory has no name until it is looked up again, and getcwd(2) fails there
 //
+//   places   a directory that another site moved, and the kernel knows: awaited with the same patience, then tried again for a while. The kernel has it
+//            at its old place as long as somebody works in it, also when that name was dropped
+//
 // What the kernel does not keep needs nothing; see inode_table.h.
 #pragma once
 
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "controller/host_caches.h"
@@ -60,9 +65,15 @@ class CacheDrops {
   [[nodiscard]] std::optional<std::uint64_t> size_of(InodeId inode);
   runtime::Task<void> load_size(InodeId inode);
   runtime::Task<void> name(InodeId directory, std::string name);
+  /// Directories that the kernel knows and the rename of `drops` moved.
+  [[nodiscard]] std::vector<InodeId> moved(std::span<const wire::Drop> drops);
+  /// One of them has one of `names` now. True: the kernel has it there, or need not have it. False: it is to be tried again.
+  runtime::Task<bool> put(InodeId directory, const std::vector<std::pair<InodeId, std::string>>& names);
+  runtime::Task<void> put_later(InodeId directory, std::vector<std::pair<InodeId, std::string>> names);
 
   MountState& state_;
   FileWrites& writes_;
+  std::size_t later_ = 0;  ///< put_later() that run
 };
 
 /// The parts of `range` (length 0: to the end) that can be dropped while `writes` are pending, in order.

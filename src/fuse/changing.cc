@@ -130,7 +130,15 @@ void Changing::start(HostRequest request) {
   const std::uint64_t unique = request.unique;
   switch (request.op) {
     case HostOp::open: return state_.launch(unique, open_truncated(std::move(request)));
-    case HostOp::create: return state_.launch(unique, create(std::move(request)));
+    case HostOp::create:
+      state_.is_locked(request.inode);
+      return state_.launch(unique, create(std::move(request)));
+    case HostOp::mknod:
+    case HostOp::mkdir:
+    case HostOp::symlink:
+    case HostOp::link:
+      state_.is_locked(request.inode);
+      return state_.launch(unique, carry_out(std::move(request)));
     case HostOp::tmpfile: return state_.launch(unique, create_nameless(std::move(request)));
     case HostOp::setxattr:
       if (request.name == kReserveXattr) return state_.launch(unique, reserve(std::move(request)));
@@ -151,16 +159,22 @@ Task<void> Changing::reserve(HostRequest request) {
 }
 
 Task<bool> Changing::expect(const HostRequest& request, Operation& operation) {
+  const bool two = request.op == HostOp::rename;
+  bool differs = false, other_differs = false;
   volume::Miss miss;
-  const auto look = [&](InodeId directory, std::string_view name) {
-    if (state_.changed_names.is_changed(directory, name)) return wire::kSomethingElse;
+  const auto look = [&](InodeId directory, std::string_view name, bool something_else) {
+    if (something_else) return wire::kSomethingElse;
     auto found = state_.volume.lookup(directory, name);
     if (found.miss() != nullptr) miss = std::move(*found.miss());
     return found.value() == nullptr ? kNoInode : found.value()->inode;
   };
   for (;;) {
-    operation.expects = look(request.inode, request.name);
-    if (operation.kind == OpKind::rename && miss.empty()) operation.other_expects = look(request.other, request.other_name);
+    differs = differs || state_.may_differ(request, request.inode, request.name);
+    other_differs = other_differs || (two && state_.may_differ(request, request.other, request.other_name));
+    state_.is_locked(request.inode);
+    if (two) state_.is_locked(request.other);
+    operation.expects = look(request.inode, request.name, differs);
+    if (two && miss.empty()) operation.other_expects = look(request.other, request.other_name, other_differs);
     if (miss.empty()) break;
     const bool loaded = co_await load_or_answer(state_, request, std::exchange(miss, {}));
     if (!loaded) co_return false;

@@ -13,6 +13,8 @@
 //   (3) So memory is bounded by what the kernel keeps itself.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <memory>
 #include <unordered_map>
@@ -73,6 +75,8 @@ struct KnownInode {
   Instant contended_until;        ///< none of its names is handed out to be kept before; zero: it never was contended
   std::uint32_t moves = 0;        ///< renames that take such a name elsewhere
   bool listed = false;
+  std::uint64_t names_settled = 0;  ///< changed names up to this one: nobody has an older view of them (changed_names.h)
+  bool directory = false;         ///< it is one, and has a name: the kernel knows a place of it
   std::uint64_t pages_from = 0, pages_end = 0;  ///< equal: none
   Instant pages_dropped_at;       ///< last time that pages were dropped while a write might have been on its way
   std::uint64_t reread_from = 0, reread_end = 0;  ///< hull of what was read since; equal: nothing
@@ -94,7 +98,11 @@ class InodeTable {
   /// nullptr: the kernel does not know it.
   [[nodiscard]] KnownInode* find(InodeId inode);
   /// The kernel is about to be told of `inode`, or was.
-  void count(InodeId inode) { ++known_[inode].lookups; }
+  void count(InodeId inode, std::uint32_t mode) {
+    KnownInode& node = known_[inode];
+    ++node.lookups;
+    node.directory = S_ISDIR(mode);
+  }
   /// It was not, or forgot.
   void forget(InodeId inode, std::uint64_t count);
   [[nodiscard]] bool known(InodeId inode);

@@ -24,6 +24,7 @@ std::uint64_t entry_bytes(bool plus, const std::string& name) {
 
 void Listings::start(HostRequest request) {
   const std::uint64_t unique = request.unique;
+  state_.is_locked(request.inode);
   state_.launch(unique, readdir(std::move(request)));
 }
 
@@ -146,7 +147,7 @@ Listings::Step Listings::answer(const HostRequest& request, InodeId parent, cons
 
   const auto counted = [&](const ListedEntry& e) { return request.plus && e.name != "." && e.name != ".."; };
   for (const ListedEntry& e : reply.entries) {
-    if (counted(e)) state_.inodes.count(e.entry.attributes.inode);
+    if (counted(e)) state_.inodes.count(e.entry.attributes.inode, e.entry.attributes.mode);
   }
   if (request.plus && !state_.is_contended(request.inode)) state_.inodes.name_handed_out(request.inode);
   state_.inodes.listed(request.inode);
@@ -156,7 +157,7 @@ Listings::Step Listings::answer(const HostRequest& request, InodeId parent, cons
     const ListedEntry& entry = reply.entries[i];
     if (!counted(entry)) continue;
     if (i < taken) {
-      state_.changed_names.told(request.inode, entry.name);
+      state_.told(request, entry.name);
     } else {
       state_.inodes.forget(entry.entry.attributes.inode, 1);
     }

@@ -1,6 +1,7 @@
 #include "fuse/mount_state.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -157,7 +158,8 @@ OpenReply MountState::open_of(std::uint32_t flags) {
 }
 
 bool MountState::hand_out(const HostRequest& request, InodeId directory, const HostReply& reply, InodeId inode) {
-  inodes.count(inode);
+  const auto* entry = std::get_if<EntryReply>(&reply);
+  inodes.count(inode, entry == nullptr ? S_IFREG : entry->attributes.mode);
   if (directory != kNoInode && !is_contended(directory)) inodes.name_handed_out(directory);
   if (kernel.reply(request.unique, reply)) return true;
   inodes.forget(inode, 1);

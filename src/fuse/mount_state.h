@@ -38,6 +38,7 @@ struct HostCounters {
   std::uint64_t helper_hops = 0;      ///< drops that waited for a thread
   std::uint64_t names_late = 0, epochs = 0, retries = 0;
   std::uint64_t names_mistaken = 0;   ///< removals and renames by names that another site had changed since the kernel looked them up
+  std::uint64_t directories_put = 0;  ///< that another site moved: looked up at their new place
   std::uint64_t shrinks_late = 0;     ///< sizes that the kernel did not ask for in time: asked for again before the next drop
   std::uint64_t answered_early = 0;   ///< write-backs that a drop waited for
   std::uint64_t bad_reads = 0;        ///< answered with EIO
@@ -113,6 +114,19 @@ struct MountState {
   [[nodiscard]] int errno_of(const Error& error, const runtime::HostRequest& request);
 
   void drop_all_names();
+  /// The caller of `request` may take `name` in `directory` for something else than what the volume has.
+  [[nodiscard]] bool may_differ(const runtime::HostRequest& request, InodeId directory, std::string_view name) {
+    const KnownInode* node = inodes.find(directory);
+    return changed_names.may_differ(directory, name, request.caller.pid, node == nullptr ? 0 : node->names_settled);
+  }
+  /// A request that holds the lock of `directory` has come.
+  void is_locked(InodeId directory) {
+    if (KnownInode* node = inodes.find(directory)) node->names_settled = changed_names.last();
+  }
+  /// Whoever asked was told what has `name` in the directory of `request`.
+  void told(const runtime::HostRequest& request, std::string_view name) {
+    changed_names.told(request.inode, name, request.caller.pid, world.clock.now());
+  }
   /// An object as the kernel is told of it. While hosts are not served without validity: the answer to a change goes out
   /// whenever it is done, and what it says may be old then.
   /// `directory`: where it has the name that is handed out with it; kNoInode: it comes without one.

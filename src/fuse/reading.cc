@@ -66,11 +66,11 @@ bool Reading::lookup(const HostRequest& request, volume::Miss& miss) {
   const bool absent = found.error() != nullptr && found.error()->posix == ENOENT;
   bool done = false;
   if (!has_value(found, request, miss, done)) {
-    if (absent) state_.changed_names.told(request.inode, request.name);
+    if (absent) state_.told(request, request.name);
     return done;
   }
   const bool told = state_.hand_out(request, request.inode, state_.entry_of(*found.value(), request.inode), found.value()->inode);
-  if (told) state_.changed_names.told(request.inode, request.name);
+  if (told) state_.told(request, request.name);
   return true;
 }
 

@@ -134,7 +134,7 @@ class HostHandler {
 enum class Dropped {
   done,
   unknown,  ///< the kernel has no such object or name
-  late,     ///< not when the patience ended: it will happen some time (drop_name), or has to be asked for again (shrink)
+  late,     ///< not when the patience ended: it will happen some time (drop_name), or has to be asked for again (shrink, look_up)
 };
 
 /// The longest range of grow(): what it names are the last pages of a file.
@@ -190,6 +190,11 @@ class Kernel {
   virtual Task<std::vector<InodeId>> drop_unused(std::vector<InodeId> inodes) = 0;
   /// The name in `directory`. May wait for the directory's lock, at most `patience`. Suspends.
   virtual Task<Dropped> drop_name(InodeId directory, std::string name, Duration patience) = 0;
+  /// Looks `name` in `directory` up, as a host would: a directory that has it now, and that the kernel knows at another place, comes to lie there.
+  /// Else whoever comes to it first makes the kernel move it, and gets ESTALE if that can't be: behind a rename, and in any rename from one directory
+  /// to another. Needs hosts to be served. Waits for the directory's lock and for the answer, in all no longer than `patience`; late: it is not so yet, or
+  /// too many are on their way. Suspends.
+  virtual Task<Dropped> look_up(InodeId directory, std::string name, Duration patience) = 0;
   /// Every name of the mount, at once: each is looked up again when it is next used. Never waits.
   virtual void drop_all_names() = 0;
 };

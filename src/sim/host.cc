@@ -36,8 +36,11 @@ bool is_directory(Mount& mount, InodeId inode) {
 }  // namespace
 
 Task<OwnedReply> Host::ask(std::shared_ptr<Mount> mount, Request request) {
+  if (!request.from_cache) request.caller.pid = thread_;
   Answer answer(process_, std::move(mount), std::move(request));
-  co_return co_await answer;
+  OwnedReply reply = co_await answer;
+  if (reply.error() == EINTR) thread_ = process_.machine().next_thread();
+  co_return reply;
 }
 
 Task<Result<InodeId>> Host::find_locked(std::shared_ptr<Mount> mount, InodeId directory, std::string name, bool again) {

@@ -19,6 +19,7 @@
 #include "core/result.h"
 #include "runtime/kernel.h"
 #include "sim/kernel.h"
+#include "sim/machine.h"
 #include "sim/mount.h"
 #include "sim/process.h"
 
@@ -35,7 +36,7 @@ using FileHandle = std::shared_ptr<OpenFile>;
 class Host {
  public:
   /// Calls run in `process`, a process of the machine whose mount is meant; its locks are those of `lock_owner`.
-  explicit Host(Process& process, std::uint64_t lock_owner = 1) : process_(process), lock_owner_(lock_owner) {}
+  explicit Host(Process& process, std::uint64_t lock_owner = 1) : process_(process), lock_owner_(lock_owner), thread_(process.machine().next_thread()) {}
 
   runtime::Task<Result<runtime::HostAttributes>> stat(std::string path);
   runtime::Task<Result<runtime::HostAttributes>> fstat(FileHandle file);
@@ -107,6 +108,7 @@ class Host {
 
   Process& process_;
   std::uint64_t lock_owner_;
+  std::uint32_t thread_;  ///< another one behind a call that a signal has ended
 };
 
 }  // namespace lockstep::sim

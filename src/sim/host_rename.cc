@@ -61,6 +61,8 @@ Task<Result<>> Host::rename_locked(Place from, Place to, std::uint32_t flags, st
   const bool exchange = (flags & RENAME_EXCHANGE) != 0;
   if (replaced.has_value() && (flags & RENAME_NOREPLACE) != 0) co_return fail_posix(EEXIST);
   if (!replaced.has_value() && exchange) co_return fail_posix(ENOENT);
+  // Of one name nothing is asked. (Nor of two names of one object, in Linux, which may have become so since the first one was looked up.)
+  if (from.directory == to.directory && from.name == to.name && replaced == *source) co_return Result<>{};
   if (between.has_value() && *source == *between) co_return fail_posix(EINVAL);
   if (between.has_value() && replaced == between) co_return fail_posix(exchange ? EINVAL : ENOTEMPTY);
   const Locks locks = co_await lock_objects(from.mount, to_lock(mount, *source, replaced, from.directory != to.directory, flags));

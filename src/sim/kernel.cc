@@ -72,6 +72,29 @@ runtime::Task<void> ask_for_size(std::shared_ptr<PatientCall> call, Process& pro
   process.post(call->waiter);
 }
 
+/// What look_up() does in the kernel.
+runtime::Task<void> look_for(std::shared_ptr<PatientCall> call, Process& process, std::shared_ptr<Mount> mount, InodeId directory, std::string name,
+                             bool& found) {
+  const auto lock = mount->find(directory)->lock;
+  co_await LockTurn(process, lock, false);
+  bool there = mount->cached_name(directory, name).has_value();
+  if (!there && !mount->is_dead(directory)) {
+    runtime::HostRequest request;
+    request.op = runtime::HostOp::lookup;
+    request.inode = directory;
+    request.name = name;
+    Answer answer(process, mount, request);
+    const OwnedReply reply = co_await answer;
+    there = reply.error() != ELOOP;
+  }
+  lock->unlock(false);
+  call->granted = true;
+  if (call->late) co_return;
+  found = there;
+  process.universe().cancel(call->timer);
+  process.post(call->waiter);
+}
+
 /// What drop_name does once it has the directory's lock. True: the name was kept.
 bool drop_under_lock(Mount& mount, InodeId directory, const std::string& name) {
   const bool known = mount.drop_cached_name(directory, name);
@@ -278,6 +301,18 @@ runtime::Task<Dropped> SimKernel::drop_name(InodeId directory, std::string name,
   const bool known = drop_under_lock(*mount, directory, name);
   lock->unlock(true);
   co_return note(notification, known ? Dropped::done : Dropped::unknown);
+}
+
+runtime::Task<Dropped> SimKernel::look_up(InodeId directory, std::string name, Duration patience) {
+  co_await process_.delay(prng_.between(kNotifyMin, kNotifyMax));
+  const Notification notification{Notification::Kind::found, directory, {}, name};
+  if (!effective() || mount_->find(directory) == nullptr) co_return note(notification, Dropped::unknown);
+  const auto call = std::make_shared<PatientCall>();
+  begin_patience(call, process_, patience);
+  bool found = false;
+  process_.spawn(look_for(call, process_, mount_, directory, std::move(name), found));
+  co_await PatientTurn(*call);
+  co_return note(notification, call->late || !found ? Dropped::late : Dropped::done);
 }
 
 void SimKernel::drop_all_names() {

@@ -17,7 +17,7 @@
 namespace lockstep::sim {
 
 struct Notification {
-  enum class Kind { attributes, listing, pages, size, shorter, name, all_names } kind{};
+  enum class Kind { attributes, listing, pages, size, shorter, name, all_names, found } kind{};
   InodeId inode;
   ByteRange range;
   std::string name;
@@ -57,6 +57,7 @@ class SimKernel final : public runtime::Kernel {
   runtime::Task<runtime::Dropped> shrink(InodeId inode, Duration patience) override;
   runtime::Task<std::vector<InodeId>> drop_unused(std::vector<InodeId> inodes) override;
   runtime::Task<runtime::Dropped> drop_name(InodeId directory, std::string name, Duration patience) override;
+  runtime::Task<runtime::Dropped> look_up(InodeId directory, std::string name, Duration patience) override;
   void drop_all_names() override;
 
  private:

@@ -38,6 +38,8 @@ class Machine {
   /// What hosts of this machine see; null before the first mount and after a loss of power.
   [[nodiscard]] const std::shared_ptr<Mount>& mount() const { return mount_; }
   void set_mount(std::shared_ptr<Mount> mount) { mount_ = std::move(mount); }
+  /// A number for a thread of an application.
+  std::uint32_t next_thread() { return 0x8000'0000u | ++threads_; }
   /// Of the operating system: new after each loss of power.
   [[nodiscard]] Uuid boot_id() const { return boot_id_; }
 
@@ -59,6 +61,7 @@ class Machine {
   ClockSettings clock_settings_;
   Uuid boot_id_;
   std::uint64_t started_ = 0;
+  std::uint32_t threads_ = 0;
   std::unique_ptr<Storage> storage_;
   std::unique_ptr<KeyStore> key_store_;
   std::shared_ptr<Mount> mount_;

@@ -109,11 +109,12 @@ class Mount : public std::enable_shared_from_this<Mount> {
   void signal();
   /// The same for who waits for `unique`.
   void signal(std::uint64_t unique);
-  /// Who waits for something else than a lock, oldest first: the number of the request, which is also the caller's.
-  [[nodiscard]] std::vector<std::uint64_t> programs() const {
-    std::vector<std::uint64_t> all;
+  /// Who waits for something else than a lock, oldest first: the number of the request, and the caller's.
+  [[nodiscard]] std::vector<std::pair<std::uint64_t, std::uint32_t>> programs() const {
+    std::vector<std::pair<std::uint64_t, std::uint32_t>> all;
     for (const auto& [unique, pending] : pending_) {
-      if (pending.request.op != runtime::HostOp::setlk && pending.request.caller.pid == unique) all.push_back(unique);
+      const runtime::HostRequest& request = pending.request;
+      if (request.op != runtime::HostOp::setlk && request.caller.pid != 0) all.emplace_back(unique, request.caller.pid);
     }
     return all;
   }

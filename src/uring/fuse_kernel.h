@@ -66,7 +66,7 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
  public:
   struct Counters {
     std::uint64_t requests = 0, replies = 0, replies_lost = 0, reads = 0, starved = 0;
-    std::uint64_t drops_attributes = 0, drops_listing = 0, drops_pages = 0, sizes_told = 0, sizes_asked = 0, drops_name = 0,
+    std::uint64_t drops_attributes = 0, drops_listing = 0, drops_pages = 0, sizes_told = 0, sizes_asked = 0, drops_name = 0, names_looked_up = 0,
                   names_late = 0, drops_all_names = 0;
   };
 
@@ -89,6 +89,7 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
   runtime::Task<runtime::Dropped> shrink(InodeId inode, Duration patience) override;
   runtime::Task<std::vector<InodeId>> drop_unused(std::vector<InodeId> inodes) override;
   runtime::Task<runtime::Dropped> drop_name(InodeId directory, std::string name, Duration patience) override;
+  runtime::Task<runtime::Dropped> look_up(InodeId directory, std::string name, Duration patience) override;
   void drop_all_names() override;
 
   [[nodiscard]] const Counters& counters() const { return counters_; }
@@ -147,6 +148,8 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
   runtime::Event wake_;
   runtime::Scope scope_;
   std::optional<runtime::Gate> notifying_;  ///< drops on the pools
+  /// Each look_up() that has not returned holds it, too.
+  std::shared_ptr<const bool> looking_ = std::make_shared<const bool>(true);
   bool connected_ = false;
   bool there_ = false;       ///< mounted and not taken away, connected or not
   std::uint32_t number_ = 0; ///< of the connection

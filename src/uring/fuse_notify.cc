@@ -28,6 +28,8 @@ using runtime::Task;
 
 /// Names whose drop is under way or in line; beyond, a drop is late at once.
 constexpr std::size_t kNameDropsMax = 64;
+/// Names that are being looked up; each keeps a thread for as long as the lock of its directory is held.
+constexpr long kLookUpsMax = 8;
 /// Each time another notification was faster than the answer.
 constexpr int kAsksForSizeMax = 16;
 
@@ -127,6 +129,15 @@ int ask_for_size(const std::string& mount_point, std::uint32_t connection, Inode
     if (kept.stx_size <= answered.stx_size) return 0;
   }
   return EAGAIN;
+}
+
+/// Looks `name` up by way of the mount. 0, or the errno; EAGAIN: what has it could not be put there.
+int look_up_in(const std::string& mount_point, std::uint32_t connection, InodeId directory, const std::string& name) {
+  const auto there = by_number(mount_point, connection, directory);
+  if (!there) return there.error();
+  struct statx found {};
+  if (::statx(there->get(), name.c_str(), AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, STATX_TYPE, &found) == 0) return 0;
+  return errno == ENOENT ? ENOENT : EAGAIN;
 }
 
 }  // namespace
@@ -267,6 +278,17 @@ Task<Dropped> FuseKernel::drop_name(InodeId directory, std::string name, Duratio
   const Dropped outcome = co_await drop->within(patience);
   drop->let_go();
   if (outcome == Dropped::late) ++counters_.names_late;
+  co_return outcome;
+}
+
+Task<Dropped> FuseKernel::look_up(InodeId directory, std::string name, Duration patience) {
+  if (looking_.use_count() > kLookUpsMax) co_return Dropped::late;
+  if (!connected_ || !notifying_->enter()) co_return Dropped::done;
+  ++counters_.names_looked_up;
+  auto look = [path = path_, number = number_, directory, name = std::move(name), held = looking_] { return look_up_in(path, number, directory, name); };
+  auto* call = new Patient(*this, page_pool_, std::move(look));
+  const Dropped outcome = co_await call->within(patience);
+  call->let_go();
   co_return outcome;
 }
 

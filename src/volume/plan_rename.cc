@@ -77,7 +77,8 @@ Step<bool> is_mistaken_for(Draft& draft, const Ends& ends, const wire::Operation
   const bool source = op.expects != kNoInode && op.expects != ends.source->id;
   const InodeId target = ends.target == nullptr ? kNoInode : ends.target->id;
   if (op.flags == kExchange) return source || op.other_expects != target;
-  const auto mistaken = is_mistaken(draft, op.other_expects, target);
+  // Of two names of one object nothing is removed, and a kernel that knew it would not have asked.
+  const auto mistaken = is_mistaken(draft, op.other_expects, ends.target == ends.source ? kNoInode : target);
   if (!mistaken) return mistaken;
   return source || *mistaken;
 }

@@ -58,6 +58,58 @@ TEST_CASE("a name that was handed out is dropped; one that was not needs nothing
   CHECK(s.host.counters().epochs == 0);
 }
 
+TEST_CASE("a directory that another site moved is looked up at its new place, again if it can't be put there yet") {
+  FakeSite s;
+  const InodeId there = s.volume.add("there", S_IFDIR | 0755), moved = s.volume.add("moved", S_IFDIR | 0755), file = s.volume.add("file", S_IFREG | 0644);
+  const auto renamed = [&](InodeId what, std::string name) {
+    return std::vector<wire::Drop>{{Kind::attributes, what, {}, ""}, {Kind::name, kRootInode, {}, name}, {Kind::name, there, {}, name}, {Kind::listing, there, {}, ""}};
+  };
+  const auto found = [&] { return s.notifications(Notification::Kind::found); };
+  const auto drop = [&](const std::vector<wire::Drop>& drops) {
+    bool done = false;
+    s.drop(drops, done);
+    s.settle();
+    CHECK(done);
+  };
+  s.lookup("there");
+  s.lookup("file");
+  s.volume.names.erase({kRootInode, "moved"});
+  s.volume.names[{there, "moved"}] = moved;
+  drop(renamed(moved, "moved"));
+  CHECK(found().empty());  // the kernel does not know it
+  drop(renamed(file, "file"));
+  CHECK(found().empty());  // no directory
+
+  s.volume.names[{kRootInode, "moved"}] = moved;
+  s.lookup("moved");
+  s.volume.names.erase({kRootInode, "moved"});
+  CHECK_FALSE(s.host.drop_now(renamed(moved, "moved")));
+  drop(renamed(moved, "moved"));
+  REQUIRE(found().size() == 1);
+  CHECK((found()[0].inode == there && found()[0].name == "moved" && found()[0].outcome == Dropped::done));
+  CHECK(s.kernel().mounted()->cached_name(there, "moved") == moved);
+
+  // Back, while some rename between directories is under way.
+  s.volume.names.erase({there, "moved"});
+  s.volume.names[{kRootInode, "moved"}] = moved;
+  const auto lock = s.kernel().mounted()->rename_lock();
+  lock->lock(true, [] {});
+  drop(renamed(moved, "moved"));
+  CHECK(found().back().outcome == Dropped::late);
+  lock->unlock(true);
+  s.settle(1s);
+  CHECK(found().back().outcome == Dropped::done);
+  CHECK(s.kernel().mounted()->cached_name(kRootInode, "moved") == moved);
+  CHECK(s.host.counters().directories_put == found().size());
+  CHECK(s.host.running() == 0);
+
+  // It is given up some time, and where it went on or is gone.
+  s.volume.names.erase({kRootInode, "moved"});
+  const std::size_t before = found().size();
+  drop(renamed(moved, "moved"));
+  CHECK(found().size() == before);
+}
+
 TEST_CASE("a directory that stays locked costs all names, not for ever") {
   FakeSite s;
   s.volume.add("a", S_IFREG | 0644);
@@ -380,8 +432,8 @@ TEST_CASE("the table holds what the kernel holds") {
   InodeTable table(universe.add_machine("a").start());
   const InodeId a{5};
   CHECK(!table.known(a));
-  table.count(a);
-  table.count(a);
+  table.count(a, S_IFREG);
+  table.count(a, S_IFREG);
   table.forget(a, 1);
   CHECK(table.known(a));
   table.opened(a);
@@ -395,7 +447,7 @@ TEST_CASE("the table holds what the kernel holds") {
   table.forget(kRootInode, 100);
   CHECK(table.known(kRootInode));
 
-  table.count(a);
+  table.count(a, S_IFREG);
   table.pages_kept(a, {5000, 10});
   CHECK(table.may_keep_pages(a, {8000, 1}));
   CHECK(!table.may_keep_pages(a, {8192, 0}));

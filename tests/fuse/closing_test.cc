@@ -167,8 +167,8 @@ TEST_CASE("a write whose program was let go holds up no drop of its pages") {
   auto& written = s.call(s.app.write(file, 100, "text"));
   s.settle();
   REQUIRE(s.changes.asked.size() == 1);
-  for (const std::uint64_t program : s.kernel().mounted()->programs()) {
-    s.kernel().ending.insert(static_cast<std::uint32_t>(program));
+  for (const auto& [program, pid] : s.kernel().mounted()->programs()) {
+    s.kernel().ending.insert(pid);
     s.kernel().mounted()->signal(program);
   }
   s.settle(1s);

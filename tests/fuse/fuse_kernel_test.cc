@@ -103,6 +103,12 @@ Task<void> notify(Fixture& f) {
   const int after = co_await f.host("stat hello >/dev/null");
   CHECK(after == 0);
   CHECK(f.tree.seen[HostOp::lookup] == lookups + 1);
+  f.kernel->drop_all_names();
+  const Dropped found = co_await f.kernel->look_up(kRootInode, "hello", 1s);
+  CHECK(found == Dropped::done);
+  CHECK(f.tree.seen[HostOp::lookup] == lookups + 2);
+  const Dropped not_found = co_await f.kernel->look_up(kRootInode, "nothing", 1s);
+  CHECK(not_found == Dropped::unknown);
   co_await f.kernel->unmount();
 }
 

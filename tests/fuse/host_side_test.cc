@@ -402,48 +402,64 @@ TEST_CASE("what lost one of its names has its links counted anew") {
   CHECK(counted_anew(HostOp::unlink) == kNoInode);
 }
 
-TEST_CASE("a name that another site has changed since it was looked up is for the kernel something else", "[changed-names]") {
+TEST_CASE("a name that another site has changed since a thread looked it up is for the kernel something else", "[changed-names]") {
   FakeSite s;
   const InodeId a = s.volume.add("a", S_IFREG | 0644), b = s.volume.add("b", S_IFREG | 0644);
+  constexpr std::uint32_t kThread = 7, kOther = 8;
+  const auto by = [](std::uint32_t thread, HostRequest request) {
+    request.caller.pid = thread;
+    return request;
+  };
+  const auto look = [&](std::uint32_t thread, std::string_view name) { return s.ask(by(thread, s.request(HostOp::lookup, kRootInode, name))).error(); };
   const auto renaming = [&] {
     HostRequest request = s.request(HostOp::rename, kRootInode, "a");
     request.other = kRootInode;
     request.other_name = "b";
-    return request;
+    return by(kThread, request);
   };
   const auto expected = [&](HostRequest request) {
     CHECK(s.ask(std::move(request)).error() == 0);
     return std::pair(s.changes.asked.back().expects, s.changes.asked.back().other_expects);
   };
   const auto changed = [&](std::string name) { (void)s.host.drop_now(std::vector{wire::Drop{wire::Drop::Kind::name, kRootInode, {}, std::move(name)}}); };
-  // As the kernel knows them.
-  s.lookup("a");
-  s.lookup("b");
+  // As the kernel knows them, whoever looked them up.
+  look(kOther, "a");
+  look(kOther, "b");
   CHECK(expected(renaming()) == std::pair(a, b));
 
-  // The drop waits for the kernel's lock, or is not needed.
+  // The drop waits for the kernel's lock, or is not needed. Another thread may confirm a name without that lock.
   changed("a");
-  CHECK(expected(s.request(HostOp::rmdir, kRootInode, "a")).first == wire::kSomethingElse);
-  CHECK(expected(renaming()) == std::pair(wire::kSomethingElse, b));
-  s.lookup("a");
+  look(kOther, "a");
+  CHECK(expected(by(kThread, s.request(HostOp::rmdir, kRootInode, "a"))).first == wire::kSomethingElse);
+  // That one had the lock: no other call did so before the change, and is still under way.
+  CHECK(expected(renaming()) == std::pair(a, b));
   changed("b");
   CHECK(expected(renaming()) == std::pair(a, wire::kSomethingElse));
-  s.lookup("b");
+  changed("b");
+  look(kThread, "b");
   CHECK(expected(renaming()) == std::pair(a, b));
-
-  // So does a listing.
   changed("a");
-  HostRequest listing = s.request(HostOp::readdir, kRootInode);
+  s.ask(by(kOther, s.request(HostOp::mkdir, kRootInode, "new")));
+  CHECK(expected(renaming()) == std::pair(a, b));
+  changed("a");
+  HostRequest listing = by(kOther, s.request(HostOp::readdir, kRootInode));
   listing.handle = s.ask_for<OpenReply>(s.request(HostOp::opendir, kRootInode)).handle;
   listing.size = 4096;
-  listing.plus = true;
   s.ask_for<ListingReply>(listing);
   CHECK(expected(renaming()) == std::pair(a, b));
 
   // That it is gone says as much.
   s.volume.names.erase({kRootInode, "b"});
   changed("b");
-  CHECK(s.ask(s.request(HostOp::lookup, kRootInode, "b")).error() == ENOENT);
+  CHECK(look(kThread, "b") == ENOENT);
+  CHECK(expected(renaming()) == std::pair(a, kNoInode));
+
+  // The drop of the name had the lock: nothing older is left.
+  changed("a");
+  bool done = false;
+  s.drop({{wire::Drop::Kind::name, kRootInode, {}, "a"}}, done);
+  s.settle();
+  REQUIRE(done);
   CHECK(expected(renaming()) == std::pair(a, kNoInode));
 }
 
@@ -502,18 +518,33 @@ TEST_CASE("what the kernel takes a name for counts from when it asks, however lo
   CHECK(s.changes.asked.back().expects == a);
 }
 
-TEST_CASE("of names that another site has changed only so many are kept, the last ones", "[changed-names]") {
+TEST_CASE("of names that another site has changed only so many are kept, the last ones, for so long", "[changed-names]") {
   ChangedNames names;
-  for (std::size_t i = 0; i < ChangedNames::kMax + 2; ++i) names.changed(kRootInode, std::to_string(i));
-  names.changed(kRootInode, "2");
+  constexpr std::uint32_t kThread = 7, kOther = 8;
+  const Instant begin{1};
+  for (std::size_t i = 0; i < ChangedNames::kMax + 2; ++i) names.changed(kRootInode, std::to_string(i), begin);
   CHECK(names.size() == ChangedNames::kMax);
-  CHECK_FALSE(names.is_changed(kRootInode, "1"));
-  CHECK(names.is_changed(kRootInode, "2"));
-  CHECK_FALSE(names.is_changed(InodeId{2}, "2"));
-  names.told(kRootInode, "2");
-  names.told(kRootInode, "2");
-  CHECK_FALSE(names.is_changed(kRootInode, "2"));
-  CHECK(names.size() == ChangedNames::kMax - 1);
+  CHECK_FALSE(names.may_differ(kRootInode, "1", kThread, 0));
+  CHECK(names.may_differ(kRootInode, "2", kThread, 0));
+  CHECK_FALSE(names.may_differ(InodeId{2}, "2", kThread, 0));
+  names.told(kRootInode, "2", kThread, begin);
+  CHECK_FALSE(names.may_differ(kRootInode, "2", kThread, 0));
+  CHECK(names.may_differ(kRootInode, "2", kOther, 0));
+  CHECK_FALSE(names.may_differ(kRootInode, "2", kOther, names.last(kRootInode, "2")));
+  CHECK(names.may_differ(kRootInode, "2", kOther, names.last(kRootInode, "2") - 1));
+  for (std::uint32_t other = 100; other < 104; ++other) names.told(kRootInode, "2", other, begin);
+  CHECK(names.may_differ(kRootInode, "2", kThread, 0));  // forgotten
+  // A later lookup of anybody, or a drop of what was the last change when it began.
+  names.told(kRootInode, "2", kOther, begin + ChangedNames::kCallMax + Duration{1});
+  CHECK_FALSE(names.may_differ(kRootInode, "2", kThread, 0));
+  const std::uint64_t third = names.last(kRootInode, "3");
+  names.changed(kRootInode, "3", begin);
+  names.dropped(kRootInode, "3", third);
+  CHECK(names.may_differ(kRootInode, "3", kThread, 0));
+  names.dropped(kRootInode, "3", names.last(kRootInode, "3"));
+  CHECK_FALSE(names.may_differ(kRootInode, "3", kThread, 0));
+  CHECK(names.last(kRootInode, "3") == 0);
+  CHECK(names.size() == ChangedNames::kMax - 2);
 }
 
 TEST_CASE("errors of a change reach the host") {

@@ -29,6 +29,7 @@ class NoKernel final : public runtime::Kernel {
   runtime::Task<runtime::Dropped> shrink(InodeId, Duration) override { co_return runtime::Dropped::unknown; }
   runtime::Task<std::vector<InodeId>> drop_unused(std::vector<InodeId> inodes) override { co_return inodes; }
   runtime::Task<runtime::Dropped> drop_name(InodeId, std::string, Duration) override { co_return runtime::Dropped::unknown; }
+  runtime::Task<runtime::Dropped> look_up(InodeId, std::string, Duration) override { co_return runtime::Dropped::unknown; }
   void drop_all_names() override {}
   void serve_until(Instant) override {}
 };

@@ -257,6 +257,7 @@ TEST_CASE("a directory that is there is not taken for one that was removed", "[e
   CHECK(change(rename, "d", d, "e", wire::kSomethingElse) == ESTALE);
   CHECK(change(rename, "d", d, "free", full) == ESTALE);
   CHECK(change(rename, "f", f, "f", e) == ESTALE);  // also where nothing happens
+  CHECK(change(rename, "d", wire::kSomethingElse, "d", d) == ESTALE);
 
   // An exchange removes nothing; what went may be taken for removed.
   CHECK((change(rename, "d", d, "e", full, 2) == 0 && outcome.unexpected));

@@ -22,8 +22,8 @@ struct OpenData : ServedSites {
   /// Whoever waits for an answer at `site` gets a signal that ends it.
   void end_programs(std::size_t site) {
     sim::SimKernel& kernel = cluster.process(site).kernel();
-    for (const std::uint64_t program : kernel.mounted()->programs()) {
-      kernel.ending.insert(static_cast<std::uint32_t>(program));
+    for (const auto& [program, pid] : kernel.mounted()->programs()) {
+      kernel.ending.insert(pid);
       kernel.mounted()->signal(program);
     }
   }

@@ -339,9 +339,9 @@ void Faults::end_programs() {
   for (std::size_t i = 0; i < kSites.size(); ++i) {
     const std::shared_ptr<sim::Mount>& mount = cluster_.machine(i).mount();
     if (!cluster_.up(i) || mount == nullptr || mount->gone()) continue;
-    for (const std::uint64_t program : mount->programs()) {
+    for (const auto& [program, pid] : mount->programs()) {
       if (!added_.chance(500)) continue;
-      if (added_.chance(800)) cluster_.process(i).kernel().ending.insert(static_cast<std::uint32_t>(program));
+      if (added_.chance(800)) cluster_.process(i).kernel().ending.insert(pid);
       mount->signal(program);
       count("program ended, or told");
     }
