@@ -45,14 +45,19 @@ def worker(pipe):
         pipe.send(results[0])
 
 
+looked_again = 0
+
+
 def look(path):
-    """A directory that was just moved elsewhere can't always be put there at once: its kernel says ESTALE then (lockstep-internals(7))."""
+    """A directory that was just moved elsewhere can't always be put there at once: its kernel says ESTALE then (lockstep-internals(7)). Counted."""
+    global looked_again
     for _ in range(100):
         try:
             return os.lstat(path)
         except OSError as error:
             if error.errno != errno.ESTALE:
                 raise
+            looked_again += 1
     sys.exit(f"{path}: ESTALE again and again")
 
 
@@ -120,7 +125,9 @@ def main():
             (os.rmdir if directories else os.unlink)(f"{first}/{path}")
     for pipe in pipes:
         pipe.send(None)
-    print(f"{rounds} rounds, in {done} of them both calls did what they were told, in {raced} one came too late")
+    print(f"{rounds} rounds, in {done} of them both calls did what they were told, in {raced} one came too late; {looked_again} times ESTALE of a directory that had just moved")
+    if looked_again > rounds // 20:
+        sys.exit("that is too often")
 
 
 main()

@@ -51,6 +51,7 @@ struct Stage {
   bool reserves = false;            ///< sites reserve what hosts work on: EBUSY is an answer while it may be so
   bool keeps = false;               ///< some of it stays reserved to the end
   std::uint64_t refused_busy = 0;   ///< how often a host got that answer
+  std::uint64_t refused_nowhere = 0;  ///< calls on names that met a directory which could not be put where the other site had moved it; not judged
 
   // Names (posix_hosts.h).
   struct Ground {

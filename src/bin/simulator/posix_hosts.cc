@@ -129,6 +129,7 @@ runtime::Task<bool> make(sim::Process& process, Stage& stage, posix::Check& chec
   }
   if (error) answer.error = error->posix;
   say(": " + posix::text_of(answer));
+  if (nowhere) ++stage.refused_nowhere;
   if (nowhere || (stage.may_be_full() && answer.error == ENOSPC) || (stage.reserves && answer.error == EBUSY)) {
     check.refused(id);
   } else if (const auto wrong = call.what == What::list && !error ? check.listed(id, names) : check.ended(id, answer)) {

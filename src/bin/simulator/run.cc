@@ -65,6 +65,7 @@ class Runner {
     result_.acknowledged = stage_.history.acknowledged();
     if (!stage_.holds.all().empty()) result_.faults["asked to reserve"] += stage_.holds.all().size();
     if (stage_.holds.breaks() != 0) result_.faults["asked to break a reservation"] += stage_.holds.breaks();
+    if (stage_.refused_nowhere != 0) result_.faults["told ESTALE of a directory that just moved"] += stage_.refused_nowhere;
     if (stage_.refused_busy != 0) result_.faults["told EBUSY"] += stage_.refused_busy;
     if (stage_.history.gone() != 0) result_.faults["acknowledged and discarded"] += stage_.history.gone();
     if (stage_.full != 0) result_.faults["area full"] += stage_.full;
