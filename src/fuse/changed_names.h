@@ -7,7 +7,7 @@
 // looked it up since. (A lookup by another thread says nothing of what the call found: it needs no lock where a name is only confirmed.)
 //
 // A note goes with the drop of the name, which has had the lock, and with a lookup some seconds later; and where a request has come that holds the
-// lock (settled()): no call is under way then that was before the change, but its own. One too many costs the kernel another lookup. At most kMax are
+// lock (`settled`): no call is under way then that was before the change, but its own. One too many costs the kernel another lookup. At most kMax are
 // kept; the oldest goes first.
 #pragma once
 

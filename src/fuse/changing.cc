@@ -131,13 +131,13 @@ void Changing::start(HostRequest request) {
   switch (request.op) {
     case HostOp::open: return state_.launch(unique, open_truncated(std::move(request)));
     case HostOp::create:
-      state_.is_locked(request.inode);
+      state_.saw_lock_of(request.inode);
       return state_.launch(unique, create(std::move(request)));
     case HostOp::mknod:
     case HostOp::mkdir:
     case HostOp::symlink:
     case HostOp::link:
-      state_.is_locked(request.inode);
+      state_.saw_lock_of(request.inode);
       return state_.launch(unique, carry_out(std::move(request)));
     case HostOp::tmpfile: return state_.launch(unique, create_nameless(std::move(request)));
     case HostOp::setxattr:
@@ -171,8 +171,8 @@ Task<bool> Changing::expect(const HostRequest& request, Operation& operation) {
   for (;;) {
     differs = differs || state_.may_differ(request, request.inode, request.name);
     other_differs = other_differs || (two && state_.may_differ(request, request.other, request.other_name));
-    state_.is_locked(request.inode);
-    if (two) state_.is_locked(request.other);
+    state_.saw_lock_of(request.inode);
+    if (two) state_.saw_lock_of(request.other);
     operation.expects = look(request.inode, request.name, differs);
     if (two && miss.empty()) operation.other_expects = look(request.other, request.other_name, other_differs);
     if (miss.empty()) break;

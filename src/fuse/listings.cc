@@ -24,7 +24,7 @@ std::uint64_t entry_bytes(bool plus, const std::string& name) {
 
 void Listings::start(HostRequest request) {
   const std::uint64_t unique = request.unique;
-  state_.is_locked(request.inode);
+  state_.saw_lock_of(request.inode);
   state_.launch(unique, readdir(std::move(request)));
 }
 

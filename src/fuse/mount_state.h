@@ -120,7 +120,7 @@ struct MountState {
     return changed_names.may_differ(directory, name, request.caller.pid, node == nullptr ? 0 : node->names_settled);
   }
   /// A request that holds the lock of `directory` has come.
-  void is_locked(InodeId directory) {
+  void saw_lock_of(InodeId directory) {
     if (KnownInode* node = inodes.find(directory)) node->names_settled = changed_names.last();
   }
   /// Whoever asked was told what has `name` in the directory of `request`.

@@ -28,11 +28,6 @@ Result<> done_or_error(const OwnedReply& reply) {
   return {};
 }
 
-bool is_directory(Mount& mount, InodeId inode) {
-  const KnownInode* known = mount.find(inode);
-  return known != nullptr && S_ISDIR(known->type);
-}
-
 }  // namespace
 
 Task<OwnedReply> Host::ask(std::shared_ptr<Mount> mount, Request request) {
@@ -135,9 +130,7 @@ Task<Result<HostAttributes>> Host::stat(std::string path) {
 }
 
 Task<Result<FileHandle>> Host::open_inode(std::shared_ptr<Mount> mount, InodeId inode, std::uint32_t flags) {
-  if (const KnownInode* found = mount->find(inode); found != nullptr && S_ISDIR(found->type) && (flags & (O_ACCMODE | O_CREAT)) != 0) {
-    co_return fail_posix(EISDIR);
-  }
+  if (mount->is_directory(inode) && (flags & (O_ACCMODE | O_CREAT)) != 0) co_return fail_posix(EISDIR);
   Request request;
   request.op = HostOp::open;
   request.inode = inode;
@@ -263,7 +256,7 @@ Task<Result<>> Host::make(HostOp op, std::string path, std::uint32_t mode, std::
     co_return std::unexpected(found.error());
   }
   // What gets another name. A directory gets none: the daemon says so.
-  const auto locks = co_await lock_objects(place->mount, is_directory(*place->mount, other) ? std::vector<InodeId>{} : std::vector{other});
+  const auto locks = co_await lock_objects(place->mount, place->mount->is_directory(other) ? std::vector<InodeId>{} : std::vector{other});
   Request request;
   request.op = op;
   request.inode = place->directory;

@@ -19,12 +19,8 @@ namespace {
 /// What is locked behind the directories, in this order: an object that is no directory, a directory that moves to another one, and one that is
 /// replaced or changes places across directories.
 std::vector<InodeId> to_lock(Mount& mount, InodeId source, std::optional<InodeId> target, bool across, std::uint32_t flags) {
-  const auto is_directory = [&mount](InodeId inode) {
-    const KnownInode* known = mount.find(inode);
-    return known != nullptr && S_ISDIR(known->type);
-  };
-  const bool moves = is_directory(source);
-  const bool replaces = target.has_value() && is_directory(*target);
+  const bool moves = mount.is_directory(source);
+  const bool replaces = target.has_value() && mount.is_directory(*target);
   std::vector<InodeId> objects;
   if (!moves && target.has_value() && !replaces && *target != source) {
     return {std::min(source, *target), std::max(source, *target)};

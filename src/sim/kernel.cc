@@ -41,6 +41,14 @@ void begin_patience(const std::shared_ptr<PatientCall>& call, Process& process, 
   });
 }
 
+/// The call has returned.
+void end_patience(PatientCall& call, Process& process) {
+  call.granted = true;
+  if (call.late) return;
+  process.universe().cancel(call.timer);
+  process.post(call.waiter);
+}
+
 /// What shrink() does in the kernel. The answer takes effect in the caller's name: the pages behind the new end go under their locks.
 runtime::Task<void> ask_for_size(std::shared_ptr<PatientCall> call, Process& process, std::shared_ptr<Mount> mount, InodeId inode) {
   ++mount->find(inode)->references;
@@ -66,10 +74,7 @@ runtime::Task<void> ask_for_size(std::shared_ptr<PatientCall> call, Process& pro
     lock->unlock(true);
   }
   if (KnownInode* known = mount->find(inode); known != nullptr && known->references > 0) --known->references;
-  call->granted = true;
-  if (call->late) co_return;
-  process.universe().cancel(call->timer);
-  process.post(call->waiter);
+  end_patience(*call, process);
 }
 
 /// What look_up() does in the kernel.
@@ -88,11 +93,8 @@ runtime::Task<void> look_for(std::shared_ptr<PatientCall> call, Process& process
     there = reply.error() != ELOOP;
   }
   lock->unlock(false);
-  call->granted = true;
-  if (call->late) co_return;
-  found = there;
-  process.universe().cancel(call->timer);
-  process.post(call->waiter);
+  if (!call->late) found = there;
+  end_patience(*call, process);
 }
 
 /// What drop_name does once it has the directory's lock. True: the name was kept.

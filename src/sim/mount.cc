@@ -157,8 +157,7 @@ bool Mount::put(InodeId inode, InodeId parent) {
 }
 
 void Mount::move(const std::optional<InodeId>& inode, InodeId parent) {
-  KnownInode* known = inode ? find(*inode) : nullptr;
-  if (known != nullptr && S_ISDIR(known->type)) known->parent = parent;
+  if (inode && is_directory(*inode)) find(*inode)->parent = parent;
 }
 
 std::optional<InodeId> Mount::name_of(InodeId directory, const std::string& name) const {

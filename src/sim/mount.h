@@ -133,6 +133,11 @@ class Mount : public std::enable_shared_from_this<Mount> {
   [[nodiscard]] std::optional<InodeId> cached_name(InodeId directory, const std::string& name) const;
   /// Attributes that need no GETATTR.
   [[nodiscard]] const runtime::HostAttributes* cached_attributes(InodeId inode);
+  /// It is known, and known to be a directory. (Of the root no name says so.)
+  [[nodiscard]] bool is_directory(InodeId inode) {
+    const KnownInode* known = find(inode);
+    return known != nullptr && S_ISDIR(known->type);
+  }
   /// It is known, and known not to be a directory.
   [[nodiscard]] bool leads_nowhere(InodeId inode) {
     const KnownInode* known = find(inode);
@@ -149,7 +154,7 @@ class Mount : public std::enable_shared_from_this<Mount> {
   [[nodiscard]] const std::shared_ptr<KernelLock>& rename_lock() const { return rename_lock_; }
   /// A call has removed or replaced it.
   void bury(InodeId directory) {
-    if (KnownInode* known = find(directory); known != nullptr && S_ISDIR(known->type)) known->dead = true;
+    if (is_directory(directory)) find(directory)->dead = true;
   }
   /// Null: unknown to this kernel.
   [[nodiscard]] KnownInode* find(InodeId inode);

@@ -65,8 +65,7 @@ runtime::Task<Result<>> Site::start() {
   volume_ = std::move(*volume);
   // The two sites take what is in force as answered, once they meet: also what was to be stable first, and was being made so when the last process ended.
   if (area_->unclean()) {
-    std::vector<ByteRange> everything{{0, identity.blocks * kBlockBytes}};
-    const Result<> stable = co_await area_->sync(std::move(everything), true);
+    const Result<> stable = co_await area_->sync({{0, identity.blocks * kBlockBytes}}, true);
     if (!stable) co_return fail(stable.error().code, "making the area stable: " + stable.error().text);
   }
 

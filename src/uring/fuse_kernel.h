@@ -32,6 +32,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -97,6 +98,7 @@ class FuseKernel final : public runtime::Kernel, private Watcher, private Return
  private:
   friend struct FuseOperations;  // libfuse's callbacks: fuse_operations.cc
   class Patient;
+  runtime::Task<runtime::Dropped> with_patience(Pool& pool, std::function<int()> call, Duration patience);
 
   /// A request that was handed out.
   struct Slot {

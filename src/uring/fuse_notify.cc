@@ -254,15 +254,20 @@ class FuseKernel::Patient final : public Pool::Job, public Timer {
   Dropped outcome_ = Dropped::done;
 };
 
+/// Requires: notifying_ was entered.
+Task<Dropped> FuseKernel::with_patience(Pool& pool, std::function<int()> call, Duration patience) {
+  auto* its = new Patient(*this, pool, std::move(call));
+  const Dropped outcome = co_await its->within(patience);
+  its->let_go();
+  co_return outcome;
+}
+
 Task<Dropped> FuseKernel::shrink(InodeId inode, Duration patience) {
   if (!connected_ || !notifying_->enter()) co_return Dropped::done;
   ++counters_.sizes_asked;
   if (starved_) wake_.set();  // there is the reserve now
   auto ask = [path = path_, number = number_, inode] { return ask_for_size(path, number, inode); };
-  auto* call = new Patient(*this, page_pool_, std::move(ask));
-  const Dropped outcome = co_await call->within(patience);
-  call->let_go();
-  co_return outcome;
+  co_return co_await with_patience(page_pool_, std::move(ask), patience);
 }
 
 Task<Dropped> FuseKernel::drop_name(InodeId directory, std::string name, Duration patience) {
@@ -274,9 +279,7 @@ Task<Dropped> FuseKernel::drop_name(InodeId directory, std::string name, Duratio
   }
   if (!notifying_->enter()) co_return Dropped::done;
   auto notice = [fd = fd_, directory, name = std::move(name)] { return notify_name(fd, directory, name); };
-  auto* drop = new Patient(*this, name_pool_, std::move(notice));
-  const Dropped outcome = co_await drop->within(patience);
-  drop->let_go();
+  const Dropped outcome = co_await with_patience(name_pool_, std::move(notice), patience);
   if (outcome == Dropped::late) ++counters_.names_late;
   co_return outcome;
 }
@@ -286,10 +289,7 @@ Task<Dropped> FuseKernel::look_up(InodeId directory, std::string name, Duration 
   if (!connected_ || !notifying_->enter()) co_return Dropped::done;
   ++counters_.names_looked_up;
   auto look = [path = path_, number = number_, directory, name = std::move(name), held = looking_] { return look_up_in(path, number, directory, name); };
-  auto* call = new Patient(*this, page_pool_, std::move(look));
-  const Dropped outcome = co_await call->within(patience);
-  call->let_go();
-  co_return outcome;
+  co_return co_await with_patience(page_pool_, std::move(look), patience);
 }
 
 void FuseKernel::drop_all_names() {
